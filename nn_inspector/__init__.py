@@ -1,0 +1,84 @@
+"""Finds out why a PyTorch network does not learn.
+
+import nn_inspector as nni
+inspector = nni.watch(model, optimizer, loss_fn, train_loader=train, val_loader=val)
+...  # your training loop, unchanged
+inspector.diagnose()
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nn_inspector._version import __version__
+from nn_inspector.checks import Check, CheckInfo, Subject, catalog, explain, register_check, unregister_check
+from nn_inspector.diagnosis import Diagnosis
+from nn_inspector.errors import AmbiguousError, ArgumentError, ExperimentError, InspectorError, TrainingStopped
+from nn_inspector.history import Chart, Curve, Finding, Remedy, Run, Series, Trial
+from nn_inspector.inspector import Inspector, InspectorWarning, Overhead, watch
+from nn_inspector.support import debug_info
+from nn_inspector.views import open_view
+
+__all__ = [
+    "AmbiguousError",
+    "ArgumentError",
+    "Chart",
+    "Check",
+    "CheckInfo",
+    "Curve",
+    "Diagnosis",
+    "ExperimentError",
+    "Finding",
+    "Inspector",
+    "InspectorError",
+    "InspectorWarning",
+    "Overhead",
+    "Remedy",
+    "Run",
+    "Series",
+    "Subject",
+    "TrainingStopped",
+    "Trial",
+    "__version__",
+    "catalog",
+    "debug_info",
+    "explain",
+    "load_ipython_extension",
+    "register_check",
+    "unload_ipython_extension",
+    "unregister_check",
+    "watch",
+    "wizard",
+]
+
+
+def wizard(inspector: Inspector | None = None) -> Any:
+    """Walk through the checklist step by step, in a notebook.
+
+    Args:
+        inspector: what `watch()` returned. If None: the latest one, or else the wizard finds model, optimizer, loss and
+            loaders among the notebook's variables and lets you correct its choice.
+
+    Returns:
+        The wizard, a widget that shows itself as the result of a cell.
+    """
+    return open_view("wizard", inspector)
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Where JupyterLab's tools find the built lab extension."""
+    return [{"src": "labextension", "dest": "nn_inspector"}]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext nn_inspector`: the magics, and the connection to JupyterLab's side panel."""
+    from nn_inspector import ipython  # noqa: PLC0415 - IPython is asked for only by those who have it
+
+    ipython.load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext nn_inspector`: nothing is left behind."""
+    from nn_inspector import ipython  # noqa: PLC0415
+
+    ipython.unload(shell)

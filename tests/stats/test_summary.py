@@ -1,0 +1,121 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from nn_inspector.stats import BINS, EXPONENTS, Summary, magnitude_histogram, merge, summarize, summarize_rows
+from nn_inspector.stats.summary import EMPTY
+
+VALUES = st.floats(width=32, allow_nan=True, allow_infinity=True, allow_subnormal=False)
+FINITE = st.floats(-(2.0**126), 2.0**126, width=32, allow_subnormal=False)
+ARRAYS = hnp.arrays(np.float32, st.integers(0, 40), elements=VALUES)
+
+
+def reference(array: np.ndarray) -> dict[str, float]:
+    """The same numbers from float64 NumPy, written independently."""
+    finite = array[np.isfinite(array)].astype(np.float64)
+    return {
+        "count": array.size,
+        "nan": int(np.isnan(array).sum()),
+        "inf": int(np.isinf(array).sum()),
+        "zeros": int((array == 0).sum()),
+        "mean": float(finite.mean()) if finite.size else 0.0,
+        "spread": float(finite.std()) if finite.size else math.nan,
+        "low": float(finite.min()) if finite.size else math.nan,
+        "high": float(finite.max()) if finite.size else math.nan,
+    }
+
+
+def assert_close(summary: Summary, expected: dict[str, float]) -> None:
+    scale = np.nanmax([abs(expected["low"]), abs(expected["high"]), 0.0])
+    for name in ("count", "nan", "inf", "zeros"):
+        assert getattr(summary, name) == expected[name], name
+    for name in ("mean", "spread", "low", "high"):
+        found = getattr(summary, name)
+        if math.isnan(expected[name]):
+            assert math.isnan(found), name
+        else:
+            assert found == pytest.approx(expected[name], abs=2e-5 * scale), name
+
+
+@given(ARRAYS)
+@settings(deadline=None)
+def test_summary_agrees_with_a_float64_reference(array):
+    assert_close(summarize(torch.from_numpy(array)), reference(array))
+
+
+@given(
+    hnp.arrays(np.float32, st.integers(0, 30), elements=FINITE),
+    hnp.arrays(np.float32, st.integers(0, 30), elements=FINITE),
+)
+@settings(deadline=None)
+def test_merging_two_summaries_is_the_summary_of_both(a, b):
+    merged = merge(summarize(torch.from_numpy(a)), summarize(torch.from_numpy(b)))
+    both = np.concatenate([a, b])
+    assert_close(merged, reference(both))
+    assert merged.histogram.tolist() == summarize(torch.from_numpy(both)).histogram.tolist()
+
+
+@given(hnp.arrays(np.float32, st.integers(1, 30), elements=VALUES))
+@settings(deadline=None)
+def test_every_finite_value_is_in_exactly_one_bin(array):
+    counts = magnitude_histogram(torch.from_numpy(array)[None])[0].numpy()
+    expected = np.zeros(BINS)
+    for value in array[np.isfinite(array)].astype(np.float64):
+        exponent = math.floor(math.log2(abs(value))) if value else EXPONENTS.start - 1
+        octave = min(max(exponent, EXPONENTS.start - 1), EXPONENTS.stop - 1) - (EXPONENTS.start - 1)
+        expected[BINS // 2 + int(math.copysign(octave, value))] += 1
+    assert counts.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("exponent", [-41, -40, -1, 0, 1, 23, 24])
+def test_powers_of_two_begin_their_bin(exponent):
+    low, just_below = 2.0**exponent, math.nextafter(2.0**exponent, 0)
+    bins = [int(magnitude_histogram(torch.tensor([[v]], dtype=torch.float32))[0].argmax()) for v in (low, just_below)]
+    assert bins[0] - BINS // 2 == min(max(exponent + 41, 0), len(EXPONENTS))
+    assert bins[1] == bins[0] or math.isclose(just_below, low, rel_tol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "mean"),
+    [
+        (torch.tensor([6e4, 6e4], dtype=torch.float16), 60000.0),
+        (torch.tensor([1.5, 2.5], dtype=torch.bfloat16), 2.0),
+        (torch.tensor([3 + 4j]), 5.0),
+        (torch.tensor([1, 2, 3]), 2.0),
+        (torch.tensor([True, False]), 0.5),
+        (torch.tensor([[0.0, 2.0]]).to_sparse(), 2.0),
+        (torch.tensor(7.0), 7.0),
+        (torch.ones(3, 4).t(), 1.0),
+        (torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last), 1.0),
+        (torch.ones(2, 8)[:, ::2], 1.0),
+    ],
+    ids=["float16", "bfloat16", "complex", "int", "bool", "sparse", "scalar", "transposed", "channels_last", "strided"],
+)
+def test_any_dtype_and_layout(tensor, mean):
+    assert summarize(tensor).mean == pytest.approx(mean)
+
+
+def test_an_empty_tensor_has_no_numbers_and_merges_away():
+    something = summarize(torch.tensor([1.0, 2.0]))
+    assert summarize(torch.zeros(0)) is EMPTY
+    assert math.isnan(EMPTY.spread)
+    assert math.isnan(EMPTY.zero_share)
+    assert merge(EMPTY, something).mean == something.mean
+    assert merge(EMPTY, EMPTY).count == 0
+
+
+def test_rows_of_different_length_do_not_mix():
+    rows = torch.tensor([[1.0, 3.0, math.nan, math.nan], [math.nan, math.inf, 0.0, 2.0]])
+    first, second = (Summary.unpack(row) for row in summarize_rows(rows, torch.tensor([2, 4])).numpy())
+    assert (first.count, first.nan, first.mean, first.spread) == (2, 0, 2.0, 1.0)
+    assert (second.nan, second.inf, second.zeros, second.low, second.high) == (1, 1, 1, 0.0, 2.0)
+
+
+def test_the_norm_follows_from_mean_and_spread():
+    values = torch.randn(1000, generator=torch.Generator().manual_seed(0)) + 3
+    assert summarize(values).norm == pytest.approx(values.norm().item(), rel=1e-5)
