@@ -1,0 +1,75 @@
+"""A picture described by data alone: drawn live by bqplot, and as an image by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+Role = Literal["main", "faint", "points"]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One series of a chart.
+
+    Attributes:
+        x, y: float64 [points]; NaN leaves a gap.
+        role: "main" is drawn in full, "faint" stands behind for comparison, "points" has a marker at each value.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    role: Role = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What to draw.
+
+    Attributes:
+        kind: "lines" over a number; "bars" beside each other; "rows" has one row for each label, from top to bottom,
+            with its value to the right.
+        x_label, y_label: what the axes show, with units.
+        series: name -> curve. Of bars and rows, x is the position 0, 1, 2, ...
+        labels: of the rows or bars; of bars, (position, text) pairs may be fewer than bars.
+        levels: name -> a value to compare with, drawn across the chart.
+        band: a range of usual values, drawn behind, and its name.
+        top: values above this are cut off, if given.
+        log: whether values are shown on a logarithmic scale; what is not above zero is left out.
+        note: what cannot be seen in the picture.
+    """
+
+    kind: Literal["lines", "bars", "rows"]
+    x_label: str
+    y_label: str
+    series: Mapping[str, Curve]
+    labels: tuple[tuple[float, str], ...] = ()
+    levels: Mapping[str, float] = field(default_factory=dict)
+    band: tuple[float, float, str] | None = None
+    top: float | None = None
+    log: bool = False
+    note: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw yet."""
+        return not any(np.isfinite(curve.y).any() for curve in self.series.values())
+
+
+def curve(values: Sequence[float] | np.ndarray, role: Role = "main") -> Curve:
+    """Values over 0, 1, 2, ...
+
+    Example:
+        >>> curve([3.0, 1.0]).x
+        array([0., 1.])
+    """
+    y = np.asarray(values, dtype=np.float64)
+    return Curve(np.arange(len(y), dtype=np.float64), y, role)
+
+
+def row_labels(names: Sequence[str]) -> tuple[tuple[float, str], ...]:
+    """Labels for the positions 0, 1, 2, ..."""
+    return tuple((float(position), name) for position, name in enumerate(names))

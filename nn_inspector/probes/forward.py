@@ -1,0 +1,58 @@
+"""Which phase a forward pass belongs to, and in which mode the model runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from nn_inspector.probes.outputs import first_tensor
+from nn_inspector.probes.probe import Probe
+from nn_inspector.probes.recorder import Phase, Recorder
+
+
+class ForwardProbe(Probe):
+    """Watches the model's own forward pass.
+
+    A pass is validation when gradients are off (`torch.no_grad`, `torch.inference_mode`) or when the batch came from
+    the validation loader; else it is training.
+
+    Args:
+        recorder: learns the phase.
+        model: the user's network.
+        on_forward: called with the arguments of each pass, once its phase is known.
+    """
+
+    name = "forward"
+
+    def __init__(self, recorder: Recorder, model: nn.Module, on_forward: Callable[[tuple[Any, ...]], None]) -> None:
+        super().__init__(recorder)
+        self.validating = False
+        self.passes = 0
+        self._model = model
+        self._on_forward = on_forward
+        self._known_mode: dict[Phase, bool] = {}
+
+    def attach(self) -> None:
+        self.keep(self._model.register_forward_pre_hook(self.hook(self._begin)))
+
+    def _begin(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        recorder = self.recorder
+        phase: Phase = "validation" if self.validating or not torch.is_grad_enabled() else "train"
+        recorder.phase = phase
+        self.passes += 1
+        if self._known_mode.get(phase) is not module.training:
+            self._known_mode[phase] = module.training
+            recorder.record("training_mode", phase, float(module.training))
+        if recorder.tracing:
+            first = first_tensor(args)
+            recorder.trace(
+                "forward",
+                phase=phase,
+                training=module.training,
+                input_shape=None if first is None else list(first.shape),
+                input_dtype=None if first is None else str(first.dtype),
+            )
+        self._on_forward(args)

@@ -1,0 +1,59 @@
+"""The callable that is put into torch's hook registries.
+
+A plain bound method there would drag its probe into `copy.deepcopy(model)`, and a closure would break
+`torch.save(model)`. A `Hook` holds its method weakly, turns into an inert function of the standard library when it
+is copied or pickled (so the file opens where nn_inspector is not installed), keeps its exceptions to itself and
+leaves no trace in a compiled graph.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from nn_inspector.probes.probe import Probe
+
+
+class Hook:
+    """Calls a method of a probe, weakly, safely and on the clock."""
+
+    __slots__ = ("__weakref__", "_first", "_method", "_probe")
+
+    def __init__(self, probe: Probe, method: Callable[..., None], *first: object) -> None:
+        self._probe = weakref.ref(probe)
+        self._method = weakref.WeakMethod(method)
+        self._first = first
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
+        probe, method = self._probe(), self._method()
+        if probe is None or method is None or probe.failure or probe.recorder.suspended:
+            return
+        schedule = probe.recorder.schedule
+        schedule.start()
+        try:
+            method(*self._first, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - an error of ours never stops a training: the probe is switched off
+            probe.fail(error)
+        finally:
+            schedule.stop()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[..., None]:
+        return inert()
+
+    def __copy__(self) -> Callable[..., None]:
+        return inert()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (contextlib.nullcontext(), "__exit__")
+
+
+def inert() -> Callable[..., None]:
+    """A function that takes anything, does nothing and can be copied and pickled with the standard library alone."""
+    return contextlib.nullcontext().__exit__

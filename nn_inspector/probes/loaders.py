@@ -1,0 +1,143 @@
+"""Sees which batches a loader hands out, and in which order, without drawing from any random generator.
+
+A `DataLoader` looks up `_get_iterator` on the instance, so an attribute there can wrap the iterator; `__iter__` on the
+instance would be ignored, and replacing sampler or data set is refused. Any other iterable (a list of batches, a
+class of the user's) cannot be wrapped without an edit and is left alone: the checks read a list directly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from nn_inspector.probes.batches import Epoch
+from nn_inspector.probes.probe import Probe
+from nn_inspector.probes.recorder import Phase, Recorder
+
+
+class LoaderProbe(Probe):
+    """Watches one `DataLoader`.
+
+    Args:
+        recorder: says which step it is.
+        loader: the user's loader.
+        role: what it is for.
+        on_epoch: called with each new `Epoch`, which is then filled as the loader is read.
+        on_active: called with True when a batch was handed out, with False when the pass ended.
+    """
+
+    name = "loader"
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        loader: DataLoader[Any],
+        role: Phase,
+        on_epoch: Callable[[Epoch], None],
+        on_active: Callable[[Phase, bool], None],
+    ) -> None:
+        super().__init__(recorder)
+        self.role: Phase = role
+        self.passes = 0
+        self._loader = loader
+        self._on_epoch = on_epoch
+        self._on_active = on_active
+
+    def attach(self) -> None:
+        self._loader.__dict__["_get_iterator"] = _IteratorSource(self, self._loader)
+
+    def detach(self) -> None:
+        if isinstance(self._loader.__dict__.get("_get_iterator"), _IteratorSource):
+            del self._loader.__dict__["_get_iterator"]
+
+    def begin(self) -> Epoch:
+        """A new pass over the loader begins."""
+        epoch = Epoch(self.role, self.passes, self.recorder.step)
+        self.passes += 1
+        self._on_epoch(epoch)
+        return epoch
+
+    def observe(self, epoch: Epoch, batch: Any) -> None:
+        """The loader hands out a batch."""
+        with self._safely():
+            epoch.add(batch)
+            self._on_active(self.role, True)  # noqa: FBT003
+
+    def end(self, epoch: Epoch) -> None:
+        """The pass came to its end."""
+        with self._safely():
+            epoch.complete = True
+            self._on_active(self.role, False)  # noqa: FBT003
+
+    @contextlib.contextmanager
+    def _safely(self) -> Iterator[None]:
+        self.recorder.schedule.start()
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
+            self.fail(error)
+        finally:
+            self.recorder.schedule.stop()
+
+
+class _IteratorSource:
+    """Stands where the loader's `_get_iterator` was. A copy of the loader gets the plain method back."""
+
+    def __init__(self, probe: LoaderProbe, loader: DataLoader[Any]) -> None:
+        self._probe = weakref.ref(probe)
+        self._loader = weakref.ref(loader)
+
+    def __call__(self) -> Iterator[Any]:
+        loader = self._loader()
+        assert loader is not None, "a loader that is iterated is alive"
+        iterator: Iterator[Any] = type(loader)._get_iterator(loader)
+        probe = self._probe()
+        if probe is None or probe.failure or probe.recorder.suspended:
+            return iterator
+        return _ObservedIterator(iterator, probe)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return types.MethodType(DataLoader._get_iterator, memo[id(self._loader())])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._loader(), "_get_iterator")  # of the loader being rebuilt: it has no attributes yet
+
+
+class _ObservedIterator:
+    """The loader's own iterator, with someone looking over its shoulder."""
+
+    def __init__(self, iterator: Iterator[Any], probe: LoaderProbe) -> None:
+        self._iterator = iterator
+        self._probe = probe
+        self._epoch: Epoch | None = None
+
+    def __iter__(self) -> _ObservedIterator:
+        return self
+
+    def __len__(self) -> int:
+        return len(self._iterator)  # type: ignore[arg-type]  # torch's iterators have a length
+
+    def __next__(self) -> Any:
+        if self._epoch is None:
+            self._epoch = self._probe.begin()
+        epoch = self._epoch
+        try:
+            batch = next(self._iterator)
+        except StopIteration:
+            self._probe.end(epoch)
+            raise
+        self._probe.observe(epoch, batch)
+        return batch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._iterator, name)
+
+    def _reset(self, loader: DataLoader[Any], first_iter: bool = False) -> None:  # noqa: FBT002
+        """Persistent workers: the same iterator starts over."""
+        self._epoch = None
+        self._iterator._reset(loader, first_iter)  # type: ignore[attr-defined]

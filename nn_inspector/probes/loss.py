@@ -1,0 +1,206 @@
+"""The value of the loss at every step, whether the loss is a module or a function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from nn_inspector.probes.loss_calls import CallMode, LossCall, pop, push
+from nn_inspector.probes.outputs import first_tensor
+from nn_inspector.probes.probe import Removable, StepReader
+from nn_inspector.probes.recorder import TRACED_STEPS, Recorder
+
+_FACTORS = 4
+"""So many factors may stand between a loss and what backward() is called on."""
+
+
+@dataclass(slots=True)
+class _Backward:
+    """What led to one call of backward(): the loss terms computed before it, and the tensor it was called on."""
+
+    terms: list[torch.Tensor | float] = field(default_factory=list)
+    objective: torch.Tensor | float | None = None
+
+    def value(self) -> torch.Tensor | float | None:
+        if len(self.terms) == 1:
+            return self.terms[0]
+        if self.objective is not None:
+            return self.objective
+        return sum(self.terms) if self.terms else None
+
+
+class LossProbe(StepReader):
+    """Reads the loss.
+
+    A loss that is an `nn.Module` is read by a hook. Loss functions and `backward()` are seen by a torch function mode
+    that is on the stack only from the end of the model's forward pass to the optimizer's step, so that few calls
+    pass through it. In the first steps both are used; if backward() is always called on the very value that the
+    loss module returned, or a multiple of it, the mode stays off from then on. The forward pass of a compiled model is
+    not seen, and its hooks stay as they are; the hook on the loss module is then all there is.
+
+    Args:
+        recorder: takes the measurements.
+        model: the user's network.
+        loss_fn: the user's loss, or None.
+    """
+
+    name = "loss"
+    every_step = True
+
+    def __init__(self, recorder: Recorder, model: nn.Module, loss_fn: object | None) -> None:
+        super().__init__(recorder)
+        self._model = model
+        self._loss_module = loss_fn if isinstance(loss_fn, nn.Module) else None
+        self._mode = CallMode(self._on_loss_call, self._on_backward)
+        self._mode_handles: list[Removable] = []
+        self._plain = self._loss_module is not None
+        self._expected = True
+        self._mode_seen = False
+        self._forward_seen = False
+        self._inside_module = False
+        self._last_term: int | None = None
+        self._backwards: list[_Backward] = [_Backward()]
+        self._validation: list[tuple[torch.Tensor | float, int]] = []
+        self._batch_size = 1
+
+    def attach(self) -> None:
+        self._mode_handles = [self._model.register_forward_hook(self.hook(self._end_forward))]
+        if self._loss_module is not None:
+            self._mode_handles.append(self._loss_module.register_forward_pre_hook(self.hook(self._enter_module)))
+            self.keep(self._loss_module.register_forward_hook(self.hook(self._leave_module)))
+
+    def detach(self) -> None:
+        self._retire_mode()
+        super().detach()
+
+    def begin_forward(self, args: tuple[Any, ...]) -> None:
+        """The model's forward pass begins: the loss that follows belongs to it."""
+        if not self._forward_seen:
+            self._backwards = [_Backward()]  # what the loss module returned before was another model's
+        self._expected = self._forward_seen = True
+        if self._mode_handles:
+            self.close_window()
+        if self.recorder.phase == "train":
+            if self._validation:
+                self.end_validation()
+        else:
+            first = first_tensor(args)
+            self._batch_size = first.shape[0] if first is not None and first.dim() else 1
+
+    def close_window(self) -> None:
+        """Take the function mode off the stack, if it is there."""
+        pop(self._mode)
+
+    def before_step(self, optimizer_index: int) -> None:
+        if self._mode_handles:
+            self.close_window()
+        if self._mode.failure is not None:
+            raise self._mode.failure
+
+    def after_step(self, optimizer_index: int) -> None:
+        done, self._backwards = self._backwards, [_Backward()]
+        self._expected = not self._forward_seen
+        values = [value for value in (backward.value() for backward in done) if value is not None]
+        if values:
+            self.recorder.record_scalar("loss", "train", _mean(values))
+        objectives = [backward.objective for backward in done if backward.objective is not None]
+        if objectives:
+            self.recorder.record_scalar("objective", "train", _mean(objectives))
+        if self._mode_handles and self._mode_seen and self._plain and self.recorder.step + 1 >= TRACED_STEPS:
+            self._retire_mode()
+
+    def end_validation(self) -> None:
+        """Hand on the mean of the validation losses since the last training step, weighted by batch size."""
+        batches, self._validation = self._validation, []
+        if batches:
+            items = sum(size for _, size in batches)
+            self.recorder.record_scalar("loss", "validation", sum(value * size for value, size in batches) / items)
+
+    def _retire_mode(self) -> None:
+        """From now on the hook on the loss module is enough."""
+        self.close_window()
+        for handle in self._mode_handles:
+            handle.remove()
+        self._mode_handles = []
+
+    def _end_forward(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._mode_seen = True
+        push(self._mode)
+
+    def _enter_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self._inside_module = True
+
+    def _leave_module(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._inside_module = False
+        value = first_tensor(output)
+        if value is not None and self._expected:
+            self._add_term(value)
+
+    def _on_loss_call(self, call: LossCall) -> None:
+        if self.recorder.suspended:
+            return
+        if self.recorder.tracing:
+            self.recorder.trace(call.name, phase=self.recorder.phase, **call.facts())
+        if not self._inside_module:
+            self._plain = False
+            self._add_term(call.value)
+
+    def _on_backward(self, objective: torch.Tensor) -> None:
+        if self.recorder.suspended:
+            return
+        if self.recorder.tracing:
+            self.recorder.trace("backward", objective_shape=list(objective.shape))
+        backward = self._backwards[-1]
+        if len(backward.terms) != 1 or not _is_multiple(objective, self._last_term):
+            self._plain = False
+            backward.objective = _scalar(objective)
+        self._backwards.append(_Backward())
+
+    def _add_term(self, value: torch.Tensor) -> None:
+        if self.recorder.phase == "validation":
+            self._validation.append((_scalar(value), self._batch_size))
+            self._expected = False
+            return
+        if self._mode_handles and self._mode_seen:
+            self._last_term = _node_number(value.grad_fn)
+        else:  # backward() is not seen, but is known to follow each term
+            self._backwards.append(_Backward())
+        self._backwards[-1].terms.append(_scalar(value))
+
+
+def _is_multiple(objective: torch.Tensor, term: int | None) -> bool:
+    """Whether the objective is the loss term itself, or the term times factors (accumulation, a gradient scaler).
+
+    The term is known by the number of its node in the graph: holding the tensor would keep the whole graph alive.
+    """
+    node = objective.grad_fn
+    for _ in range(_FACTORS + 1):
+        if node is None or term is None:
+            return False
+        if _node_number(node) == term:
+            return True
+        if not node.name().startswith(("MulBackward", "DivBackward")):
+            return False
+        inputs = [source for source, _ in node.next_functions if source is not None]
+        node = inputs[0] if inputs else None
+    return False
+
+
+def _node_number(node: Any) -> int | None:
+    return int(node._sequence_nr()) if node is not None else None
+
+
+def _scalar(value: torch.Tensor) -> torch.Tensor | float:
+    """The value before an in-place operation can change it; the mean where it was not reduced."""
+    value = value.detach()
+    if value.dim():
+        value = value.float().mean()
+    return value.item() if value.device.type == "cpu" else value.to(torch.float32, copy=True)
+
+
+def _mean(values: Sequence[torch.Tensor | float]) -> torch.Tensor | float:
+    return values[0] if len(values) == 1 else sum(values) / len(values)

@@ -1,0 +1,142 @@
+"""Sees loss functions and backward() being called, without an edit to the code that calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._device import DeviceContext
+
+from nn_inspector.probes.measurement import Fact
+
+LOSS_FUNCTIONS: Mapping[Any, str] = {
+    function: function.__name__
+    for function in (
+        F.binary_cross_entropy,
+        F.binary_cross_entropy_with_logits,
+        F.cosine_embedding_loss,
+        F.cross_entropy,
+        F.ctc_loss,
+        F.gaussian_nll_loss,
+        F.hinge_embedding_loss,
+        F.huber_loss,
+        F.kl_div,
+        F.l1_loss,
+        F.margin_ranking_loss,
+        F.mse_loss,
+        F.multi_margin_loss,
+        F.multilabel_margin_loss,
+        F.multilabel_soft_margin_loss,
+        F.nll_loss,
+        F.poisson_nll_loss,
+        F.smooth_l1_loss,
+        F.soft_margin_loss,
+        F.triplet_margin_loss,
+    )
+}
+"""The loss functions of torch.nn.functional; the modules of torch.nn.modules.loss call these."""
+
+_PLAIN = (bool, int, float, str)
+
+
+@dataclass(frozen=True, slots=True)
+class LossCall:
+    """One call of a loss function. It holds the user's tensors: use it at once and drop it.
+
+    Attributes:
+        name: name in torch.nn.functional.
+        prediction, target: its first two arguments.
+        options: the others, by name.
+        value: what it returned.
+    """
+
+    name: str
+    prediction: torch.Tensor
+    target: torch.Tensor
+    options: Mapping[str, Any]
+    value: torch.Tensor
+
+    def facts(self) -> dict[str, Fact]:
+        """What may be kept of the call: shapes, dtypes and options."""
+        facts: dict[str, Fact] = {
+            "prediction_shape": list(self.prediction.shape),
+            "prediction_dtype": str(self.prediction.dtype),
+            "target_shape": list(self.target.shape),
+            "target_dtype": str(self.target.dtype),
+        }
+        facts.update({name: option for name, option in self.options.items() if isinstance(option, _PLAIN)})
+        facts["weighted"] = self.options.get("weight") is not None
+        return facts
+
+
+class CallMode(TorchFunctionMode):
+    """While it is on the stack, reports calls of loss functions and of `Tensor.backward`.
+
+    Args:
+        on_loss: called after a loss function returned.
+        on_backward: called with the tensor just before backward() runs on it.
+
+    An exception in either switches the reports off and is kept in `failure`; the user's call is not affected.
+    """
+
+    def __init__(
+        self,
+        on_loss: Callable[[LossCall], None],
+        on_backward: Callable[[torch.Tensor], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._on_loss = on_loss
+        self._on_backward = on_backward
+        self.failure: Exception | None = None
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.Tensor.backward and self._on_backward is not None:
+            self._report(self._on_backward, args[0])
+        result = func(*args, **kwargs)
+        name = LOSS_FUNCTIONS.get(func)
+        if name is not None and len(args) > 1:
+            self._report(self._on_loss, LossCall(name, args[0], args[1], kwargs, result))
+        return result
+
+    def _report(self, listener: Callable[[Any], None], what: Any) -> None:
+        if self.failure is not None:
+            return
+        try:
+            listener(what)
+        except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
+            self.failure = error
+
+
+def push(mode: CallMode) -> bool:
+    """Put a mode on torch's stack if that is safe; return whether it was done.
+
+    It is safe on an empty stack, or above torch's default device alone. A mode of the user's that was entered
+    before ours would pop ours instead of itself.
+    """
+    stack = torch.overrides._get_current_function_mode_stack()
+    if any(not isinstance(entered, DeviceContext) for entered in stack):
+        return False
+    mode.__enter__()  # type: ignore[no-untyped-call]
+    return True
+
+
+def pop(mode: CallMode) -> bool:
+    """Take a mode off the stack if it is on top; return whether it is gone."""
+    stack = torch.overrides._get_current_function_mode_stack()
+    if mode not in stack:
+        return True
+    if stack[-1] is not mode:
+        return False
+    mode.__exit__(None, None, None)
+    return True

@@ -1,0 +1,69 @@
+"""What a probe hands on: one measured value, or one thing that happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+Tag = str | int | float | bool
+Fact = Tag | None | list[int] | list[str]
+
+QUANTITIES: Mapping[str, str] = MappingProxyType(
+    {
+        "loss": "value of the loss function; source: train or validation",
+        "objective": "value that backward() was called on, where it is not the loss itself",
+        "learning_rate": "learning rate; source: parameter group",
+        "gradient_norm": "Euclidean norm of the gradient that the step uses; source: parameter",
+        "gradient_sum": "sum of the elements of that gradient; source: parameter",
+        "weight_norm": "Euclidean norm before the step; source: parameter",
+        "update_norm": "Euclidean norm of what the step changed; source: parameter",
+        "update_ratio": "update_norm / weight_norm; source: parameter",
+        "kept_gradient": "1 if the gradient of the last step was still there when backward() began; source: optimizer",
+        "cleared_gradient": "1 if the gradient was cleared between backward() and step(), else 0; source: optimizer",
+        "training_mode": "1 if model.training, else 0; source: train or validation",
+        "activation_mean": "mean of a module's output; source: module",
+        "activation_spread": "standard deviation of a module's output; source: module",
+        "activation_zeros": "share of exact zeros in a module's output; source: module",
+        "activation_saturated": "share of a bounded activation's output at its ends; source: module",
+        "activation_nonfinite": "share of NaN and Inf in a module's output; source: module",
+        "activation_histogram": "counts of a module's output by sign and power of two; source: module",
+    }
+)
+"""Names of what the probes measure. A user may log other names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One measured value.
+
+    Attributes:
+        step: how many optimizer steps were complete when it was measured.
+        quantity: what was measured (see `QUANTITIES`).
+        source: of what: the name of a module, parameter, parameter group, optimizer or phase.
+        value: a number, or a vector of numbers of a fixed length for this quantity.
+        tags: how it was measured, for example {"mode": "train", "call": 0}.
+    """
+
+    step: int
+    quantity: str
+    source: str
+    value: float | np.ndarray
+    tags: Mapping[str, Tag] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceEntry:
+    """One call that the training loop made in its first steps, in the order of the calls.
+
+    Attributes:
+        step: how many optimizer steps were complete.
+        call: "forward", the name of a loss function, "backward" or "step".
+        facts: shapes, dtypes and options of the call; plain values only, never a tensor.
+    """
+
+    step: int
+    call: str
+    facts: Mapping[str, Fact]

@@ -1,0 +1,36 @@
+"""Finds the tensor in whatever a module takes or returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+
+def first_tensor(value: Any) -> torch.Tensor | None:
+    """The first floating-point or complex tensor in `value`, or its first tensor, or None.
+
+    Looks into tuples, lists, mappings (model outputs of the transformers library are one) and packed sequences.
+
+    Example:
+        >>> first_tensor({"logits": torch.zeros(2, 3), "ids": torch.zeros(2, dtype=torch.int64)}).shape
+        torch.Size([2, 3])
+    """
+    if isinstance(value, torch.Tensor):
+        return value
+    tensors = _tensors(value)
+    return next((t for t in tensors if t.is_floating_point() or t.is_complex()), tensors[0] if tensors else None)
+
+
+def _tensors(value: Any, depth: int = 0) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, PackedSequence):
+        return [value.data]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple) and depth < 3:
+        return [tensor for part in value for tensor in _tensors(part, depth + 1)]
+    return []

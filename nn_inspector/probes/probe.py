@@ -1,0 +1,78 @@
+"""What all probes share: hooks that can be taken off again, and a way to fail without harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Protocol
+
+from nn_inspector.probes.hook import Hook
+from nn_inspector.probes.recorder import Recorder
+
+
+class Removable(Protocol):
+    """What torch returns when a hook is registered."""
+
+    def remove(self) -> None: ...
+
+
+class Probe:
+    """Attaches to one kind of thing and measures it.
+
+    A subclass registers hooks in `attach` and hands what they measure to the recorder. It never returns a value from
+    a hook, keeps a tensor of the user's, draws random numbers or waits for the device.
+
+    Attributes:
+        failure: why the probe switched itself off, or None while it works.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.failure: str | None = None
+        self._handles: list[Removable] = []
+
+    def attach(self) -> None:
+        """Register the hooks."""
+
+    def detach(self) -> None:
+        """Remove every hook; torch's registries are as they were before `attach`."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    def fail(self, error: Exception) -> None:
+        """Switch off because of an error of our own; the training goes on.
+
+        The hooks stay registered until `detach`: torch may be walking through its registry right now.
+        """
+        self.failure = f"The {self.name} probe switched itself off: {type(error).__name__}: {error}"
+
+    def hook(self, method: Callable[..., None], *first: object) -> Hook:
+        """Wrap a method for one of torch's hook registries; it is called with `first` before torch's arguments."""
+        return Hook(self, method, *first)
+
+    def keep(self, handle: Removable) -> None:
+        """Remember a handle, for `detach`."""
+        self._handles.append(handle)
+
+
+class StepReader(Probe):
+    """A probe that looks at an optimizer just before and just after its step.
+
+    Attributes:
+        every_step: whether it looks at every step, or only at those that are measured in full.
+    """
+
+    every_step: ClassVar[bool] = False
+
+    def add_optimizer(self, optimizer_index: int) -> None:
+        """An optimizer is watched from now on."""
+
+    def before_step(self, optimizer_index: int) -> None:
+        """Gradients are final here: accumulated, averaged over processes, unscaled, clipped."""
+
+    def after_step(self, optimizer_index: int) -> None:
+        """Parameters are new here."""
+
+    def expect_step(self) -> None:
+        """The step that begins now will be measured in full."""

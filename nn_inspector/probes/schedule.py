@@ -1,0 +1,95 @@
+"""When to measure: every n steps, or as often as the overhead budget allows."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+DENSE_STEPS = 20
+"""So many first steps are all measured: this is when initialization, scale and rate show what they do."""
+
+_IDLE = 20.0
+"""A gap longer than so many usual steps is a pause of the user's, not training time."""
+
+
+class Schedule:
+    """Decides which steps are measured in full and keeps account of what that costs.
+
+    With `every="auto"` a step is measured when the time saved up, `max_overhead` of the training time, pays for what
+    a measured step has cost lately. The first `DENSE_STEPS` are measured whatever they cost and stand outside the
+    account.
+
+    Attributes:
+        own: seconds spent by nn_inspector, after the first steps.
+        total: seconds of training, `own` included, after the first steps.
+        first: seconds spent by nn_inspector in the first steps.
+        measured: full measurements, the first ones included.
+    """
+
+    def __init__(self, every: int | Literal["auto"] = "auto", max_overhead: float = 0.03) -> None:
+        self.every = every
+        self.max_overhead = max_overhead
+        self.own = 0.0
+        self.total = 0.0
+        self.first = 0.0
+        self.measured = 0
+        self._depth = 0
+        self._running_since = 0.0
+        self._credit = 0.0
+        self._step_own = 0.0
+        self._usual_cost = 0.0
+        self._usual_step = 0.0
+        self._last_end: float | None = None
+
+    def start(self) -> None:
+        """From here on it is nn_inspector that works. Calls may be nested."""
+        self._depth += 1
+        if self._depth == 1:
+            self._running_since = time.perf_counter()
+
+    def stop(self) -> None:
+        """From here on it is the training again."""
+        self._depth -= 1
+        if self._depth == 0:
+            self._step_own += time.perf_counter() - self._running_since
+
+    def end_step(self, step: int, was_due: bool) -> bool:
+        """Close the account of the step that ends now.
+
+        Args:
+            step: number of the step that comes next.
+            was_due: whether the step that ended was measured in full.
+
+        Returns:
+            Whether the next step is to be measured in full.
+        """
+        now = time.perf_counter()
+        if self._depth:
+            self._step_own += now - self._running_since
+            self._running_since = now
+        elapsed = self._elapsed(now)
+        self._last_end = now
+        own, self._step_own = self._step_own, 0.0
+        if step <= DENSE_STEPS:
+            self.first += own
+        else:
+            self.own += own
+            self.total += max(elapsed, own)
+        if was_due:
+            self.measured += 1
+            self._usual_cost = own if self._usual_cost == 0.0 else 0.8 * self._usual_cost + 0.2 * own
+        if self.every != "auto":
+            return step % self.every == 0
+        if step < DENSE_STEPS:
+            return True
+        self._credit = min(self._credit + self.max_overhead * elapsed - own, 2 * self._usual_cost)
+        return self._credit >= self._usual_cost
+
+    def _elapsed(self, now: float) -> float:
+        if self._last_end is None:
+            return 0.0
+        gap = now - self._last_end
+        if self._usual_step and gap > _IDLE * self._usual_step:
+            return self._usual_step
+        self._usual_step = gap if self._usual_step == 0.0 else 0.9 * self._usual_step + 0.1 * gap
+        return gap

@@ -1,0 +1,65 @@
+"""The boundary of a step: what happens just before and just after an optimizer changes the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch.optim import Optimizer
+
+from nn_inspector.probes.probe import Probe, StepReader
+from nn_inspector.probes.recorder import Recorder
+
+
+class StepProbe(Probe):
+    """Calls the step readers around each optimizer's step, and ends the recorder's step.
+
+    Args:
+        recorder: the recorder whose step ends.
+        readers: called in this order before the step, and in this order after it.
+        on_step: called last; a `TrainingStopped` that it raises ends the user's loop.
+    """
+
+    name = "step"
+
+    def __init__(self, recorder: Recorder, readers: Sequence[StepReader], on_step: Callable[[], None]) -> None:
+        super().__init__(recorder)
+        self._all = list(readers)
+        self._cheap = [reader for reader in readers if reader.every_step]
+        self._on_step = on_step
+
+    def attach(self) -> None:
+        self._expect()
+
+    def add_optimizer(self, index: int, optimizer: Optimizer) -> None:
+        """Watch the steps of one more optimizer."""
+        for reader in self._all:
+            self._guard(reader, reader.add_optimizer, index)
+        self.keep(optimizer.register_step_pre_hook(self.hook(self._before, index)))
+        self.keep(optimizer.register_step_post_hook(self.hook(self._after, index)))
+
+    def _before(self, index: int, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        for reader in self._all if self.recorder.due else self._cheap:
+            self._guard(reader, reader.before_step, index)
+
+    def _after(self, index: int, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        recorder = self.recorder
+        for reader in self._all if recorder.due else self._cheap:
+            self._guard(reader, reader.after_step, index)
+        if recorder.tracing:
+            recorder.trace("step", optimizer=index)
+        recorder.end_step()
+        if recorder.due:
+            self._expect()
+        self._on_step()
+
+    def _expect(self) -> None:
+        for reader in self._all:
+            self._guard(reader, reader.expect_step)
+
+    def _guard(self, reader: StepReader, read: Callable[..., None], *index: int) -> None:
+        if reader.failure is None:
+            try:
+                read(*index)
+            except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
+                reader.fail(error)

@@ -1,0 +1,287 @@
+"""A training: the model, optimizers, loss and loaders of the user, and what is known of them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+
+from nn_inspector.errors import ArgumentError, ExperimentError, describe
+from nn_inspector.probes import Phase, group_name
+
+Step = Callable[[nn.Module, Any], torch.Tensor]
+
+INITIAL_WEIGHTS_LIMIT = 64 * 2**20
+"""Bytes. The weights at the time of `watch()` are remembered, on the CPU, for models up to this size."""
+
+
+class Training:
+    """What the user handed to `watch()`, checked.
+
+    Args:
+        model: the network.
+        optimizer: one optimizer, several, or None to find them by their steps.
+        loss_fn: a module or function of (prediction, target).
+        train_loader, val_loader: iterables of batches.
+        step: computes the loss of a batch, where `loss_fn(model(*inputs), target)` would not do.
+
+    Raises:
+        ArgumentError: an argument is not what it should be; the message says what to do.
+
+    Attributes:
+        optimizers: those known so far.
+        initial: the weights at the time of `watch()`, or None where they are too large to remember.
+        initial_rates: learning rate of each parameter group when its optimizer became known.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer | Sequence[Optimizer] | None = None,
+        loss_fn: Callable[..., torch.Tensor] | None = None,
+        *,
+        train_loader: Iterable[Any] | None = None,
+        val_loader: Iterable[Any] | None = None,
+        step: Step | None = None,
+    ) -> None:
+        _check_model(model)
+        for name, value, advice in (
+            ("loss_fn", loss_fn, "Pass a loss such as torch.nn.CrossEntropyLoss()."),
+            ("step", step, "Pass a function of (model, batch) that returns the loss."),
+        ):
+            _check_callable(name, value, advice)
+        _check_loader("train_loader", train_loader)
+        _check_loader("val_loader", val_loader)
+        self.model = model
+        self.loss_fn = loss_fn
+        self.train_loader = train_loader
+        self.val_loader = val_loader
+        self.step = step
+        self.optimizers: list[Optimizer] = []
+        self.initial_rates: dict[str, float] = {}
+        self.initial = _remember_weights(model)
+        for one in _as_optimizers(optimizer):
+            _check_optimizer(one, model)
+            self.add_optimizer(one)
+
+    def add_optimizer(self, optimizer: Optimizer) -> None:
+        """One more optimizer steps this model."""
+        self.optimizers.append(optimizer)
+        for index, group in enumerate(optimizer.param_groups):
+            self.initial_rates[group_name(len(self.optimizers) - 1, index)] = float(group.get("lr", 0.0))
+
+    def owns(self, optimizer: Optimizer) -> bool:
+        """Whether an optimizer steps any parameter of this model."""
+        return _shared_parameters(optimizer, self.model) > 0
+
+    @property
+    def loaders(self) -> dict[Phase, Iterable[Any]]:
+        """The loaders that were given, by what they are for."""
+        given: dict[Phase, Iterable[Any] | None] = {"train": self.train_loader, "validation": self.val_loader}
+        return {phase: loader for phase, loader in given.items() if loader is not None}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's first parameter is."""
+        return next(self.model.parameters()).device
+
+    def loss(self, model: nn.Module, loss_fn: Callable[..., torch.Tensor] | None, batch: Any) -> torch.Tensor:
+        """The loss of `model` on a batch, computed as the user's loop does: by `step`, else by `loss_fn`.
+
+        Args:
+            model: the user's model or a copy of it.
+            loss_fn: the user's loss or a copy of it.
+            batch: what a loader yields, on any device.
+
+        Returns:
+            A scalar tensor with its graph.
+
+        Raises:
+            ExperimentError: the batch does not fit, or the result is no scalar; the message says what to do.
+        """
+        if self.step is not None:
+            loss = self.step(model, batch)
+        elif loss_fn is None:
+            raise ExperimentError(
+                "It is not known how the loss is computed. Pass loss_fn=..., or step=... (a function of (model, "
+                "batch) that returns the loss), to watch()."
+            )
+        else:
+            inputs, target = split_batch(batch)
+            loss = loss_fn(model(*inputs), target)
+        if not isinstance(loss, torch.Tensor):
+            raise ExperimentError(f"The loss should be a tensor with one number, but it is {describe(loss)}.")
+        if loss.numel() != 1:
+            raise ExperimentError(
+                f"The loss should be one number, but it has shape {list(loss.shape)}. Reduce it, for example with "
+                'loss.mean() or reduction="mean".'
+            )
+        return loss
+
+    def describe(self) -> dict[str, Any]:
+        """What the training consists of, as plain data that JSON can hold."""
+        parameters = [p for p in self.model.parameters() if not isinstance(p, UninitializedParameter)]
+        return {
+            "model": type(self.model).__name__,
+            "parameters": sum(p.numel() for p in parameters),
+            "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+            "modules": {name: type(module).__name__ for name, module in self.model.named_modules()},
+            "device": str(self.device),
+            "loss_fn": _name(self.loss_fn),
+            "optimizers": [self._describe_optimizer(optimizer) for optimizer in self.optimizers],
+            "loaders": {phase: _describe_loader(loader) for phase, loader in self.loaders.items()},
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        }
+
+    def _describe_optimizer(self, optimizer: Optimizer) -> dict[str, Any]:
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        return {
+            "name": type(optimizer).__name__,
+            "groups": [
+                {
+                    **{key: value for key, value in group.items() if isinstance(value, bool | int | float)},
+                    "parameters": [names[id(p)] for p in group["params"] if id(p) in names],
+                }
+                for group in optimizer.param_groups
+            ],
+        }
+
+
+def split_batch(batch: Any) -> tuple[tuple[Any, ...], Any]:
+    """Inputs and target of a batch: the target is its last element.
+
+    Raises:
+        ExperimentError: the batch is a dict or holds fewer than two parts; the message names `step`.
+    """
+    if isinstance(batch, Sequence) and not isinstance(batch, str) and len(batch) >= 2:
+        return tuple(batch[:-1]), batch[-1]
+    if isinstance(batch, Mapping):
+        problem = f"The loader yields {describe(batch)}, and which of them are inputs and target is not known."
+        example = "step=lambda model, batch: loss_fn(model(batch['x']), batch['y'])"
+    else:
+        problem = f"The loader yields {describe(batch)}, not (input, target)."
+        example = "step=lambda model, batch: loss_fn(model(batch), batch)"
+    raise ExperimentError(f"{problem} Say how to compute the loss: watch(..., {example}).")
+
+
+def _check_model(model: object) -> None:
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(
+            "model",
+            expected="a torch.nn.Module",
+            got=describe(model),
+            advice="Pass the network that you train, for example watch(model, optimizer).",
+        )
+    parameters = list(model.parameters())
+    if not parameters:
+        raise ArgumentError(
+            "model",
+            expected="a network with parameters",
+            got=f"{describe(model)} without any",
+            advice="Pass the network that you train; a loss has no parameters and goes into loss_fn=...",
+        )
+    if any(p.is_meta for p in parameters):
+        raise ArgumentError(
+            "model",
+            expected="parameters with values",
+            got="parameters on the meta device, which have none",
+            advice='Give them memory and values first, for example model.to_empty(device="cpu") and then initialize.',
+        )
+
+
+def _check_callable(name: str, value: object, advice: str) -> None:
+    if isinstance(value, type):
+        advice = f"Make an instance of it: {value.__name__}()."
+    if value is not None and (isinstance(value, type) or not callable(value)):
+        raise ArgumentError(name, expected="a function or module", got=describe(value), advice=advice)
+
+
+def _check_loader(name: str, loader: object) -> None:
+    if loader is None:
+        return
+    if not isinstance(loader, Iterable) or isinstance(loader, str | bytes | torch.Tensor):
+        raise ArgumentError(
+            name,
+            expected="an iterable of batches",
+            got=describe(loader),
+            advice="Pass a torch.utils.data.DataLoader or a list of (input, target) batches.",
+        )
+    if isinstance(loader, Sized) and _length(loader) == 0:
+        raise ArgumentError(
+            name,
+            expected="at least one batch",
+            got="an empty loader",
+            advice="Look at the length of its data set, and at drop_last with a batch size larger than the data.",
+        )
+
+
+def _length(loader: Sized) -> int | None:
+    try:
+        return len(loader)
+    except TypeError:  # a DataLoader over an iterable data set has __len__ but no length
+        return None
+
+
+def _as_optimizers(optimizer: object) -> list[Any]:
+    if optimizer is None:
+        return []
+    if isinstance(optimizer, list | tuple):
+        return list(optimizer)
+    return [optimizer]
+
+
+def _check_optimizer(optimizer: object, model: nn.Module) -> None:
+    if not isinstance(optimizer, Optimizer):
+        advice = "Pass the optimizer whose step() your loop calls, or None to find it by its steps."
+        if isinstance(optimizer, LRScheduler):
+            advice = "Pass the optimizer itself: scheduler.optimizer."
+        raise ArgumentError("optimizer", expected="a torch.optim.Optimizer", got=describe(optimizer), advice=advice)
+    if _shared_parameters(optimizer, model) == 0:
+        raise ArgumentError(
+            "optimizer",
+            expected="an optimizer of this model's parameters",
+            got=f"{describe(optimizer)} that holds none of them",
+            advice="It belongs to another model, or to this one before it was rebuilt: make a new optimizer from "
+            "model.parameters().",
+        )
+
+
+def _shared_parameters(optimizer: Optimizer, model: nn.Module) -> int:
+    own = {id(p) for p in model.parameters()}
+    return sum(id(p) in own for group in optimizer.param_groups for p in group["params"])
+
+
+def _remember_weights(model: nn.Module) -> dict[str, torch.Tensor] | None:
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    if any(isinstance(tensor, UninitializedParameter) for tensor in tensors.values()):
+        return None
+    if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > INITIAL_WEIGHTS_LIMIT:
+        return None
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+
+def _describe_loader(loader: Iterable[Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"type": type(loader).__name__}
+    if isinstance(loader, Sized):
+        facts["batches"] = _length(loader)
+    if isinstance(loader, DataLoader):
+        facts["batch_size"] = loader.batch_size
+        facts["sampler"] = type(loader.sampler).__name__
+        facts["workers"] = loader.num_workers
+        if isinstance(loader.dataset, Sized):
+            facts["items"] = len(loader.dataset)
+    return facts
+
+
+def _name(function: object) -> str | None:
+    if function is None:
+        return None
+    return getattr(function, "__name__", None) or type(function).__name__

@@ -1,0 +1,53 @@
+"""A compiled model keeps its graphs: none is added, none is broken."""
+
+import pytest
+import torch
+from torch import nn
+
+import nn_inspector as nni
+from tests.trainings import blobs, mlp
+
+
+def compiled_training(watched, target="model"):
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loss_fn = nn.CrossEntropyLoss()
+    compiled = torch.compile(model, backend=backend)
+    inspector = nni.watch(model if target == "model" else compiled, optimizer, loss_fn) if watched else None
+    x, y = blobs(16).tensors
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = loss_fn(compiled(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    if inspector is not None:
+        inspector.detach()
+    breaks = sum(torch._dynamo.utils.counters["graph_break"].values())
+    return losses, len(graphs), breaks, inspector
+
+
+@pytest.mark.parametrize("target", ["model", "compiled model"])
+def test_graphs_and_breaks_and_losses_are_unchanged(target):
+    losses, graphs, breaks, _ = compiled_training(watched=False)
+    watched_losses, watched_graphs, watched_breaks, inspector = compiled_training(True, target)
+    assert watched_losses == losses
+    assert (watched_graphs, watched_breaks) == (graphs, breaks)
+    assert inspector.run.steps == 60
+    name = inspector.run.sources("gradient_norm")[0]
+    assert len(inspector.run.series("gradient_norm", name)) >= 20
+    assert inspector.run.series("loss", "train").values == pytest.approx(losses)
+
+
+def test_a_forward_pass_that_is_not_seen_is_said_aloud():
+    *_, inspector = compiled_training(watched=True)
+    assert ["it is compiled" in problem for problem in inspector.problems] == [True]

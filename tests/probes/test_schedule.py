@@ -1,0 +1,74 @@
+import pytest
+
+from nn_inspector.probes import DENSE_STEPS, Schedule
+
+
+class Clock:
+    """Stands in for time.perf_counter()."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr("nn_inspector.probes.schedule.time.perf_counter", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def simulate(clock, schedule, steps, *, first=0, step=0.010, light=0.00005, full=0.020):
+    """A training whose measured steps cost `full` and others `light`; returns which were measured."""
+    due, measured = first < DENSE_STEPS, []
+    for number in range(first, first + steps):
+        clock.now += step
+        schedule.start()
+        clock.now += full if due else light
+        measured.append(due)
+        due = schedule.end_step(number + 1, due)
+        schedule.stop()
+    return measured
+
+
+@pytest.mark.parametrize("full", [0.0005, 0.002, 0.02, 0.2])
+@pytest.mark.parametrize("budget", [0.01, 0.03, 0.1])
+def test_the_budget_is_kept_after_the_first_steps(clock, full, budget):
+    schedule = Schedule("auto", budget)
+    measured = simulate(clock, schedule, 20_000, full=full)
+    assert all(measured[:DENSE_STEPS])
+    own = sum(measured[DENSE_STEPS:]) * full + measured[DENSE_STEPS:].count(False) * 0.00005
+    total = (20_000 - DENSE_STEPS) * 0.010 + own
+    assert own / total <= budget * 1.02
+    assert sum(measured[DENSE_STEPS:]) >= 0.5 * (budget - 0.005) * total / full - 1
+
+
+def test_a_cheap_measurement_is_made_at_every_step(clock):
+    assert simulate(clock, Schedule("auto", 0.03), 200, full=0.0002).count(False) <= 2
+
+
+@pytest.mark.parametrize("every", [1, 2, 10])
+def test_a_fixed_cadence_is_kept_whatever_it_costs(clock, every):
+    measured = simulate(clock, Schedule(every, 0.0001), 100, full=1.0)
+    assert [step for step, due in enumerate(measured) if due] == list(range(0, 100, every))
+
+
+def test_a_pause_of_the_users_buys_no_measurements(clock):
+    schedule = Schedule("auto", 0.03)
+    simulate(clock, schedule, 500)
+    clock.now += 3600
+    measured = simulate(clock, schedule, 50, first=500)
+    assert sum(measured) <= 4
+    assert schedule.total < 20
+
+
+def test_nested_work_is_counted_once(clock):
+    schedule = Schedule()
+    schedule.start()
+    clock.now += 1
+    schedule.start()
+    clock.now += 1
+    schedule.stop()
+    clock.now += 1
+    schedule.stop()
+    schedule.end_step(1, was_due=True)
+    assert schedule.first == 3
+    assert schedule.own == 0

@@ -1,0 +1,75 @@
+"""Small trainings that the tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+CLASSES, FEATURES, ITEMS = 4, 8, 96
+
+
+def blobs(items: int = ITEMS, *, seed: int = 0, spread: float = 0.6) -> TensorDataset:
+    """Points around one centre for each class: easy to learn, in random order."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = 2 * torch.randn(CLASSES, FEATURES, generator=torch.Generator().manual_seed(99))
+    labels = torch.randint(0, CLASSES, (items,), generator=generator)
+    inputs = centres[labels] + spread * torch.randn(items, FEATURES, generator=generator)
+    return TensorDataset(inputs / inputs.std(), labels)
+
+
+def sorted_by_label(data: TensorDataset) -> TensorDataset:
+    order = data.tensors[1].argsort(stable=True)
+    return TensorDataset(*(tensor[order] for tensor in data.tensors))
+
+
+def mlp(*, hidden: int = 16, activation: type[nn.Module] = nn.ReLU, seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(FEATURES, hidden), activation(), nn.Linear(hidden, CLASSES))
+
+
+@dataclass
+class Case:
+    """A model with all that trains it."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    loss_fn: Callable[..., torch.Tensor]
+    train_loader: Iterable[Any]
+
+    def run(self, epochs: int = 2, *, zero_grad: bool = True) -> list[float]:
+        losses = []
+        for _ in range(epochs):
+            for inputs, target in self.train_loader:
+                if zero_grad:
+                    self.optimizer.zero_grad()
+                loss = self.loss_fn(self.model(inputs), target)
+                loss.backward()
+                self.optimizer.step()
+                losses.append(loss.item())
+        return losses
+
+
+def classifier(*, shuffle: bool = True, data: TensorDataset | None = None, **options: Any) -> Case:
+    """A sound classifier; options go to SGD."""
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), **{"lr": 0.1, **options})
+    return Case(model, optimizer, nn.CrossEntropyLoss(), DataLoader(data or blobs(), batch_size=16, shuffle=shuffle))
+
+
+def state_of(case: Case) -> dict[str, torch.Tensor]:
+    """Everything a training leaves behind: weights, optimizer state, random state."""
+    tensors = {f"weight {name}": value.clone() for name, value in case.model.state_dict().items()}
+    for index, state in enumerate(case.optimizer.state.values()):
+        tensors |= {f"state {index} {k}": v.clone() for k, v in state.items() if isinstance(v, torch.Tensor)}
+    return tensors | {"random": torch.get_rng_state()}
+
+
+def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different, f"not bit-identical: {different}"
