@@ -1,0 +1,17 @@
+"""The checks, and the catalogue that lists them."""
+
+from nn_inspector.checks.base import STAGES, Check, CheckInfo, Subject
+from nn_inspector.checks.catalog import catalog, checks, explain, find_check, register_check, unregister_check
+
+__all__ = [
+    "STAGES",
+    "Check",
+    "CheckInfo",
+    "Subject",
+    "catalog",
+    "checks",
+    "explain",
+    "find_check",
+    "register_check",
+    "unregister_check",
+]

@@ -1,0 +1,140 @@
+"""What a check is: a row of the catalogue and a function that turns a training and its run into a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import Arm, BatchSource, initial_state, try_remedy
+from nn_inspector.history import Chart, Evidence, Finding, Remedy, Run, Severity, Trial, curve
+from nn_inspector.training import Training
+
+Stage = Literal["data", "init", "model", "loop", "fit", "train", "evaluate", "tune"]
+
+STAGES: Mapping[Stage, str] = {
+    "data": "Know what goes in",
+    "init": "Before the first step",
+    "model": "Its parts fit together",
+    "loop": "The code around the model",
+    "fit": "Can it learn at all",
+    "train": "While it runs",
+    "evaluate": "Does it generalize",
+    "tune": "Make it better",
+}
+"""The stages of the checklist, in order, and what each is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckInfo:
+    """One row of the catalogue: all that wizard, side panel and documentation say about a check.
+
+    Attributes:
+        name: what `Finding.check` says.
+        stage: where in the checklist it stands.
+        kind: "passive" reads a run; "active" makes an experiment on a copy.
+        question: what is asked, as one question.
+        why: why it matters, in a few sentences for somebody who meets it the first time.
+        how: what the check does, and from where on it speaks up.
+        remedy: what to do if it does.
+        sources: where the rule comes from.
+        explains: checks whose findings are symptoms of this one.
+    """
+
+    name: str
+    stage: Stage
+    kind: Literal["passive", "active"]
+    question: str
+    why: str
+    how: str
+    remedy: str
+    sources: tuple[str, ...]
+    explains: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The name as a heading.
+
+        Example:
+            >>> from nn_inspector.checks.loop.zeroed_gradients import CHECK
+            >>> CHECK.info.title
+            'Zeroed gradients'
+        """
+        return self.name.replace("_", " ").capitalize()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a check looks at.
+
+    Attributes:
+        training: the user's objects.
+        run: what was measured so far.
+        seconds: how long experiments may take; 0 forbids them.
+    """
+
+    training: Training
+    run: Run
+    seconds: float
+
+
+def no_chart(finding: Finding) -> Chart | None:
+    """For a check whose evidence is best read as numbers."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check.
+
+    Attributes:
+        info: its row in the catalogue.
+        look: makes the finding. It may raise `InspectorError` with the reason why it could not look.
+        chart: draws the finding's evidence.
+    """
+
+    info: CheckInfo
+    look: Callable[..., Finding]
+    chart: Callable[[Finding], Chart | None] = no_chart
+
+
+def finding(
+    info: CheckInfo,
+    severity: Severity,
+    message: str,
+    *,
+    evidence: Evidence | None = None,
+    remedy: Remedy | None = None,
+    where: str | None = None,
+) -> Finding:
+    """A finding of the check described by `info`."""
+    return Finding(info.name, severity, message, evidence or {}, remedy, where, info.sources)
+
+
+def try_out(subject: Subject, arms: Callable[[BatchSource], tuple[Arm, Arm]], *, steps: int) -> Trial | None:
+    """Try a remedy from the training's first weights, if experiments are allowed and possible.
+
+    Args:
+        subject: training and run.
+        arms: makes both arms, without the remedy and with it, of the training data.
+        steps: how many steps each may take.
+    """
+    training = subject.training
+    if subject.seconds <= 0 or not training.optimizers:
+        return None
+    try:
+        start = initial_state(training, subject.run.steps)
+        without, treated = arms(BatchSource(training.train_loader))
+        return try_remedy(training, without, treated, steps=steps, start=start, seconds=subject.seconds)
+    except ExperimentError:
+        return None
+
+
+def trial_chart(finding: Finding) -> Chart | None:
+    """Both curves of the trial, if the remedy was tried."""
+    trial = finding.remedy.tried if finding.remedy else None
+    if trial is None:
+        return None
+    series = {"without the remedy": curve(trial.without), "with the remedy": curve(trial.treated)}
+    return Chart("lines", "step of the trial", "loss on one fixed batch", series)

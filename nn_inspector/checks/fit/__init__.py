@@ -1,0 +1,1 @@
+"""Checks of whether the network can learn at all."""

@@ -1,0 +1,185 @@
+"""one_batch_fit: can the network learn a handful of items by heart?"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import (
+    BatchSource,
+    Start,
+    batch_size,
+    distinct_items,
+    initial_state,
+    isolated,
+    lowest_loss,
+    train,
+    without_regularization,
+)
+from nn_inspector.history import Chart, Evidence, Finding, Remedy, Trial, curve
+from nn_inspector.probes import CallMode, LossCall
+
+INFO = CheckInfo(
+    name="one_batch_fit",
+    stage="fit",
+    kind="active",
+    question="Can the network learn a handful of items by heart?",
+    why=(
+        "A sound network learns sixteen items by heart in a few hundred steps. If it cannot do even that, no amount of "
+        "data or training will help: something in the model, the loss or the gradient is broken. If it can, the fault "
+        "is in the data or in the loop."
+    ),
+    how=(
+        "A copy with its first weights is trained on one batch of 16 items, without dropout, weight decay or your loop: "
+        "first with your optimizer, then with Adam at rates 0.01 and 0.001. It passes when 95 % of the way from the "
+        "first loss to the least possible one is done."
+    ),
+    remedy="Look at the output layer, the loss and whether gradients reach all layers. If only Adam gets there, change the rate.",
+    sources=(
+        "Karpathy, A Recipe for Training Neural Networks (2019): overfit one batch",
+        "Braiek and Khomh, TheDeepChecker (2022): 16 samples, error below 5 %",
+    ),
+)
+
+ITEMS = 16
+FITTED = 0.05
+"""The items count as learned when so much of the distance from the first loss to the least possible is left."""
+
+_STEPS = 400
+_RATES = (1e-2, 1e-3)
+
+
+def look(subject: Subject, *, items: int = ITEMS, steps: int = _STEPS) -> Finding:
+    """Train a copy on a few items.
+
+    Args:
+        subject: training and run.
+        items: how many; 10 to 20 is usual.
+        steps: at most so many for each optimizer tried.
+    """
+    if subject.seconds <= 0:
+        raise ExperimentError("This check makes an experiment, and there is no time left for one.")
+    training = subject.training
+    start = initial_state(training, subject.run.steps)
+    batch = distinct_items(BatchSource(training.train_loader).mixed(1, size=8 * items)[0], items)
+    items = batch_size(batch)
+    own = _fit(subject, start, batch, steps, None) if training.optimizers else None
+    if own is not None and own.learned:
+        message = f"Yes: the loss on {items} items went from {own.start:.3g} to {own.end:.3g} in {own.steps} steps."
+        return finding(INFO, "ok", message, evidence=own.evidence("loss"))
+    attempts = [(rate, _fit(subject, start, batch, steps, rate)) for rate in _RATES]
+    rate, best = min(attempts, key=lambda attempt: attempt[1].end if math.isfinite(attempt[1].end) else math.inf)
+    evidence = {**(own.evidence("loss") if own else {}), **best.evidence("loss_with_adam")}
+    if best.learned:
+        return _only_with_adam(own, best, rate, evidence, items)
+    cut_short = [fit for fit in (own, *(fit for _, fit in attempts)) if fit is not None and fit.cut_short(steps)]
+    if cut_short:
+        raise ExperimentError(
+            f"The time was enough for {min(fit.steps for fit in cut_short)} of {steps} steps only, which says nothing "
+            'yet. Give it more: check("one_batch_fit", seconds=120).'
+        )
+    return _not_at_all(own or best, evidence, items)
+
+
+def chart(result: Finding) -> Chart | None:
+    """The loss on the few items."""
+    names = {"loss": "your optimizer", "loss_with_adam": "Adam"}
+    series = {label: curve(result.evidence[name]) for name, label in names.items() if name in result.evidence}  # type: ignore[arg-type]
+    if not series:
+        return None
+    levels = {"learned": float(result.evidence["learned_below"])}  # type: ignore[arg-type]
+    return Chart("lines", "step on the one batch", "loss", series, levels=levels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """One attempt at learning the items: the losses before and after each step, and what counts as learned."""
+
+    losses: list[float]
+    threshold: float
+
+    @property
+    def start(self) -> float:
+        return self.losses[0]
+
+    @property
+    def end(self) -> float:
+        return self.losses[-1]
+
+    @property
+    def steps(self) -> int:
+        return len(self.losses) - 1
+
+    @property
+    def learned(self) -> bool:
+        return self.end <= self.threshold
+
+    def cut_short(self, steps: int) -> bool:
+        """Whether time ran out before this attempt had its chance."""
+        return not self.learned and math.isfinite(self.end) and self.steps < steps
+
+    def evidence(self, name: str) -> dict[str, float | list[float]]:
+        return {name: self.losses, "learned_below": self.threshold}
+
+
+def _fit(subject: Subject, start: Start, batch: Any, steps: int, adam_rate: float | None) -> _Fit:
+    """Train a fresh copy on the batch until it is learned."""
+    deadline = time.monotonic() + subject.seconds / (1 + len(_RATES))
+    with isolated(subject.training, start=start) as copied:
+        without_regularization(copied)
+        if adam_rate is not None:
+            trainable = [p for p in copied.model.parameters() if p.requires_grad]
+            copied.optimizers = [torch.optim.Adam(trainable, lr=adam_rate)]
+        calls: list[LossCall] = []
+        with CallMode(calls.append):
+            first = float(copied.loss(batch).detach())
+        floor = lowest_loss(calls[0]) if len(calls) == 1 else 0.0
+        threshold = floor + FITTED * abs(first - floor)
+        return _Fit(train(copied, [batch], steps=steps, deadline=deadline, until=threshold), threshold)
+
+
+def _only_with_adam(own: _Fit | None, best: _Fit, rate: float, evidence: Evidence, items: int) -> Finding:
+    if own is None:
+        message = f"Yes: with Adam at {rate:g} the loss on {items} items fell to {best.end:.3g} in {best.steps} steps."
+        return finding(INFO, "ok", message, evidence=evidence)
+    message = (
+        f"The network can learn {items} items, but not with your optimizer as it is set: its loss is still "
+        f"{own.end:.3g} after {own.steps} steps. With Adam at {rate:g} it fell to {best.end:.3g} in {best.steps}."
+    )
+    remedy = Remedy(
+        text=f"The model is sound. Try Adam with a learning rate of {rate:g}, or another rate for your optimizer.",
+        code=f"optimizer = torch.optim.Adam(model.parameters(), lr={rate:g})",
+        tried=Trial(own.losses, best.losses, helped=True),
+    )
+    return finding(INFO, "warning", message, evidence=evidence, remedy=remedy)
+
+
+def _not_at_all(fit: _Fit, evidence: Evidence, items: int) -> Finding:
+    message = (
+        f"No: after {fit.steps} steps on the same {items} items the loss is {fit.end:.3g} (it began at "
+        f"{fit.start:.3g}), and Adam at {' and '.join(f'{rate:g}' for rate in _RATES)} does no better. Something in the "
+        "model or the loss is broken."
+    )
+    remedy = Remedy(
+        text=(
+            "Check that the output layer fits the loss (logits for cross entropy, no ReLU before a regression target) "
+            "and that every layer gets a gradient."
+        ),
+        code=(
+            "x, y = next(iter(train_loader))\n"
+            "loss_fn(model(x), y).backward()\n"
+            "for name, p in model.named_parameters():\n"
+            '    print(name, "no gradient" if p.grad is None else p.grad.norm().item())\n'
+            "model.zero_grad()"
+        ),
+    )
+    return finding(INFO, "error", message, evidence=evidence, remedy=remedy)
+
+
+CHECK = Check(INFO, look, chart)

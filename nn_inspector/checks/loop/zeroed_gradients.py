@@ -1,0 +1,86 @@
+"""zeroed_gradients: are the gradients of one step forgotten before the next?"""
+
+from __future__ import annotations
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
+from nn_inspector.errors import InspectorError
+from nn_inspector.experiments import Arm, BatchSource, without_regularization
+from nn_inspector.history import Finding, Remedy, Severity, Trial
+
+INFO = CheckInfo(
+    name="zeroed_gradients",
+    stage="loop",
+    kind="passive",
+    question="Are the gradients of one step forgotten before the next?",
+    why=(
+        "backward() adds to the gradients that are there. If they are never cleared, every step follows the sum of all "
+        "gradients so far: old mistakes push for ever, the steps grow, and the loss wanders or explodes. If they are "
+        "cleared between backward() and step(), the step has nothing to follow."
+    ),
+    how=(
+        "At each backward() of your own loop, one parameter is looked at just before its gradient is added to. It is an "
+        "error if the gradient of the last step still stands there in more than half of the steps. Accumulating over "
+        "several batches on purpose is not mistaken for it."
+    ),
+    remedy="Call optimizer.zero_grad() once before each backward(), or once before the first of those that belong together.",
+    sources=("PyTorch documentation: torch.optim.Optimizer.zero_grad",),
+)
+
+_OFTEN = 0.5
+_SOMETIMES = 0.05
+_TRIAL_STEPS = 80
+
+_LOOP = """\
+for x, y in train_loader:
+    optimizer.zero_grad()  # forget the gradients of the last step
+    loss = loss_fn(model(x), y)
+    loss.backward()
+    optimizer.step()"""
+
+
+def look(subject: Subject) -> Finding:
+    """Read from the run whether gradients were kept or cleared at the wrong place."""
+    run = subject.run
+    sources = run.sources("kept_gradient")
+    if not sources:
+        raise InspectorError("No two steps were seen yet. Run your training loop for a moment, then look again.")
+    kept = {source: run.series("kept_gradient", source) for source in sources}
+    cleared = {source: run.series("cleared_gradient", source) for source in run.sources("cleared_gradient")}
+    worst = max(kept, key=lambda source: kept[source].mean)
+    share, seen = kept[worst].mean, kept[worst].total
+    where = worst if len(sources) > 1 else "optimizer"
+    too_late = max((series.mean for series in cleared.values()), default=0.0)
+    if rule(too_late) == "error":
+        message = "The gradients are cleared after backward() and before step(): the step has nothing to follow."
+        remedy = Remedy("Call zero_grad() before backward(), not after it.", _LOOP)
+        return finding(INFO, "error", message, evidence={"cleared_share": too_late}, remedy=remedy, where=where)
+    evidence = {"steps_seen": float(seen), "kept_share": share}
+    severity = rule(share)
+    if severity == "ok":
+        return finding(INFO, "ok", f"Yes: in {seen:,} steps each began with cleared gradients.", evidence=evidence)
+    message = f"No: in {share:.0%} of {seen:,} steps the gradient of the step before was still there and was added to."
+    remedy = Remedy("Call optimizer.zero_grad() before each backward().", _LOOP, _try_clearing(subject))
+    return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where)
+
+
+def rule(share: float) -> Severity:
+    """Severity for the share of steps in which it happened.
+
+    Example:
+        >>> rule(1.0), rule(0.1), rule(0.0)
+        ('error', 'warning', 'ok')
+    """
+    return "error" if share > _OFTEN else "warning" if share > _SOMETIMES else "ok"
+
+
+def _try_clearing(subject: Subject) -> Trial | None:
+    def arms(source: BatchSource) -> tuple[Arm, Arm]:
+        batches, judge = source.for_training(_TRIAL_STEPS)
+        # Regularization is off in both, so that a second fault does not hide what this one does.
+        kept = Arm(batches, judge, change=without_regularization, zero_grad=False)
+        return kept, Arm(batches, judge, change=without_regularization)
+
+    return try_out(subject, arms, steps=_TRIAL_STEPS)
+
+
+CHECK = Check(INFO, look, trial_chart)

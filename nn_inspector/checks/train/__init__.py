@@ -1,0 +1,1 @@
+"""Checks of the training while it runs."""

@@ -1,0 +1,103 @@
+"""All findings together: what is wrong, the likeliest root cause first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nn_inspector.checks import Check, Subject, find_check
+from nn_inspector.checks.examine import examine
+from nn_inspector.history import SEVERITIES, Finding
+from nn_inspector.history.finding_html import findings_html
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What the checks found, in the order of suspicion.
+
+    Attributes:
+        findings: all of them, what is most likely the root cause first.
+        left_out: checks that were not made, with the reason.
+    """
+
+    findings: list[Finding]
+    left_out: dict[str, str]
+
+    @property
+    def causes(self) -> list[Finding]:
+        """Errors and warnings that no other finding explains."""
+        raised = [finding for finding in self.findings if finding.raised]
+        return [finding for finding in raised if not any(_explains(other, finding) for other in raised)]
+
+    def symptoms(self, cause: Finding) -> list[Finding]:
+        """Errors and warnings that `cause` explains."""
+        return [finding for finding in self.findings if finding.raised and _explains(cause, finding)]
+
+    def to_json(self) -> dict[str, Any]:
+        """The diagnosis as data that JSON can hold."""
+        return {"findings": [finding.to_json() for finding in self.findings], "left_out": dict(self.left_out)}
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return findings_html(self._headline(), self.findings, self._remarks())
+
+    def _headline(self) -> str:
+        causes = self.causes
+        if not causes:
+            looked = sum(finding.severity != "skipped" for finding in self.findings)
+            return f"Nothing wrong was found by {looked} checks."
+        return "1 likely cause was found." if len(causes) == 1 else f"{len(causes)} likely causes were found."
+
+    def _remarks(self) -> list[str]:
+        return [f"Left out: {name} ({reason})" for name, reason in self.left_out.items()]
+
+    def _lines(self) -> list[str]:
+        lines = [self._headline()]
+        for number, cause in enumerate(self.causes, 1):
+            lines.append(f"{number}. {cause}")
+            lines += [f"   explains {symptom.check}: {symptom.message}" for symptom in self.symptoms(cause)]
+        for finding in self.findings:
+            if not finding.raised:
+                lines.append(f"- {finding}")
+        return lines + self._remarks()
+
+
+def diagnose(subject: Subject, checks: Sequence[Check], *, active: bool = True, budget: float = 30.0) -> Diagnosis:
+    """Make the checks within a budget of time and put their findings in order.
+
+    Args:
+        subject: training and run.
+        checks: which checks to make.
+        active: whether experiments on copies are allowed.
+        budget: seconds for all of them; it is shared among those still to be made.
+    """
+    deadline = time.monotonic() + budget
+    findings: list[Finding] = []
+    left_out: dict[str, str] = {}
+    for index, check in enumerate(checks):
+        rest = deadline - time.monotonic()
+        if check.info.kind == "active" and not active:
+            left_out[check.info.name] = "it makes an experiment, and active=False"
+        elif check.info.kind == "active" and rest <= 0:
+            left_out[check.info.name] = f"the budget of {budget:g} s was used up"
+        else:
+            share = max(rest, 0.0) / (len(checks) - index)
+            findings.append(examine(check, replace(subject, seconds=share if active else 0.0)))
+    return Diagnosis(sorted(findings, key=_suspicion), left_out)
+
+
+def _suspicion(finding: Finding) -> tuple[int, int]:
+    """What is proven by experiment comes before what is read from the run."""
+    tried = finding.remedy.tried if finding.remedy is not None else None
+    return SEVERITIES.index(finding.severity), 0 if tried is not None and tried.helped else 1
+
+
+def _explains(cause: Finding, symptom: Finding) -> bool:
+    return symptom.check in find_check(cause.check).info.explains

@@ -1,0 +1,26 @@
+"""What active checks share: an isolated copy, short seeded trainings, and trials of remedies."""
+
+from nn_inspector.experiments.batches import BatchSource, batch_size, distinct_items
+from nn_inspector.experiments.isolation import Start, TrainingCopy, initial_state, isolated
+from nn_inspector.experiments.lowest_loss import lowest_loss
+from nn_inspector.experiments.mini_training import evaluate, set_option, train, without_regularization
+from nn_inspector.experiments.random_state import preserved_random_state
+from nn_inspector.experiments.trials import Arm, try_remedy
+
+__all__ = [
+    "Arm",
+    "BatchSource",
+    "Start",
+    "TrainingCopy",
+    "batch_size",
+    "distinct_items",
+    "evaluate",
+    "initial_state",
+    "isolated",
+    "lowest_loss",
+    "preserved_random_state",
+    "set_option",
+    "train",
+    "try_remedy",
+    "without_regularization",
+]

@@ -1,0 +1,102 @@
+"""A short, seeded training of a copy."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from nn_inspector.experiments.isolation import TrainingCopy
+
+
+def train(
+    copied: TrainingCopy,
+    batches: Sequence[Any],
+    *,
+    steps: int,
+    judge: Any = None,
+    zero_grad: bool = True,
+    deadline: float = math.inf,
+    until: float = -math.inf,
+) -> list[float]:
+    """Train a copy and return the loss before training and after each step.
+
+    Args:
+        copied: what to train.
+        batches: used in turn, over and over.
+        steps: how many optimizer steps.
+        judge: the batch on which the loss is taken, in evaluation mode; the training batch's own loss if None.
+        zero_grad: whether gradients are cleared before each backward().
+        deadline: `time.monotonic()` at which to stop early.
+        until: stop early once the loss is at or below this.
+
+    Returns:
+        At most steps + 1 losses; it ends where a loss is not finite.
+
+    Raises:
+        ExperimentError: the batches do not fit.
+    """
+    losses: list[float] = []
+    copied.model.train()
+    for step in range(steps + 1):
+        batch = batches[step % len(batches)]
+        if judge is not None:
+            losses.append(evaluate(copied, judge))
+        if step == steps and judge is not None:
+            break
+        loss = _backward(copied, batch, zero_grad)
+        if judge is None:
+            losses.append(loss)
+        if step == steps or not until < losses[-1] < math.inf or time.monotonic() > deadline:
+            break
+        for optimizer in copied.optimizers:
+            _step(copied, optimizer, batch, zero_grad)
+    return losses
+
+
+def evaluate(copied: TrainingCopy, batch: Any) -> float:
+    """The loss on a batch in evaluation mode, without a gradient."""
+    copied.model.eval()
+    try:
+        with torch.no_grad():
+            return float(copied.loss(batch))
+    finally:
+        copied.model.train()
+
+
+def without_regularization(copied: TrainingCopy) -> None:
+    """Switch off dropout and weight decay in a copy."""
+    for module in copied.model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+        elif isinstance(getattr(module, "dropout", None), float):
+            setattr(module, "dropout", 0.0)  # noqa: B010 - recurrent and attention layers have it as a number
+    set_option(copied, "weight_decay", 0.0)
+
+
+def set_option(copied: TrainingCopy, name: str, value: float) -> None:
+    """Set a setting of every parameter group that has it."""
+    for optimizer in copied.optimizers:
+        for group in optimizer.param_groups:
+            if name in group:
+                group[name] = value
+
+
+def _backward(copied: TrainingCopy, batch: Any, zero_grad: bool) -> float:
+    if zero_grad:
+        for optimizer in copied.optimizers:
+            optimizer.zero_grad()
+    loss = copied.loss(batch)
+    loss.backward()
+    return float(loss.detach())
+
+
+def _step(copied: TrainingCopy, optimizer: torch.optim.Optimizer, batch: Any, zero_grad: bool) -> None:
+    if isinstance(optimizer, torch.optim.LBFGS):
+        optimizer.step(lambda: _backward(copied, batch, zero_grad))
+    else:
+        optimizer.step()

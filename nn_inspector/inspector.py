@@ -1,0 +1,403 @@
+"""The Inspector: what watch() returns, and what ties the floors below it together."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, cast
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from nn_inspector.checks import Subject, checks, find_check
+from nn_inspector.checks.examine import examine
+from nn_inspector.diagnosis import Diagnosis, diagnose
+from nn_inspector.errors import ArgumentError, TrainingStopped, describe
+from nn_inspector.history import Finding, Run
+from nn_inspector.probes import Attachment, Recorder, Schedule
+from nn_inspector.training import Step, Training
+from nn_inspector.views import in_notebook, open_view
+
+_RUNNING_FOR = 3.0
+"""Seconds after a step during which the training counts as running, if its steps are not slower than that."""
+
+
+class InspectorWarning(UserWarning):
+    """Something was not measured that should have been, or a view failed. The training is not affected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What watching cost so far.
+
+    The first steps are all measured in full, whatever that costs, and are accounted for apart.
+
+    Attributes:
+        share: seconds of ours over seconds of training, after the first steps; 0 before.
+        own_seconds, total_seconds: the two.
+        first_seconds: seconds of ours in the first steps.
+        measured_steps, steps: how many of the steps were measured in full.
+    """
+
+    share: float
+    own_seconds: float
+    total_seconds: float
+    first_seconds: float
+    measured_steps: int
+    steps: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.share:.1%} of the training time and {self.first_seconds:.2g} s in the first steps; "
+            f"{self.measured_steps} of {self.steps} steps measured in full"
+        )
+
+
+class Inspector:
+    """Watches one training.
+
+    Made by `watch()`. It is a context manager: leaving the block detaches it. All that was measured stays readable.
+
+    Attributes:
+        training: the user's objects.
+        run: what was measured.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        *,
+        every: int | Literal["auto"] = "auto",
+        max_overhead: float = 0.03,
+        name: str = "run",
+    ) -> None:
+        self.training = training
+        self.run = Run(name, training.describe())
+        self._schedule = Schedule(every, max_overhead)
+        self._recorder = Recorder(self._schedule, self.run.record, self.run.trace.append)
+        self._subscribers: list[Callable[[], None]] = []
+        self._trouble: list[str] = []
+        self._stop = threading.Event()
+        self._last_step = -_RUNNING_FOR
+        self._usual_step = 0.0
+        self._attached = True
+        self._attachment = Attachment(
+            self._recorder,
+            training.model,
+            training.loss_fn,
+            training.loaders,
+            on_epoch=self.run.add_epoch,
+            on_step=self._on_step,
+        )
+        for optimizer in training.optimizers:
+            self._attachment.add_optimizer(optimizer)
+        self._finder = None if training.optimizers else _OptimizerFinder(self)
+
+    def __enter__(self) -> Inspector:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.detach()
+
+    def __repr__(self) -> str:
+        state = "watching" if self._attached else "detached from"
+        return f"<Inspector {state} {type(self.training.model).__name__}: {self.run.steps} steps, {self.overhead}>"
+
+    # what was found
+
+    def check(self, name: str, *, seconds: float = 15.0, **options: Any) -> Finding:
+        """Make one check of the catalogue.
+
+        Args:
+            name: its name, see `catalog()`.
+            seconds: budget for its experiments; 0 forbids them.
+            options: the check's own options.
+
+        Raises:
+            ArgumentError: there is no such check or option.
+
+        Example:
+            >>> inspector.check("initial_loss").severity
+            'ok'
+        """
+        check = find_check(name)
+        with self._for_a_look():
+            finding = examine(check, Subject(self.training, self.run, seconds), options)
+        self._note([finding])
+        return finding
+
+    def diagnose(self, *, active: bool = True, budget: float = 30.0) -> Diagnosis:
+        """Say what is wrong, the likeliest cause first.
+
+        Args:
+            active: whether experiments on copies may be made. Your model, optimizer and random state are left alone.
+            budget: seconds for all checks together.
+
+        Raises:
+            ArgumentError: the budget is not a positive number.
+        """
+        if not isinstance(budget, int | float) or not budget > 0:
+            raise ArgumentError("budget", expected="seconds above 0", got=repr(budget), advice="30.0 is usual.")
+        with self._for_a_look():
+            result = diagnose(Subject(self.training, self.run, budget), checks(), active=active, budget=budget)
+        self._note(result.findings)
+        return result
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The latest finding of each check that was made."""
+        return self.run.findings
+
+    @property
+    def overhead(self) -> Overhead:
+        """What watching cost so far."""
+        account = self._schedule
+        share = account.own / account.total if account.total else 0.0
+        return Overhead(share, account.own, account.total, account.first, account.measured, self.run.steps)
+
+    @property
+    def problems(self) -> list[str]:
+        """What could not be measured, and why: silence would be worse."""
+        found = [*self._trouble, *self._attachment.failures]
+        if self.run.steps >= 2 and self._attachment.forward_passes == 0:
+            found.append(
+                "The model's forward pass was not seen: it is compiled, or only parts of it are called (model.forward(x), "
+                "a submodule). Gradients and updates are measured; activations and a loss that is no module are not."
+            )
+        if self.run.steps >= 2 and self.run.last("loss", "train") is None:
+            found.append("No loss was seen. Pass loss_fn=... as a module, or log it with inspector.log(loss=...).")
+        return found
+
+    # what the loop may add
+
+    def log(self, **scalars: float | torch.Tensor) -> None:
+        """Record numbers of your own at the present step.
+
+        Raises:
+            ArgumentError: a value is not one number.
+
+        Example:
+            >>> inspector.log(accuracy=0.91)
+        """
+        for name, value in scalars.items():
+            self._recorder.record(name, "train", _number(name, value))
+
+    def validation(self, **metrics: float | torch.Tensor) -> None:
+        """Record results of a validation pass that could not be seen from outside, such as `loss=...` or `accuracy=...`.
+
+        Raises:
+            ArgumentError: a value is not one number.
+        """
+        for name, value in metrics.items():
+            self._recorder.record(name, "validation", _number(name, value))
+        self._recorder.flush()
+
+    # views
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the modules whose outputs are measured."""
+        return self._attachment.layers
+
+    @property
+    def max_overhead(self) -> float:
+        """Share of the training time that watching may cost."""
+        return self._schedule.max_overhead
+
+    def dashboard(self) -> Any:
+        """The live panels, as a widget."""
+        return open_view("dashboard", self)
+
+    def wizard(self) -> Any:
+        """The checklist, step by step, as a widget."""
+        return open_view("wizard", self)
+
+    def subscribe(self, after_step: Callable[[], None]) -> Callable[[], None]:
+        """Call a function after each optimizer step, in the training's thread; returns a function that ends this."""
+        self._subscribers.append(after_step)
+        return lambda: self._subscribers.remove(after_step) if after_step in self._subscribers else None
+
+    # control
+
+    def stop(self) -> None:
+        """End the training loop at the next step boundary. May be called from any thread."""
+        self._stop.set()
+
+    def forget_stop(self) -> None:
+        """Take back a stop that no step has met: it was meant for a training that is over."""
+        self._stop.clear()
+
+    @property
+    def is_training(self) -> bool:
+        """Whether steps are being made now."""
+        return self._attached and time.monotonic() - self._last_step < max(_RUNNING_FOR, 5 * self._usual_step)
+
+    def settle(self) -> None:
+        """The loop has ended, for now: hand on all that was measured and leave nothing on torch's stacks."""
+        self._last_step = -_RUNNING_FOR - 5 * self._usual_step + time.monotonic()
+        self._attachment.settle()
+
+    def detach(self) -> None:
+        """Take all hooks off. What was measured stays."""
+        if self._attached:
+            self._attached = False
+            self._attachment.detach()
+            if self._finder is not None:
+                self._finder.remove()
+            self._subscribers.clear()
+
+    def add_optimizer(self, optimizer: Optimizer) -> None:
+        """Watch one more optimizer of this model."""
+        self.training.add_optimizer(optimizer)
+        self._attachment.add_optimizer(optimizer)
+        self.run.parameters = self.training.describe()
+
+    def _on_step(self) -> None:
+        self.run.steps = self._recorder.step
+        now = time.monotonic()
+        self._usual_step = 0.9 * self._usual_step + 0.1 * min(now - self._last_step, 10.0)
+        self._last_step = now
+        for subscriber in list(self._subscribers):
+            try:
+                subscriber()
+            except Exception as error:  # noqa: BLE001 - a view that fails must not stop the training
+                self._subscribers.remove(subscriber)
+                self._report(f"A live view was switched off: {type(error).__name__}: {error}")
+        if self._stop.is_set():
+            self._stop.clear()
+            self.settle()
+            raise TrainingStopped(self.run.steps)
+
+    def _report(self, trouble: str) -> None:
+        self._trouble.append(trouble)
+        warnings.warn(trouble, InspectorWarning, stacklevel=2)
+
+    def _note(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self.run.add_finding(finding)
+
+    def _for_a_look(self) -> Any:
+        self.settle()
+        self.run.parameters = self.training.describe()
+        return self._recorder.suspend()
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return float(value.detach())
+    if isinstance(value, int | float):
+        return float(value)
+    raise ArgumentError(
+        name, expected="one number", got=describe(value), advice="Reduce it first, for example .mean()."
+    )
+
+
+class _OptimizerFinder:
+    """Watches the steps of all optimizers until one of them turns out to step the model."""
+
+    def __init__(self, inspector: Inspector) -> None:
+        self._inspector = weakref.ref(inspector)
+        self._handle = register_optimizer_step_pre_hook(self._look)
+
+    def _look(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        inspector = self._inspector()
+        if inspector is None:
+            self.remove()
+        elif optimizer not in inspector.training.optimizers and inspector.training.owns(optimizer):
+            inspector.add_optimizer(optimizer)
+
+    def remove(self) -> None:
+        self._handle.remove()
+
+
+_current: Inspector | None = None
+_listeners: list[Callable[[Inspector], None]] = []
+
+
+def on_watch(listener: Callable[[Inspector], None]) -> Callable[[], None]:
+    """Call a function with each inspector that `watch()` makes from now on, and with the present one.
+
+    Returns:
+        A function that ends this.
+    """
+    _listeners.append(listener)
+    if current_inspector() is not None:
+        listener(cast("Inspector", _current))
+    return lambda: _listeners.remove(listener)
+
+
+def current_inspector() -> Inspector | None:
+    """The inspector that `watch()` made last, if it still watches."""
+    return _current if _current is not None and _current._attached else None
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
+    loss_fn: Callable[..., torch.Tensor] | None = None,
+    *,
+    train_loader: Iterable[Any] | None = None,
+    val_loader: Iterable[Any] | None = None,
+    step: Step | None = None,
+    every: int | Literal["auto"] = "auto",
+    max_overhead: float = 0.03,
+    show: bool = True,
+) -> Inspector:
+    """Watch a training. The loop below stays as it is.
+
+    Args:
+        model: the network that is trained.
+        optimizer: what steps it: one, several, or None to find them by their steps.
+        loss_fn: a loss module such as `torch.nn.CrossEntropyLoss()`, or a function of (prediction, target).
+        train_loader: where the training batches come from: a `DataLoader` or a list of batches.
+        val_loader: where the validation batches come from.
+        step: a function of (model, batch) that returns the loss, where `loss_fn(model(*inputs), target)` would not.
+        every: measure every so many steps; "auto" measures as often as `max_overhead` allows, and the first steps all.
+        max_overhead: share of the training time that watching may cost with every="auto".
+        show: in a notebook, show the dashboard below this cell.
+
+    Returns:
+        The inspector. Watching the same model again replaces the earlier inspector.
+
+    Raises:
+        ArgumentError: an argument is not what it should be; the message says what to do.
+
+    Example:
+        >>> model = torch.nn.Linear(2, 1)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with watch(model, optimizer, torch.nn.MSELoss()) as inspector:
+        ...     for _ in range(3):
+        ...         optimizer.zero_grad()
+        ...         loss = torch.nn.functional.mse_loss(model(torch.ones(4, 2)), torch.ones(4, 1))
+        ...         loss.backward()
+        ...         optimizer.step()
+        >>> inspector.run.steps
+        3
+    """
+    global _current  # noqa: PLW0603 - the wizard, the magics and the side panel ask for "the" inspector
+    if every != "auto" and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
+        raise ArgumentError(
+            "every", expected='a number of steps from 1, or "auto"', got=repr(every), advice='Leave it at "auto".'
+        )
+    if not isinstance(max_overhead, int | float) or not 0 < max_overhead <= 1:
+        raise ArgumentError(
+            "max_overhead", expected="a share between 0 and 1", got=repr(max_overhead), advice="0.03 means 3 %."
+        )
+    training = Training(model, optimizer, loss_fn, train_loader=train_loader, val_loader=val_loader, step=step)
+    if _current is not None and _current.training.model is model:
+        _current.detach()
+    _current = Inspector(training, every=every, max_overhead=max_overhead)
+    for listener in _listeners:
+        listener(_current)
+    if show and in_notebook():
+        open_view("dashboard", _current, show=True)
+    return _current

@@ -1,0 +1,120 @@
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from nn_inspector.checks import find_check
+from tests.trainings import CLASSES, FEATURES, blobs, classifier, mlp
+
+
+class Detached(nn.Module):
+    """Its body never learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(FEATURES, 8), nn.Linear(1, CLASSES)
+
+    def forward(self, x):
+        return self.head(self.body(x).detach().mean(1, keepdim=True) * 0)
+
+
+def test_a_sound_network_learns_its_items_by_heart(untrained):
+    finding = untrained(mlp(), nn.CrossEntropyLoss(), blobs()).check("one_batch_fit")
+    assert finding.severity == "ok"
+    assert finding.evidence["loss"][-1] <= finding.evidence["learned_below"]
+    assert "16 items" in finding.message
+
+
+def test_a_network_that_ignores_its_input_does_not(untrained):
+    finding = untrained(Detached(), nn.CrossEntropyLoss(), blobs()).check("one_batch_fit", steps=60)
+    assert finding.severity == "error"
+    assert "in the model or the loss is broken" in finding.message
+    assert "every layer gets a gradient" in finding.remedy.text
+
+
+def test_a_rate_far_too_small_is_told_from_a_broken_model(watched):
+    finding = watched(classifier(lr=1e-6)).check("one_batch_fit", steps=100)
+    assert finding.severity == "warning"
+    assert "can learn 16 items, but not with your optimizer" in finding.message
+    assert finding.remedy.tried.helped
+    assert "torch.optim.Adam" in finding.remedy.code
+
+
+def test_a_rate_far_too_large_is_told_from_a_broken_model(watched):
+    finding = watched(classifier(lr=1e6)).check("one_batch_fit", steps=100)
+    assert finding.severity == "warning"
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "data"),
+    [
+        (nn.CrossEntropyLoss(label_smoothing=0.2), blobs()),
+        (nn.MSELoss(), TensorDataset(torch.randn(64, FEATURES), torch.randn(64, CLASSES))),
+        (nn.BCEWithLogitsLoss(), TensorDataset(torch.randn(64, FEATURES), (torch.rand(64, CLASSES) > 0.5).float())),
+    ],
+    ids=["label smoothing cannot reach zero", "regression", "labels"],
+)
+def test_what_counts_as_learned_depends_on_the_loss(untrained, loss_fn, data):
+    torch.manual_seed(0)
+    finding = untrained(mlp(hidden=64), loss_fn, data).check("one_batch_fit")
+    assert finding.severity in ("ok", "warning")
+
+
+def test_equal_inputs_with_different_labels_do_not_count_against_it(untrained):
+    inputs = torch.eye(FEATURES)[torch.arange(64) % 6]
+    labels = torch.randint(0, CLASSES, (64,), generator=torch.Generator().manual_seed(0))
+    finding = untrained(mlp(), nn.CrossEntropyLoss(), TensorDataset(inputs, labels)).check("one_batch_fit")
+    assert finding.severity == "ok"
+    assert "6 items" in finding.message
+
+
+def test_dropout_and_weight_decay_are_off_in_it(watched):
+    case = classifier(weight_decay=1.0)
+    case.model.insert(1, nn.Dropout(0.9))
+    assert watched(case).check("one_batch_fit").severity == "ok"
+
+
+def test_without_an_optimizer_it_uses_adam(untrained):
+    import nn_inspector as nni
+
+    model = mlp()
+    loader = torch.utils.data.DataLoader(blobs(), batch_size=16)
+    with nni.watch(model, loss_fn=nn.CrossEntropyLoss(), train_loader=loader) as inspector:
+        finding = inspector.check("one_batch_fit")
+    assert finding.severity == "ok"
+    assert "with Adam" in finding.message
+
+
+def test_a_trained_network_is_tested_from_its_first_weights(watched):
+    finding = watched(classifier(weight_decay=3.0), lambda c: c.run(20)).check("one_batch_fit")
+    assert finding.severity == "ok"
+
+
+def test_no_time_is_said(untrained):
+    finding = untrained(mlp(), nn.CrossEntropyLoss(), blobs()).check("one_batch_fit", seconds=0)
+    assert finding.severity == "skipped"
+    assert "no time left" in finding.message
+
+
+def test_too_little_time_is_no_verdict(watched):
+    finding = watched(classifier(lr=1e-9)).check("one_batch_fit", seconds=0.01, steps=10_000)
+    assert finding.severity == "skipped"
+    assert "of 10000 steps only" in finding.message
+    assert "seconds=120" in finding.message
+
+
+def test_no_loader_is_said(untrained):
+    import nn_inspector as nni
+
+    model = mlp()
+    with nni.watch(model, torch.optim.SGD(model.parameters()), nn.CrossEntropyLoss()) as inspector:
+        finding = inspector.check("one_batch_fit")
+    assert finding.severity == "skipped"
+    assert "Pass train_loader=" in finding.message
+
+
+def test_its_evidence_can_be_drawn(watched):
+    finding = watched(classifier(lr=1e-6)).check("one_batch_fit", steps=60)
+    chart = find_check("one_batch_fit").chart(finding)
+    assert set(chart.series) == {"your optimizer", "Adam"}
+    assert chart.levels["learned"] == finding.evidence["learned_below"]

@@ -1,0 +1,187 @@
+import pytest
+import torch
+from torch import nn
+
+import nn_inspector as nni
+from nn_inspector.checks import find_check
+from nn_inspector.checks.loop.zeroed_gradients import rule
+from tests.trainings import blobs, classifier, mlp
+
+
+def never(c):
+    c.run(2, zero_grad=False)
+
+
+def before_backward(c):
+    c.run(2)
+
+
+def to_zeros(c):
+    for x, y in c.train_loader:
+        c.optimizer.zero_grad(set_to_none=False)
+        c.loss_fn(c.model(x), y).backward()
+        c.optimizer.step()
+
+
+def after_the_step(c):
+    for x, y in c.train_loader:
+        c.loss_fn(c.model(x), y).backward()
+        c.optimizer.step()
+        c.optimizer.zero_grad()
+
+
+def by_the_model(c):
+    for x, y in c.train_loader:
+        c.model.zero_grad()
+        c.loss_fn(c.model(x), y).backward()
+        c.optimizer.step()
+
+
+def between_forward_and_backward(c):
+    for x, y in c.train_loader:
+        loss = c.loss_fn(c.model(x), y)
+        c.optimizer.zero_grad()
+        loss.backward()
+        c.optimizer.step()
+
+
+def accumulating_on_purpose(c):
+    for index, (x, y) in enumerate([*c.train_loader, *c.train_loader]):
+        (c.loss_fn(c.model(x), y) / 3).backward()
+        if index % 3 == 2:
+            c.optimizer.step()
+            c.optimizer.zero_grad()
+
+
+def two_losses_one_step(c):
+    for x, y in c.train_loader:
+        c.optimizer.zero_grad()
+        c.loss_fn(c.model(x), y).backward()
+        c.loss_fn(c.model(x + 0.1), y).backward()
+        c.optimizer.step()
+
+
+def once_an_epoch(c):
+    for _ in range(2):
+        c.optimizer.zero_grad()
+        for x, y in c.train_loader:
+            c.loss_fn(c.model(x), y).backward()
+            c.optimizer.step()
+
+
+def too_late(c):
+    for x, y in c.train_loader:
+        c.loss_fn(c.model(x), y).backward()
+        c.optimizer.zero_grad()
+        c.optimizer.step()
+
+
+def too_late_to_zeros(c):
+    for x, y in c.train_loader:
+        c.loss_fn(c.model(x), y).backward()
+        c.optimizer.zero_grad(set_to_none=False)
+        c.optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        before_backward,
+        to_zeros,
+        after_the_step,
+        by_the_model,
+        between_forward_and_backward,
+        accumulating_on_purpose,
+        two_losses_one_step,
+    ],
+)
+def test_sound_loops_pass(watched, loop):
+    finding = watched(classifier(), loop).check("zeroed_gradients")
+    assert finding.severity == "ok", finding.message
+    assert finding.evidence["kept_share"] == 0
+
+
+@pytest.mark.parametrize(("loop", "share"), [(never, 1.0), (once_an_epoch, 10 / 11)])
+def test_kept_gradients_are_an_error(watched, loop, share):
+    finding = watched(classifier(lr=0.5), loop).check("zeroed_gradients")
+    assert finding.severity == "error"
+    assert finding.evidence["kept_share"] == pytest.approx(share)
+    assert "was still there and was added to" in finding.message
+    assert "optimizer.zero_grad()" in finding.remedy.code
+    assert finding.remedy.tried is not None
+
+
+@pytest.mark.parametrize("loop", [too_late, too_late_to_zeros])
+def test_gradients_cleared_at_the_wrong_place_are_an_error(watched, loop):
+    finding = watched(classifier(), loop).check("zeroed_gradients")
+    assert finding.severity == "error"
+    assert "after backward() and before step()" in finding.message
+
+
+def test_the_share_is_exact_in_a_long_run(watched):
+    def loop(c):
+        x, y = blobs(16).tensors
+        for step in range(6000):
+            if step % 3:
+                c.optimizer.zero_grad()
+            c.loss_fn(c.model(x), y).backward()
+            c.optimizer.step()
+
+    finding = watched(classifier(lr=1e-3), loop).check("zeroed_gradients", seconds=0)
+    assert finding.evidence["steps_seen"] == 5999
+    assert finding.evidence["kept_share"] == pytest.approx(1999 / 5999)
+    assert finding.severity == "warning"
+
+
+def test_the_discriminator_of_a_gan_is_not_mistaken():
+    """The generator's backward() adds to the discriminator's gradients, which are cleared before its own."""
+    generator, discriminator = nn.Linear(2, 8), mlp()
+    for_generator = torch.optim.Adam(generator.parameters())
+    for_discriminator = torch.optim.Adam(discriminator.parameters())
+    with nni.watch(discriminator, for_discriminator, nn.CrossEntropyLoss()) as inspector:
+        for _ in range(8):
+            fake, target = generator(torch.randn(16, 2)), torch.zeros(16, dtype=torch.int64)
+            for_discriminator.zero_grad()
+            inspector.training.loss_fn(discriminator(fake.detach()), target).backward()
+            for_discriminator.step()
+            for_generator.zero_grad()
+            inspector.training.loss_fn(discriminator(fake), target).backward()
+            for_generator.step()
+        finding = inspector.check("zeroed_gradients")
+    assert finding.severity == "ok", finding.message
+
+
+def test_two_optimizers_are_told_apart():
+    model = mlp()
+    first, second = (torch.optim.SGD(model[i].parameters(), lr=0.1) for i in (0, 2))
+    x, y = blobs(16).tensors
+    with nni.watch(model, [first, second], nn.CrossEntropyLoss()) as inspector:
+        for _ in range(6):
+            first.zero_grad()
+            inspector.training.loss_fn(model(x), y).backward()
+            first.step()
+            second.step()
+        finding = inspector.check("zeroed_gradients")
+    assert finding.severity == "error"
+    assert finding.where == "optimizer 1"
+
+
+def test_before_training_it_says_what_to_do(watched):
+    finding = watched(classifier()).check("zeroed_gradients")
+    assert finding.severity == "skipped"
+    assert "Run your training loop" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("share", "severity"), [(0.0, "ok"), (0.05, "ok"), (0.06, "warning"), (0.5, "warning"), (0.51, "error")]
+)
+def test_rule(share, severity):
+    assert rule(share) == severity
+
+
+def test_its_evidence_can_be_drawn(watched):
+    finding = watched(classifier(), never).check("zeroed_gradients")
+    assert set(find_check("zeroed_gradients").chart(finding).series) == {"without the remedy", "with the remedy"}
+    assert (
+        find_check("zeroed_gradients").chart(watched(classifier(), before_backward).check("zeroed_gradients")) is None
+    )

@@ -1,0 +1,119 @@
+import json
+import time
+
+import pytest
+
+import nn_inspector as nni
+from nn_inspector.diagnosis import Diagnosis
+from tests.checks.test_catalog import own_check, registered  # noqa: F401 - a fixture
+from tests.trainings import blobs, classifier, sorted_by_label
+
+HELPED = nni.Trial([2.0, 2.0], [2.0, 0.1], helped=True)
+
+
+def found(check, severity, tried=None):
+    return nni.Finding(check, severity, f"{check} says {severity}.", remedy=nni.Remedy("Do it.", "pass", tried))
+
+
+def watched(case, **options):
+    return nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, **options)
+
+
+def test_a_sound_training_has_no_cause():
+    case = classifier()
+    with watched(case) as inspector:
+        case.run(4)
+        diagnosis = inspector.diagnose(budget=300)
+    assert diagnosis.causes == []
+    assert [finding.severity for finding in diagnosis.findings] == ["ok"] * 5
+    assert str(diagnosis).startswith("Nothing wrong was found by 5 checks.")
+    assert inspector.findings
+
+
+def test_three_mistakes_at_once_are_all_named():
+    case = classifier(data=sorted_by_label(blobs(600, spread=2.5)), shuffle=False, lr=0.5, weight_decay=1.0)
+    with watched(case) as inspector:
+        case.run(4, zero_grad=False)
+        diagnosis = inspector.diagnose(budget=300)
+    assert {finding.check for finding in diagnosis.causes} == {"zeroed_gradients", "shuffling", "regularization_share"}
+    assert all(finding.severity == "error" for finding in diagnosis.causes)
+    text = str(diagnosis)
+    assert text.startswith("3 likely causes were found.\n1. [error]")
+    assert text.count("Remedy: ") == 3
+
+
+def test_what_an_experiment_proved_comes_first(registered):  # noqa: F811
+    registered(lambda subject: found("one", "error"), "one")
+    registered(lambda subject: found("two", "error", HELPED), "two")
+    registered(lambda subject: found("three", "warning", HELPED), "three")
+    case = classifier()
+    with watched(case) as inspector:
+        diagnosis = inspector.diagnose(budget=5)
+    assert [finding.check for finding in diagnosis.findings][:3] == ["two", "one", "three"]
+
+
+def test_a_symptom_stands_under_its_cause(registered):  # noqa: F811
+    registered(lambda subject: found("enough_items", "error"))
+    nni.register_check(own_check(lambda subject: found("initial_loss", "warning"), "initial_loss"))
+    try:
+        case = classifier()
+        with watched(case) as inspector:
+            diagnosis = inspector.diagnose(budget=300)
+    finally:
+        nni.unregister_check("initial_loss")
+    assert [finding.check for finding in diagnosis.causes] == ["enough_items"]
+    assert [finding.check for finding in diagnosis.symptoms(diagnosis.causes[0])] == ["initial_loss"]
+    assert "explains initial_loss" in str(diagnosis)
+
+
+def test_without_experiments_it_is_quick_and_says_what_it_left_out():
+    case = classifier(weight_decay=2.0)
+    with watched(case) as inspector:
+        case.run(3)
+        begin = time.monotonic()
+        diagnosis = inspector.diagnose(active=False)
+        assert time.monotonic() - begin < 1
+    assert diagnosis.left_out == {
+        "initial_loss": "it makes an experiment, and active=False",
+        "one_batch_fit": "it makes an experiment, and active=False",
+    }
+    assert all(finding.remedy is None or finding.remedy.tried is None for finding in diagnosis.findings)
+    assert "Left out: one_batch_fit" in str(diagnosis)
+
+
+def test_a_budget_that_is_used_up_is_said(registered):  # noqa: F811
+    def slow(subject):
+        deadline = time.monotonic() + 0.3
+        while time.monotonic() < deadline:
+            pass
+        return found("slow", "ok")
+
+    registered(slow, "slow")
+    info = nni.CheckInfo("late", "fit", "active", "Late?", "Why.", "How.", "Remedy.", ())
+    nni.register_check(nni.Check(info, lambda subject: found("late", "ok")))
+    case = classifier()
+    with watched(case) as inspector:
+        diagnosis = inspector.diagnose(budget=0.05)
+    assert diagnosis.left_out["late"] == "the budget of 0.05 s was used up"
+
+
+@pytest.mark.parametrize("budget", [0, -1, float("nan"), "long", None])
+def test_a_budget_that_is_none_is_refused(budget):
+    case = classifier()
+    with watched(case) as inspector, pytest.raises(nni.ArgumentError, match="budget: expected seconds above 0"):
+        inspector.diagnose(budget=budget)
+
+
+def test_it_goes_into_json_html_and_text():
+    diagnosis = Diagnosis([found("initial_loss", "error", HELPED), found("shuffling", "ok")], {"one_batch_fit": "why"})
+    data = json.loads(json.dumps(diagnosis.to_json(), allow_nan=False))
+    assert [finding["check"] for finding in data["findings"]] == ["initial_loss", "shuffling"]
+    html = diagnosis._repr_html_()
+    for text in (
+        "1 likely cause was found",
+        "initial_loss",
+        "Do it.",
+        "0.1 in 1 step with it",
+        "Left out: one_batch_fit",
+    ):
+        assert text in html
