@@ -1,0 +1,64 @@
+"""The one place from which live views are updated: at most so often, and never for more than their share of the time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from nn_inspector.inspector import Inspector
+
+INTERVAL = 0.5
+"""Seconds between two updates at the least."""
+
+_SHARE = 0.5
+"""Views may use this much of the overhead budget; the probes have the rest."""
+
+
+class Publisher:
+    """Calls the views of one inspector after its steps, by the clock.
+
+    An update that takes long makes the next one come later, so that all of them together stay within half of
+    `max_overhead`.
+
+    Args:
+        inspector: whose steps to follow.
+        max_overhead: share of the training time that watching may cost.
+    """
+
+    def __init__(self, inspector: Inspector, max_overhead: float = 0.03) -> None:
+        self._share = _SHARE * max_overhead
+        self._views: list[Callable[[], None]] = []
+        self._lock = threading.RLock()
+        self._next = 0.0
+        self._end = inspector.subscribe(self._tick)
+
+    def add(self, update: Callable[[], None]) -> Callable[[], None]:
+        """Call `update` from now on; returns a function that ends this."""
+        with self._lock:
+            self._views.append(update)
+        return lambda: self._remove(update)
+
+    def update(self) -> None:
+        """Update all views now."""
+        with self._lock:
+            begin = time.monotonic()
+            for view in list(self._views):
+                view()
+            cost = time.monotonic() - begin
+            self._next = begin + max(INTERVAL, min(cost / self._share, 20 * INTERVAL))
+
+    def close(self) -> None:
+        """Stop following the training."""
+        self._end()
+        with self._lock:
+            self._views.clear()
+
+    def _tick(self) -> None:
+        if self._views and time.monotonic() >= self._next:
+            self.update()
+
+    def _remove(self, update: Callable[[], None]) -> None:
+        with self._lock:
+            if update in self._views:
+                self._views.remove(update)

@@ -1,0 +1,71 @@
+"""What the side panel shows, as one small piece of JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from nn_inspector.checks import STAGES, Check, checks
+from nn_inspector.inspector import Inspector
+from nn_inspector.snippets import remedy_cell
+
+PROTOCOL = 1
+"""Version of the messages between kernel and lab extension; each message carries it."""
+
+
+def snapshot(inspector: Inspector | None, namespace: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The checklist with its states, and how the training stands.
+
+    Args:
+        inspector: whose; None if nothing is watched yet.
+        namespace: the notebook's variables, whose names remedies are written with.
+
+    Returns:
+        {"version", "training": {...}, "problems": [...], "checks": [...]}; numbers that are not finite are None.
+    """
+    return {
+        "version": PROTOCOL,
+        "training": _training(inspector),
+        "problems": list(inspector.problems) if inspector is not None else [],
+        "checks": [_row(check, inspector, namespace or {}) for check in checks()],
+    }
+
+
+def _training(inspector: Inspector | None) -> dict[str, Any]:
+    if inspector is None:
+        return {"state": "none"}
+    run = inspector.run
+    epochs = run.epochs("train")
+    return {
+        "state": "running" if inspector.is_training else "idle",
+        "model": run.parameters["model"],
+        "step": run.steps,
+        "epoch": epochs[-1].number + 1 if epochs else None,
+        "loss": _finite(run.last("loss", "train")),
+        "validation_loss": _finite(run.last("loss", "validation")),
+        "overhead": _finite(inspector.overhead.share),
+    }
+
+
+def _row(check: Check, inspector: Inspector | None, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    info = check.info
+    finding = inspector.run.finding(info.name) if inspector is not None else None
+    remedy = finding.remedy if finding is not None and finding.raised else None
+    return {
+        "name": info.name,
+        "title": info.title,
+        "stage": info.stage,
+        "stage_title": STAGES[info.stage],
+        "question": info.question,
+        "why": info.why,
+        "state": finding.severity if finding is not None else "open",
+        "message": finding.message if finding is not None else None,
+        "remedy": remedy.text if remedy is not None else None,
+        "tried": remedy.tried.text if remedy is not None and remedy.tried is not None else None,
+        "code": remedy_cell(finding, inspector, namespace) if remedy and finding and inspector else None,
+    }
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None

@@ -1,0 +1,81 @@
+"""Draws charts with matplotlib, as the static twin of what bqplot shows live."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from nn_inspector.history import Chart
+from nn_inspector.panels.chart_widget import COLOURS, FAINT, decades
+
+
+def draw(axes: Axes, chart: Chart, title: str = "") -> None:
+    """Draw a chart on matplotlib axes."""
+    axes.set_title(title, fontsize=10, loc="left")
+    if chart.empty:
+        axes.text(0.5, 0.5, "No step yet.", ha="center", va="center", transform=axes.transAxes, color="#666666")
+        axes.set_axis_off()
+        return
+    rows = chart.kind == "rows"
+    for index, (name, curve) in enumerate(chart.series.items()):
+        colour = FAINT if curve.role == "faint" else COLOURS[index % len(COLOURS)]
+        if chart.kind == "bars" and curve.role == "main":
+            axes.bar(curve.x, curve.y, width=0.9, color=colour, label=name)
+            continue
+        x, y = (curve.y, curve.x) if rows else (curve.x, curve.y)
+        axes.plot(x, y, color=colour, marker="o" if curve.role == "points" else None, markersize=4, lw=1.5, label=name)
+    line, span = (axes.axvline, axes.axvspan) if rows else (axes.axhline, axes.axhspan)
+    for name, level in chart.levels.items():
+        line(level, color=FAINT, linestyle="--", lw=1, label=f"{name} {level:.3g}")
+    if chart.band is not None:
+        span(chart.band[0], chart.band[1], color=COLOURS[2], alpha=0.12, label=chart.band[2])
+    if chart.log:
+        low, high = decades(chart)
+        axis = axes.xaxis if rows else axes.yaxis
+        (axes.set_xscale if rows else axes.set_yscale)("log")
+        (axes.set_xlim if rows else axes.set_ylim)(10.0**low, 10.0**high)
+        axis.set_minor_formatter(NullFormatter())
+    elif chart.top is not None:
+        axes.set_ylim(min(0.0, *(float(np.nanmin(c.y)) for c in chart.series.values() if len(c.y))), chart.top)
+    _label(axes, chart)
+    axes.legend(fontsize=7, frameon=False)
+
+
+def png(charts: Sequence[tuple[str, Chart]], *, columns: int = 2) -> bytes:
+    """Charts with their titles on one white page, as a PNG file."""
+    rows = -(-len(charts) // columns)
+    figure = Figure(figsize=(5.2 * columns, 2.9 * rows), dpi=100, layout="constrained", facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    for axes, (title, chart) in zip(figure.subplots(rows, columns, squeeze=False).flat, charts, strict=False):
+        draw(axes, chart, title)
+    buffer = io.BytesIO()
+    canvas.print_png(buffer)
+    return buffer.getvalue()
+
+
+def png_tag(data: bytes, description: str) -> str:
+    """A PNG file as an HTML image that carries its data."""
+    encoded = base64.b64encode(data).decode("ascii")
+    return f'<img alt="{description}" style="max-width: 100%" src="data:image/png;base64,{encoded}">'
+
+
+def _label(axes: Axes, chart: Chart) -> None:
+    axes.set_xlabel(chart.x_label, fontsize=8)
+    axes.set_ylabel("" if chart.kind == "rows" else chart.y_label, fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.grid(visible=True, color="#dddddd", lw=0.5)
+    if chart.labels:
+        positions = np.array([position for position, _ in chart.labels])
+        texts = [text for _, text in chart.labels]
+        if chart.kind == "rows":
+            axes.set_yticks(positions, texts)
+            axes.set_ylim(len(positions) - 0.5, -0.5)
+        else:
+            axes.set_xticks(positions, texts)

@@ -1,0 +1,260 @@
+"""Draws a chart with bqplot, and updates it in place.
+
+The rules behind it are measured (see docs/live.md): all marks exist from the start, each update is one message a mark,
+arrays are fresh, contiguous, float64 and finite or NaN, and logarithms are taken here, because one zero on a
+logarithmic scale of bqplot blanks the plot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from html import escape
+
+import bqplot
+import ipywidgets
+import numpy as np
+
+from nn_inspector.history import Chart, Curve
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's colours, which colour-blind people can tell apart and which show on light and dark."""
+
+FAINT = "#999999"
+TEXT = "var(--jp-ui-font-color1, #333333)"
+GRID = "rgba(128, 128, 128, 0.25)"
+
+_MAIN, _FAINT, _POINTS = range(3)
+_MARGIN = {"top": 8, "bottom": 42, "left": 52, "right": 16}
+_ROW_MARGIN = {**_MARGIN, "left": 148}
+
+STYLE = (
+    "<style>.nni-chart .axislabel { font-size: 12px; font-family: inherit; } "
+    ".nni-step { text-align: left; } .nni-step:focus-visible { outline: 2px solid currentColor; }</style>"
+)
+"""What bqplot offers no option for; put once into a view's HTML."""
+
+
+class ChartWidget(ipywidgets.VBox):
+    """A chart on screen.
+
+    Args:
+        chart: what to show first; it settles the kind, which stays.
+        height: of the picture, in pixels.
+        empty: what to say while there is nothing to draw.
+    """
+
+    def __init__(self, chart: Chart, *, height: int = 230, empty: str = "No step yet.") -> None:
+        self._kind = chart.kind
+        self._empty = empty
+        self._shown: Chart | None = None
+        scales = {"x": bqplot.LinearScale(), "y": bqplot.LinearScale()}
+        if chart.kind == "rows":
+            scales["y"].reverse = True
+        self._band = bqplot.Lines(
+            x=[0.0, 1.0], y=[[0.0, 0.0], [0.0, 0.0]], scales=scales, fill="between", stroke_width=0, visible=False,
+            fill_opacities=[0.15, 0.15], fill_colors=[COLOURS[2], COLOURS[2]], colors=["transparent"],
+        )  # fmt: skip
+        self._levels = bqplot.Lines(
+            x=[0.0], y=[0.0], scales=scales, colors=[FAINT], line_style="dashed", stroke_width=1.5
+        )
+        self._marks = [self._mark(role, scales) for role in (_FAINT, _MAIN, _POINTS)]
+        self._x_axis = bqplot.Axis(scale=scales["x"], **_axis_style())
+        self._y_axis = bqplot.Axis(scale=scales["y"], orientation="vertical", **_axis_style())
+        self._figure = bqplot.Figure(
+            marks=[self._band, *self._marks, self._levels],
+            axes=[self._x_axis, self._y_axis],
+            fig_margin=_ROW_MARGIN if chart.kind == "rows" else _MARGIN,
+            animation_duration=0,
+            background_style={"fill": "transparent"},
+            layout=ipywidgets.Layout(width="100%", height=f"{height}px", min_width="0px"),
+        )
+        self._legend = ipywidgets.HTML()
+        self._note = ipywidgets.HTML()
+        super().__init__([self._legend, self._figure, self._note], layout=ipywidgets.Layout(overflow="hidden"))
+        self.add_class("nni-chart")
+        self.update(chart)
+
+    def update(self, chart: Chart) -> None:
+        """Show another state of the same picture."""
+        if self._shown is None or _frame(chart) != _frame(self._shown) or chart.empty != self._shown.empty:
+            self._set_frame(chart)
+        self._shown = chart
+        self._note.value = _note_html(self._empty if chart.empty else chart.note)
+        if chart.empty:
+            return
+        names = list(chart.series)
+        for mark, roles in zip(self._marks, (("faint",), ("main",), ("points",)), strict=True):
+            chosen = [name for name in names if chart.series[name].role in roles]
+            self._draw(
+                mark, chart, [(COLOURS[names.index(name) % len(COLOURS)], chart.series[name]) for name in chosen]
+            )
+        self._draw_levels(chart)
+
+    def close(self) -> None:
+        """Close the widget and everything it consists of."""
+        for part in (*self._figure.marks, *self._figure.axes, self._figure, self._legend, self._note):
+            part.close()
+        super().close()
+
+    def _mark(self, role: int, scales: dict[str, bqplot.Scale]) -> bqplot.Mark:
+        options: dict[str, object] = {"marker": "circle", "marker_size": 40} if role == _POINTS else {}
+        if self._kind == "bars" and role == _MAIN:
+            # A filled staircase: bqplot's Bars widen their axis by a width taken from whatever they showed first.
+            options |= {"interpolation": "step-after", "fill": "bottom", "fill_opacities": [0.6]}
+        return bqplot.Lines(
+            x=[0.0], y=[0.0], scales=scales, stroke_width=1.5 if role == _FAINT else 2, visible=False, **options
+        )
+
+    def _draw(self, mark: bqplot.Mark, chart: Chart, curves: list[tuple[str, Curve]]) -> None:
+        if not curves:
+            mark.visible = False
+            return
+        if chart.kind == "bars" and curves[0][1].role == "main":
+            curves = [(colour, _staircase(curve)) for colour, curve in curves]
+        width = max(len(curve.y) for _, curve in curves)
+        x = np.stack([_padded(curve.x, width) for _, curve in curves])
+        y = np.stack([_padded(_values(curve.y, chart.log), width) for _, curve in curves])
+        if chart.kind == "rows":
+            x, y = y, x
+        with mark.hold_sync():
+            mark.x, mark.y = (x[0], y[0]) if len(curves) == 1 else (x, y)
+            faint = curves[0][1].role == "faint"
+            mark.colors = [FAINT] * len(curves) if faint else [colour for colour, _ in curves]
+            if mark.fill != "none":
+                mark.fill_colors = mark.colors
+            mark.visible = True
+
+    def _draw_levels(self, chart: Chart) -> None:
+        every = np.concatenate([curve.x for curve in chart.series.values()])
+        ends = np.array([np.nanmin(every), np.nanmax(every)]) if len(every) else np.array([0.0, 1.0])
+        if chart.kind == "rows":
+            ends = np.array([-0.5, len(chart.labels) - 0.5])
+        heights = [_values(np.array([level, level]), chart.log) for level in chart.levels.values()]
+        with self._levels.hold_sync():
+            self._levels.visible = bool(heights)
+            if heights:
+                across, along = np.stack([ends] * len(heights)), np.stack(heights)
+                self._levels.x, self._levels.y = (along, across) if chart.kind == "rows" else (across, along)
+        if chart.band is not None:
+            low, high = _values(np.array(chart.band[:2]), chart.log)
+            with self._band.hold_sync():
+                if chart.kind == "rows":
+                    self._band.x, self._band.y = np.array([low, high]), np.stack([ends[[0, 0]], ends[[1, 1]]])
+                else:
+                    self._band.x, self._band.y = ends, np.array([[low, low], [high, high]])
+                self._band.visible = True
+
+    def _set_frame(self, chart: Chart) -> None:
+        """What changes rarely: labels, ticks, legend."""
+        self._figure.layout.visibility = "hidden" if chart.empty else "visible"
+        self._legend.value = "" if chart.empty else legend_html(chart)
+        value_axis, other = (self._x_axis, self._y_axis) if chart.kind == "rows" else (self._y_axis, self._x_axis)
+        self._x_axis.label = chart.x_label
+        if chart.labels:
+            _set_ticks(other, chart.labels)
+        if chart.log:
+            low, high = decades(chart)
+            _set_ticks(value_axis, [(power, f"{10**power:g}") for power in np.arange(low, high + 1)])
+        elif value_axis.tick_values is not None:
+            with value_axis.hold_sync():
+                value_axis.tick_values = value_axis.tick_labels = None
+        scale = value_axis.scale
+        with scale.hold_sync():
+            scale.min, scale.max = decades(chart) if chart.log and not chart.empty else (None, chart.top)
+        scale = other.scale
+        with scale.hold_sync():
+            scale.min, scale.max = _extent(chart)
+
+
+def legend_html(chart: Chart) -> str:
+    """The legend, which tells the curves apart by line and marker as well as by colour."""
+    entries = [f"{escape(chart.y_label)}:"] if chart.kind != "rows" and chart.y_label else []
+    for index, (name, curve) in enumerate(chart.series.items()):
+        colour = FAINT if curve.role == "faint" else COLOURS[index % len(COLOURS)]
+        sign = {"faint": "—", "main": "▬", "points": "●"}[curve.role]
+        entries.append(_entry(colour, "■" if chart.kind == "bars" and curve.role == "main" else sign, name))
+    entries += [_entry(FAINT, "┄", f"{name} {value:.3g}") for name, value in chart.levels.items()]
+    if chart.band is not None:
+        entries.append(_entry(COLOURS[2], "▒", f"{chart.band[2]}: {chart.band[0]:g} to {chart.band[1]:g}"))
+    return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{" ".join(entries)}</div>'
+
+
+def _entry(colour: str, sign: str, text: str) -> str:
+    return (
+        f'<span style="white-space: nowrap; margin-right: 10px">'
+        f'<span aria-hidden="true" style="color: {colour}">{sign}</span> {escape(text)}</span>'
+    )
+
+
+def _note_html(text: str) -> str:
+    return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{escape(text)}</div>' if text else ""
+
+
+def _frame(chart: Chart) -> tuple[object, ...]:
+    limits = decades(chart) if chart.log and not chart.empty else chart.top
+    return chart.labels, tuple(chart.series), limits, chart.x_label, tuple(chart.levels.items()), chart.band
+
+
+def _extent(chart: Chart) -> tuple[float | None, float | None]:
+    """Limits of the axis that values are shown over: half a place beyond the outer rows or bars; lines begin at 0."""
+    if chart.kind == "lines":
+        return 0.0, None
+    places = max((len(curve.x) for curve in chart.series.values()), default=1)
+    return -0.5, places - 0.5
+
+
+def decades(chart: Chart) -> tuple[float, float]:
+    """The whole powers of ten, as exponents, between which all values of a chart lie."""
+    values = np.concatenate(
+        [curve.y for curve in chart.series.values()] + [np.array(chart.band[:2] if chart.band else [])]
+    )
+    powers = _values(values, log=True)
+    if not np.isfinite(powers).any():
+        return 0.0, 1.0
+    low, high = math.floor(np.nanmin(powers)), math.ceil(np.nanmax(powers))
+    return float(low), float(max(high, low + 1))
+
+
+def _set_ticks(axis: bqplot.Axis, labels: Iterable[tuple[float, str]]) -> None:
+    """Set where ticks stand and what they say.
+
+    In two messages, texts first: within one, bqplot may draw new positions with the old texts and stay with that. Texts
+    of earlier positions stay known, so that no position is ever without one.
+    """
+    texts = {_key(position): text for position, text in labels}
+    axis.tick_labels = {**(axis.tick_labels or {}), **texts}
+    axis.tick_values = np.array([float(position) for position in texts])
+
+
+def _key(position: float) -> str:
+    """As JavaScript writes the number."""
+    return str(int(position)) if position == int(position) else repr(position)
+
+
+def _values(values: np.ndarray, log: bool) -> np.ndarray:
+    fresh = np.array(values, dtype=np.float64)
+    if log:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fresh = np.log10(fresh)
+    fresh[~np.isfinite(fresh)] = math.nan
+    return fresh
+
+
+def _staircase(curve: Curve) -> Curve:
+    """The outline of bars around their positions."""
+    return Curve(np.append(curve.x - 0.5, curve.x[-1] + 0.5), np.append(curve.y, curve.y[-1]), curve.role)
+
+
+def _padded(values: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(np.asarray(values, dtype=np.float64), (0, width - len(values)), constant_values=math.nan)
+
+
+def _axis_style() -> dict[str, object]:
+    return {
+        "grid_color": GRID,
+        "color": "rgba(128, 128, 128, 0.6)",
+        "label_color": TEXT,
+        "tick_style": {"fill": TEXT, "font-size": "11px"},
+        "tick_format": ".3~g",
+    }

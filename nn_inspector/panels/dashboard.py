@@ -1,0 +1,170 @@
+"""The panels together, live below a cell, with a static twin beside them for when no kernel is there."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import ipywidgets
+from IPython.display import HTML, DisplayHandle, display
+
+from nn_inspector.history import Run
+from nn_inspector.inspector import Inspector
+from nn_inspector.live import Publisher, connect
+from nn_inspector.panels import activation_histogram, gradient_flow, loss, update_ratio
+from nn_inspector.panels.chart_image import png, png_tag
+from nn_inspector.panels.chart_widget import STYLE, TEXT, ChartWidget
+from nn_inspector.panels.layers import title
+from nn_inspector.panels.panel import Panel, Selection
+from nn_inspector.probes import DENSE_STEPS
+
+PANELS: tuple[Panel, ...] = (loss.PANEL, gradient_flow.PANEL, activation_histogram.PANEL, update_ratio.PANEL)
+
+
+class Dashboard(ipywidgets.VBox):
+    """All panels of one inspector.
+
+    Args:
+        inspector: whose run to show.
+    """
+
+    def __init__(self, inspector: Inspector) -> None:
+        self._inspector = inspector
+        self._twins: list[DisplayHandle] = []
+        self._twin_step = -1
+        self._header = ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 auto"))
+        self._stop = ipywidgets.Button(
+            description="Stop", icon="stop", tooltip="End the training at the next step", layout={"width": "88px"}
+        )
+        self._stop.add_class("nni-stop")
+        self._stop.on_click(self._on_stop)
+        self._log_loss = ipywidgets.Checkbox(
+            description="logarithmic", indent=False, layout={"width": "auto", "margin": "0 0 0 auto"}
+        )
+        layers = [(title(inspector.run, layer), layer) for layer in inspector.layers]
+        self._layer = ipywidgets.Dropdown(
+            options=layers, value=layers[-1][1] if layers else None, layout={"width": "auto", "max_width": "60%"}
+        )
+        self._charts = {panel.name: ChartWidget(panel.picture(inspector.run, self._selection)) for panel in PANELS}
+        controls: dict[str, ipywidgets.Widget] = {"loss": self._log_loss, "activation_histogram": self._layer}
+        cards = [_card(panel, self._charts[panel.name], controls.get(panel.name)) for panel in PANELS]
+        self._grid = ipywidgets.GridBox(
+            cards,
+            layout={
+                "grid_template_columns": "repeat(auto-fit, minmax(max(min(400px, 100%), 40%), 1fr))",
+                "grid_gap": "10px",
+            },
+        )
+        super().__init__([ipywidgets.HBox([self._header, self._stop]), self._grid])
+        self.add_class("nni-dashboard")
+        self._log_loss.observe(self._on_selection, "value")
+        self._layer.observe(self._on_selection, "value")
+        self._publisher = Publisher(inspector, inspector.max_overhead)
+        self._publisher.add(self.refresh)
+        self._connection = connect()
+        if self._connection is not None:
+            self._connection.add(self._after_cell)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring every panel up to date."""
+        self._header.value = header_html(self._inspector)
+        self._stop.disabled = not self._inspector.is_training
+        for panel in PANELS:
+            self._charts[panel.name].update(panel.picture(self._inspector.run, self._selection))
+
+    def close(self) -> None:
+        """Close the dashboard's widgets; the run stays."""
+        self._publisher.close()
+        if self._connection is not None:
+            self._connection.remove(self._after_cell)
+        for chart in self._charts.values():
+            chart.close()
+        super().close()
+
+    def _ipython_display_(self) -> None:
+        """Show the live panels, and next to them the twin, which a front end without a kernel shows instead."""
+        live = self._repr_mimebundle_()
+        if live is not None:
+            display({**live, "text/plain": "nn_inspector: live panels"}, raw=True)
+        handle = display(HTML(self._twin()), display_id=True)
+        if handle is not None:
+            self._twins.append(handle)
+
+    @property
+    def _selection(self) -> Selection:
+        return Selection(layer=self._layer.value, log_loss=self._log_loss.value)
+
+    def _on_selection(self, _: Any) -> None:
+        self.refresh()
+
+    def _on_stop(self, _: Any) -> None:
+        """Reached at once only where the kernel serves widgets while a cell runs; the lab extension does not wait."""
+        if self._inspector.is_training:
+            self._inspector.stop()
+
+    def _after_cell(self) -> None:
+        self.refresh()
+        if self._inspector.run.steps != self._twin_step:
+            self._twin_step = self._inspector.run.steps
+            for handle in self._twins:
+                handle.update(HTML(self._twin()))
+
+    def _twin(self) -> str:
+        return static_html(self._inspector.run, self._selection)
+
+
+def open_dashboard(inspector: Inspector, *, show: bool = False) -> Dashboard:
+    """Make the dashboard of an inspector.
+
+    Args:
+        inspector: whose run to show.
+        show: display it now; otherwise it shows itself as the result of a cell.
+    """
+    dashboard = Dashboard(inspector)
+    if show:
+        display(dashboard)
+    return dashboard
+
+
+def header_html(inspector: Inspector) -> str:
+    """One line on how the training stands, and what could not be measured."""
+    run = inspector.run
+    parts = [f"<b>{escape(str(run.parameters['model']))}</b>", f"step {run.steps:,}"]
+    epochs = run.epochs("train")
+    parts += [f"epoch {epochs[-1].number + 1}"] if epochs else []
+    for source, word in (("train", "loss"), ("validation", "validation loss")):
+        value = run.last("loss", source)
+        parts += [f"{word} {value:.4g}"] if value is not None else []
+    if run.steps > DENSE_STEPS:
+        parts.append(f"watching costs {inspector.overhead.share:.1%}")
+    problems = "".join(f"<div>▲ {escape(problem)}</div>" for problem in inspector.problems)
+    return f'{STYLE}<div style="line-height: 1.5; color: {TEXT}">{" · ".join(parts)}{problems}</div>'
+
+
+def static_html(run: Run, selection: Selection) -> str:
+    """The same pictures as an image, with the latest numbers and findings; nothing before the first step."""
+    if run.steps == 0:
+        return '<div class="nni-static"></div>'
+    charts = [(panel.title, panel.picture(run, selection)) for panel in PANELS]
+    image = png_tag(png(charts), "Loss, gradient flow, activations and update ratio")
+    numbers = {"steps": f"{run.steps:,}"}
+    for source, word in (("train", "train loss"), ("validation", "validation loss")):
+        value = run.last("loss", source)
+        if value is not None:
+            numbers[word] = f"{value:.4g}"
+    numbers |= {finding.check: f"{finding.severity}: {finding.message}" for finding in run.findings}
+    rows = "".join(
+        f'<tr><th style="text-align: left">{escape(k)}</th><td style="text-align: left">{escape(v)}</td></tr>'
+        for k, v in numbers.items()
+    )
+    return f'<div class="nni-static">{image}<table>{rows}</table></div>'
+
+
+def _card(panel: Panel, chart: ChartWidget, control: ipywidgets.Widget | None) -> ipywidgets.VBox:
+    title = ipywidgets.HTML(f'<b style="color: {TEXT}">{escape(panel.title)}</b>', layout={"flex": "1 1 auto"})
+    healthy = ipywidgets.HTML(
+        f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{escape(panel.healthy)}</div>'
+    )
+    head = ipywidgets.HBox([title, control] if control is not None else [title])
+    return ipywidgets.VBox([head, healthy, chart], layout={"min_width": "0px", "overflow": "hidden"})

@@ -1,0 +1,40 @@
+"""Panel: how large the gradient is in each layer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nn_inspector.history import Chart, Run, curve, row_labels
+from nn_inspector.panels.layers import by_layer, title
+from nn_inspector.panels.panel import Panel, Selection
+
+
+def picture(run: Run, selection: Selection) -> Chart:
+    """Gradient norm by layer, at the latest measured step and at the first."""
+    now = by_layer(run, "gradient_norm", lambda values: float(values[-1]))
+    first = by_layer(run, "gradient_norm", lambda values: float(values[0]))
+    without = [layer for layer, norm in now.items() if norm == 0]
+    broken = [layer for layer, norm in now.items() if not np.isfinite(norm)]
+    notes = [f"Gradient is zero in: {', '.join(without[:4])}."] if without else []
+    notes += [f"Gradient is NaN or Inf in: {', '.join(broken[:4])}."] if broken else []
+    series = {
+        "first step": curve(list(first.values()), "faint"),
+        "now": curve(list(now.values()), "points"),
+    }
+    return Chart(
+        kind="rows",
+        x_label="gradient norm",
+        y_label="layer, from input to output",
+        series=series if now else {},
+        labels=row_labels([title(run, layer) for layer in now]),
+        log=True,
+        note=" ".join(notes),
+    )
+
+
+PANEL = Panel(
+    name="gradient_flow",
+    title="Gradient flow",
+    healthy="Healthy: all layers within a factor of about 100 of each other, none at zero.",
+    picture=picture,
+)

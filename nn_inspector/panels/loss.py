@@ -1,0 +1,91 @@
+"""Panel: the loss of training and validation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from nn_inspector.history import Chart, Curve, Run, Series
+from nn_inspector.panels.panel import Panel, Selection
+
+MOST_POINTS = 1000
+
+_EXPLODED = 5.0
+"""A loss so many times its first value is cut off in the linear picture."""
+
+_SMOOTHED = 0.95
+"""Weight of the past in the smoothed curve, for each step."""
+
+
+def picture(run: Run, selection: Selection) -> Chart:
+    """Train loss at every step, smoothed too; validation loss after each pass; chance level if it is known."""
+    train, validation = run.series("loss", "train"), run.series("loss", "validation")
+    series = {"train, each step": decimate(train, "faint"), "train, smoothed": smoothed(train)}
+    if len(validation):
+        series["validation"] = Curve(validation.steps.astype(np.float64), validation.values, "points")
+    finding = run.finding("initial_loss")
+    chance = finding.evidence.get("chance") if finding is not None else None
+    top = None if selection.log_loss else _top(train)
+    return Chart(
+        kind="lines",
+        x_label="step",
+        y_label="loss",
+        series=series,
+        levels={"chance": chance} if isinstance(chance, float) else {},
+        top=top,
+        log=selection.log_loss,
+        note=_note(train, top),
+    )
+
+
+def _top(train: Series) -> float | None:
+    """Where to cut a loss that has exploded, so that the rest of the curve can still be seen; None if it has not."""
+    high = train.high[np.isfinite(train.high)]
+    if not len(high):
+        return None
+    limit = _EXPLODED * abs(float(high[0]))
+    return limit if high.max() > limit > 0 else None
+
+
+def _note(train: Series, top: float | None) -> str:
+    broken = int((~np.isfinite(train.values)).sum())
+    notes = [f"{broken} values of the loss are NaN or Inf."] if broken else []
+    if top is not None:
+        peak = train.high[np.isfinite(train.high)].max()
+        notes.append(f"The loss reaches {peak:.3g}; the picture ends at {top:.3g}. Choose “logarithmic” to see it all.")
+    return " ".join(notes)
+
+
+def decimate(series: Series, role: str = "main") -> Curve:
+    """At most `MOST_POINTS` points that keep every peak: of each stretch its least and its greatest value."""
+    steps, low, high = series.steps.astype(np.float64), series.low, series.high
+    if len(steps) <= MOST_POINTS:
+        return Curve(steps, series.values, role)  # type: ignore[arg-type]
+    stretch = -(-2 * len(steps) // MOST_POINTS)
+    starts = np.arange(0, len(steps), stretch)
+    ends = np.minimum(starts + stretch, len(steps)) - 1
+    x = np.stack([steps[starts], steps[ends]], axis=1).ravel()
+    y = np.stack([np.fmin.reduceat(low, starts), np.fmax.reduceat(high, starts)], axis=1).ravel()
+    return Curve(x, y, role)  # type: ignore[arg-type]
+
+
+def smoothed(series: Series) -> Curve:
+    """Exponential moving average, corrected for its start as Adam corrects its moments (Kingma and Ba, 2015)."""
+    total, weight, last = 0.0, 0.0, 0
+    averages = np.empty(len(series))
+    for index, (step, value) in enumerate(zip(series.steps, series.values, strict=True)):
+        keep, last = _SMOOTHED ** max(int(step) - last, 1), int(step)
+        if np.isfinite(value):
+            total = keep * total + (1 - keep) * value
+            weight = keep * weight + (1 - keep)
+        averages[index] = total / weight if weight else np.nan
+    return decimate(replace(series, values=averages, low=averages, high=averages))
+
+
+PANEL = Panel(
+    name="loss",
+    title="Loss",
+    healthy="Healthy: both curves fall, fast at first, and stay close together.",
+    picture=picture,
+)

@@ -1,0 +1,251 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import nn_inspector as nni
+from nn_inspector.history import curve, row_labels
+from nn_inspector.panels import activation_histogram, gradient_flow, loss, update_ratio
+from nn_inspector.panels.activation_histogram import OCTAVES, fold, ticks
+from nn_inspector.panels.chart_image import png
+from nn_inspector.panels.chart_widget import ChartWidget, decades
+from nn_inspector.panels.dashboard import PANELS, Dashboard, static_html
+from nn_inspector.panels.layers import MOST_ROWS, by_layer
+from nn_inspector.panels.loss import MOST_POINTS, decimate, smoothed
+from nn_inspector.panels.panel import Selection
+from nn_inspector.probes import Measurement
+from nn_inspector.stats import BINS, summarize
+from tests.trainings import blobs, classifier
+
+EMPTY = nni.Run("empty", {"model": "Sequential", "modules": {}})
+
+
+def trained(epochs=4, **options):
+    case = classifier(**options)
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+        case.run(epochs)
+    return inspector
+
+
+def run_of(quantity, values, source="train"):
+    run = nni.Run("made", {"model": "M"})
+    run.record([Measurement(step, quantity, source, float(value)) for step, value in enumerate(values)])
+    return run
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+def test_before_the_first_step_every_panel_is_empty_and_says_so(panel):
+    chart = panel.picture(EMPTY, Selection())
+    assert chart.empty
+    widget = ChartWidget(chart)
+    assert "No step yet." in widget.children[-1].value
+    assert widget.children[1].layout.visibility == "hidden"
+    assert png([(panel.title, chart)]).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+def test_every_panel_says_what_is_healthy_in_one_line(panel):
+    assert panel.healthy.startswith("Healthy: ")
+    assert len(panel.healthy) < 110
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+def test_every_panel_draws_a_training_live_and_static(panel):
+    inspector = trained()
+    chart = panel.picture(inspector.run, Selection(layer="1"))
+    assert not chart.empty
+    assert chart.x_label
+    widget = ChartWidget(chart)
+    for mark in widget.children[1].marks:
+        assert mark.x.dtype == mark.y.dtype == np.float64
+        assert not np.isinf(mark.x).any()
+        assert not np.isinf(mark.y).any()
+        assert np.asarray(mark.y).size <= 20 * MOST_POINTS
+    assert png([(panel.title, chart)] * 3).startswith(b"\x89PNG")
+
+
+def test_the_loss_panel_shows_chance_once_it_is_known():
+    inspector = trained()
+    assert loss.picture(inspector.run, Selection()).levels == {}
+    inspector.check("initial_loss")
+    assert loss.picture(inspector.run, Selection()).levels["chance"] == pytest.approx(np.log(4), rel=1e-3)
+
+
+def test_values_that_are_not_finite_are_counted_in_words():
+    chart = loss.picture(run_of("loss", [1.0, np.nan, np.inf, 2.0]), Selection())
+    assert chart.note == "2 values of the loss are NaN or Inf."
+    widget = ChartWidget(chart)
+    assert not any(np.isinf(mark.y).any() for mark in widget.children[1].marks)
+
+
+def test_a_loss_that_explodes_is_cut_and_said_so():
+    run = run_of("loss", [2.0, 3.0, 1e30, 4.0])
+    chart = loss.picture(run, Selection())
+    assert chart.top == 10.0
+    assert chart.note == "The loss reaches 1e+30; the picture ends at 10. Choose “logarithmic” to see it all."
+    assert ChartWidget(chart).children[1].axes[1].scale.max == 10.0
+    assert loss.picture(run, Selection(log_loss=True)).top is None
+    assert loss.picture(run_of("loss", [2.0, 3.0, 1.0]), Selection()).top is None
+
+
+@given(st.integers(1, 5000), st.integers(0, 10**6))
+@settings(deadline=None, max_examples=30)
+def test_decimation_is_bounded_and_keeps_the_extremes(points, seed):
+    values = np.random.default_rng(seed).normal(size=points)
+    series = run_of("loss", values).series("loss", "train")
+    thin = decimate(series)
+    assert len(thin.x) <= MOST_POINTS + 2
+    assert (np.diff(thin.x) >= 0).all()
+    assert thin.y.min() == series.low.min()
+    assert thin.y.max() == series.high.max()
+
+
+def test_smoothing_agrees_with_its_formula():
+    values = np.random.default_rng(0).normal(size=300)
+    expected = [
+        sum(0.95 ** (n - k) * values[k] for k in range(n + 1)) / sum(0.95 ** (n - k) for k in range(n + 1))
+        for n in range(300)
+    ]
+    assert smoothed(run_of("loss", values).series("loss", "train")).y == pytest.approx(expected)
+
+
+def test_gradients_by_layer_are_norms_over_their_parameters():
+    case = classifier()
+    x, y = blobs(16).tensors
+    with nni.watch(case.model, case.optimizer, case.loss_fn, every=1) as inspector:
+        case.loss_fn(case.model(x), y).backward()
+        case.optimizer.step()
+    expected = {
+        name: torch.cat([p.grad.flatten() for p in case.model[int(name)].parameters()]).norm().item() for name in "02"
+    }
+    assert by_layer(inspector.run, "gradient_norm", lambda values: values[-1]) == pytest.approx(expected, rel=1e-5)
+    chart = gradient_flow.picture(inspector.run, Selection())
+    assert [text for _, text in chart.labels] == ["0 Linear", "2 Linear"]
+
+
+def test_a_layer_without_a_gradient_is_named():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, every=1) as inspector:
+        x, y = blobs(16).tensors
+        (case.loss_fn(case.model(x), y) * 0).backward()
+        case.optimizer.step()
+    chart = gradient_flow.picture(inspector.run, Selection())
+    assert chart.note == "Gradient is zero in: 0, 2."
+
+
+def test_many_layers_are_taken_together_by_block():
+    model = nn.Sequential(*(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)) for _ in range(20)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(model, optimizer, every=1) as inspector:
+        model(torch.ones(1, 4)).sum().backward()
+        optimizer.step()
+    rows = by_layer(inspector.run, "gradient_norm", lambda values: values[-1])
+    assert list(rows)[:3] == ["0", "1", "2"]
+    assert len(rows) == 20 <= MOST_ROWS
+
+
+def test_the_update_ratio_has_the_usual_band():
+    chart = update_ratio.picture(trained().run, Selection())
+    assert chart.band == (1e-4, 1e-1, "usual")
+    assert decades(chart)[0] <= -4
+
+
+@given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=200))
+@settings(deadline=None)
+def test_folding_a_histogram_loses_nothing(values):
+    counts = summarize(torch.tensor(values)).histogram
+    used = np.flatnonzero(counts)
+    top = max(int(np.abs(used - BINS // 2).max()), OCTAVES)
+    folded = fold(counts, top)
+    assert len(folded) == 2 * OCTAVES + 1
+    assert folded.sum() == counts.sum()
+
+
+@pytest.mark.parametrize("top", range(OCTAVES, 65, 5))
+def test_ticks_stand_at_the_bars_of_their_values(top):
+    for position, text in ticks(top):
+        counts = fold(summarize(torch.tensor([float(text) * 1.0001])).histogram, top)
+        if float(text) and counts.sum():
+            assert abs(position - int(counts.argmax())) <= 0.6
+
+
+def test_the_activation_panel_speaks_of_the_chosen_layer():
+    inspector = trained()
+    chart = activation_histogram.picture(inspector.run, Selection(layer="1"))
+    assert chart.x_label == "output of 1"
+    assert "zeros" in chart.note
+    assert chart.series["now"].y.sum() == pytest.approx(1)
+    assert activation_histogram.picture(inspector.run, Selection(layer="nothing")).empty
+
+
+def test_a_chart_is_updated_in_place():
+    widget = ChartWidget(nni.Chart("lines", "step", "loss", {"a": curve([])}))
+    marks = list(widget.children[1].marks)
+    widget.update(nni.Chart("lines", "step", "loss", {"a": curve([1.0, 2.0]), "b": curve([2.0, 3.0])}))
+    assert widget.children[1].marks == marks
+    assert marks[2].y.shape == (2, 2)
+    widget.update(nni.Chart("lines", "step", "loss", {"a": curve([1.0, 0.0, 10.0])}, log=True))
+    assert marks[2].y == pytest.approx([0, np.nan, 1], nan_ok=True)
+
+
+def test_rows_run_from_top_to_bottom():
+    chart = nni.Chart("rows", "x", "", {"now": curve([1.0, 10.0], "points")}, row_labels(["first", "second"]), log=True)
+    widget = ChartWidget(chart)
+    assert widget.children[1].axes[1].scale.reverse
+    assert widget.children[1].axes[1].tick_labels == {"0": "first", "1": "second"}
+    assert (widget.children[1].axes[0].scale.min, widget.children[1].axes[0].scale.max) == (0.0, 1.0)
+
+
+def test_tick_texts_arrive_before_their_positions_and_cover_the_earlier_ones():
+    """bqplot draws new positions with the texts it knows, and may stay with that."""
+    charts = [nni.Chart("bars", "x", "", {"now": curve(np.ones(29))}, ticks(top)) for top in (38, 50)]
+    widget = ChartWidget(charts[0])
+    axis, changes = widget.children[1].axes[0], []
+    axis.observe(lambda change: changes.append(change.name), ["tick_labels", "tick_values"])
+    widget.update(charts[1])
+    assert changes == ["tick_labels", "tick_values"]
+    assert {text for _, text in ticks(38)} <= set(axis.tick_labels.values())
+    assert all(str(float(position)).removesuffix(".0") in axis.tick_labels for position in axis.tick_values)
+
+
+def test_the_legend_tells_curves_apart_without_colour():
+    chart = loss.picture(trained().run, Selection())
+    legend = ChartWidget(chart).children[0].value
+    for sign in ("—", "▬"):
+        assert sign in legend
+
+
+def test_the_dashboard_follows_the_training_and_its_controls():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+        dashboard = Dashboard(inspector)
+        assert "step 0" in dashboard.children[0].children[0].value
+        assert dashboard._stop.disabled
+        case.run(1)
+        dashboard.refresh()
+        assert "step 6" in dashboard.children[0].children[0].value
+        assert not dashboard._stop.disabled
+        dashboard._layer.value = "0"
+        assert dashboard._charts["activation_histogram"]._shown.x_label == "output of 0"
+        dashboard._log_loss.value = True
+        assert dashboard._charts["loss"]._shown.log
+        dashboard._stop.click()
+        with pytest.raises(nni.TrainingStopped):
+            case.run(1)
+        dashboard.close()
+        case.run(1)
+
+
+def test_the_static_twin_shows_numbers_findings_and_pictures_and_no_markup_of_others():
+    assert static_html(EMPTY, Selection()) == '<div class="nni-static"></div>'
+    inspector = trained()
+    inspector.run.add_finding(nni.Finding("initial_loss", "warning", "<script>x</script>"))
+    html = static_html(inspector.run, Selection(layer="1"))
+    assert 'src="data:image/png;base64,' in html
+    assert "<td" in html
+    assert "train loss" in html
+    assert "<script>" not in html
+    assert "http" not in html
+    assert len(html) < 400_000
