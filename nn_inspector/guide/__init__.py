@@ -1,0 +1,1 @@
+"""The wizard: the checklist step by step, on the user's own objects."""
