@@ -1,0 +1,66 @@
+/** What kernel and lab extension say to each other; see docs/protocol.md. */
+
+/** Version of the messages; each of them carries it. */
+export const PROTOCOL = 1;
+
+/** The message type of a request on the control channel. */
+export const REQUEST = 'nn_inspector_request';
+
+/** The comm that the kernel opens to announce itself. */
+export const CATALOG_TARGET = 'nn_inspector.catalog';
+
+/** The comm that the extension opens where the control channel does not carry a request. */
+export const CONTROL_TARGET = 'nn_inspector.control';
+
+export type RequestName = 'snapshot' | 'stop';
+
+export const CHECK_STATES = ['open', 'ok', 'info', 'warning', 'error', 'skipped'] as const;
+
+export type CheckState = (typeof CHECK_STATES)[number];
+
+/** One row of the checklist with its latest finding. */
+export interface ICheck {
+  readonly name: string;
+  readonly title: string;
+  readonly stage: string;
+  readonly stageTitle: string;
+  readonly question: string;
+  readonly why: string;
+  readonly state: CheckState;
+  readonly message: string | null;
+  readonly remedy: string | null;
+  readonly tried: string | null;
+  readonly code: string | null;
+}
+
+/** How a watched training stands. */
+export interface IWatchedTraining {
+  readonly state: 'running' | 'idle';
+  readonly model: string;
+  readonly step: number;
+  readonly epoch: number | null;
+  readonly loss: number | null;
+  readonly validationLoss: number | null;
+  /** Share of the training time that watching costs, 0 to 1. */
+  readonly overhead: number | null;
+}
+
+export type Training = { readonly state: 'none' } | IWatchedTraining;
+
+export interface ISnapshot {
+  readonly training: Training;
+  readonly problems: readonly string[];
+  readonly checks: readonly ICheck[];
+}
+
+/** What the kernel sends on its comm after the announcement. */
+export type Update =
+  | { readonly type: 'snapshot'; readonly snapshot: ISnapshot }
+  | { readonly type: 'insert_cell'; readonly source: string };
+
+/** The kernel's answer to a request. */
+export interface IReply {
+  readonly status: 'ok' | 'error';
+  readonly message: string;
+  readonly snapshot: ISnapshot | null;
+}
