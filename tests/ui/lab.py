@@ -1,0 +1,179 @@
+"""A real JupyterLab or Notebook 7 server, and a notebook open in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Locator, Page, expect
+
+EXAMPLES = Path(__file__).parents[2] / "example_notebooks"
+SECOND = 1000
+PATIENCE = 60 * SECOND
+
+
+@contextlib.contextmanager
+def serve(
+    root: Path, theme: str = "JupyterLab Light", app: Literal["jupyterlab", "notebook"] = "jupyterlab"
+) -> Iterator[str]:
+    """Serve a folder; yields the address."""
+    settings = root / ".settings"
+    for name, content in {
+        "apputils-extension/themes": {"theme": theme},
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        "notebook-extension/tracker": {"windowingMode": "none"},  # so that every cell is in the page
+    }.items():
+        file = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", app, "--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=",
+        f"--ServerApp.root_dir={root}", f"--LabApp.user_settings_dir={settings}", "--expose-app-in-browser", "--ServerApp.disable_check_xsrf=True",
+        f"--LabApp.workspaces_dir={root / '.workspaces'}",
+    ]  # fmt: skip
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with (root / "server.log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PATH": path})
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(address, server, root / "server.log")
+            yield address
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def shut_down_kernels(address: str) -> None:
+    """End every session, so that the next test begins with none."""
+    with urllib.request.urlopen(f"{address}/api/sessions") as reply:
+        sessions = json.load(reply)
+    for session in sessions:
+        request = urllib.request.Request(f"{address}/api/sessions/{session['id']}", method="DELETE")
+        with urllib.request.urlopen(request):
+            pass
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/api"):
+            return
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")
+
+
+class Notebook:
+    """An open notebook, used through the page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    @classmethod
+    def open(cls, page: Page, address: str, name: str, app: str = "lab") -> Notebook:
+        workspace = f"lab/workspaces/{name.removesuffix('.ipynb')}/tree"
+        page.goto(f"{address}/{workspace if app == 'lab' else 'notebooks'}/{name}?reset")
+        notebook = cls(page)
+        page.locator(".jp-Notebook").wait_for(timeout=PATIENCE)
+        notebook.wait_until_idle()
+        return notebook
+
+    def command(self, name: str, **arguments: object) -> None:
+        self.page.evaluate("([name, args]) => void window.jupyterapp.commands.execute(name, args)", [name, arguments])
+
+    def cell(self, index: int) -> Locator:
+        return self.page.locator(".jp-Notebook-viewport > .jp-Cell, .jp-WindowedPanel-viewport > .jp-Cell").nth(index)
+
+    def sources(self) -> list[str]:
+        """The sources of all cells, as the document has them."""
+        script = "() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells.map(c => c.getSource())"
+        return self.page.evaluate(script)
+
+    def find(self, text: str) -> int:
+        """Index of the first cell that holds a text."""
+        return next(index for index, source in enumerate(self.sources()) if text in source)
+
+    def start(self, index: int) -> None:
+        """Run a cell and do not wait for it. (What is queued while a cell ends in an error would be dropped.)"""
+        self.wait_until_idle()
+        self.page.evaluate("index => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = index; }", index)
+        self.command("notebook:run-cell")
+
+    def run(self, index: int) -> None:
+        """Run a cell and wait for its end."""
+        self.start(index)
+        self.wait_until_run(index)
+
+    def run_through(self, last: int) -> None:
+        """Run the code cells up to and with `last`."""
+        for index in range(last + 1):
+            self.run(index)
+
+    def wait_until_run(self, index: int) -> None:
+        script = """index => {
+            const cell = window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells[index];
+            return cell.cell_type !== 'code' || cell.execution_count !== null;
+        }"""
+        self.page.wait_for_function(script, arg=index, timeout=3 * PATIENCE)
+        self.wait_until_idle()
+
+    def wait_until_idle(self) -> None:
+        """Wait until no cell runs. (The kernel's status alone may speak of a subshell.)"""
+        script = """() => {
+            const prompts = [...document.querySelectorAll('.jp-InputPrompt')].map(prompt => prompt.innerText);
+            const kernel = window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel;
+            return kernel?.status === 'idle' && !prompts.some(prompt => prompt.includes('*'));
+        }"""
+        self.page.wait_for_function(script, timeout=3 * PATIENCE)
+
+    @property
+    def busy(self) -> bool:
+        return self.page.evaluate(
+            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"
+        )
+
+    def output(self, index: int) -> Locator:
+        return self.cell(index).locator(".jp-Cell-outputWrapper")
+
+    @property
+    def dashboard(self) -> Locator:
+        return self.page.locator(".nni-dashboard").last
+
+    @property
+    def wizard(self) -> Locator:
+        return self.page.locator(".nni-wizard").last
+
+    @property
+    def panel(self) -> Locator:
+        return self.page.locator("#nn-inspector-panel")
+
+    def show_panel(self) -> Locator:
+        self.command("nn-inspector:show-panel")
+        expect(self.panel).to_be_visible(timeout=PATIENCE)
+        return self.panel
+
+    def wait_for_more_cells_than(self, count: int) -> None:
+        """Wait until a cell was inserted."""
+        script = "n => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells.length > n"
+        self.page.wait_for_function(script, arg=count, timeout=PATIENCE)
+
+    def wait_for_step(self, step: int) -> None:
+        """Wait until the dashboard shows this step or a later one."""
+        script = "step => Number(/step ([\\d,]+)/.exec([...document.querySelectorAll('.nni-dashboard')].at(-1).innerText)[1].replace(',', '')) >= step"
+        self.page.wait_for_function(script, arg=step, timeout=PATIENCE)
+
+    def step(self) -> int:
+        """The step that the dashboard shows."""
+        text = self.dashboard.inner_text(timeout=PATIENCE)
+        return int(re.search(r"step ([\d,]+)", text).group(1).replace(",", ""))

@@ -1,0 +1,162 @@
+"""The story of the README: open the example, watch it train, stop it, find the three mistakes, repair them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.lab import PATIENCE
+
+pytestmark = pytest.mark.ui
+
+CULPRITS = {
+    "Zeroed gradients": "error",
+    "Shuffling": "error",
+    "Regularization share": "error",
+    "Initial loss": "ok",
+    "One batch fit": "ok",
+}
+
+
+def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
+    notebook = first_look
+    training = notebook.find("for epoch in range(150)")
+    notebook.run_through(training - 1)
+    dashboard = notebook.dashboard
+    expect(dashboard).to_contain_text("No step yet.", timeout=PATIENCE)
+    picture("01-before-training")
+
+    # The panels move while the cell runs.
+    notebook.start(training)
+    expect(dashboard.get_by_text(re.compile(r"step [\d,]{3,}"))).to_be_visible(timeout=PATIENCE)
+    curve = dashboard.locator(".nni-chart").first.locator("path.line").first
+    early_step, early_curve = notebook.step(), curve.get_attribute("d")
+    notebook.wait_for_step(early_step + 1)
+    expect(curve).not_to_have_attribute("d", early_curve, timeout=PATIENCE)
+    assert notebook.busy, "the cell still runs while the panels have moved"
+    ticks = dashboard.locator(".nni-chart").nth(2).locator(".axis").first.locator(".tick text").all_text_contents()
+    assert "0" in ticks
+    assert all(re.fullmatch(r"0|-?10*|-?0\.0*1|-?1e[+-]\d+", text) for text in ticks), ticks
+    for chart in dashboard.locator(".nni-chart").all():
+        expect(chart.locator("svg.svg-figure, svg").first).to_be_visible()
+    picture("02-training")
+
+    # Stop ends it at the next step and leaves the notebook usable.
+    dashboard.get_by_role("button", name="Stop").click()
+    expect(notebook.output(training)).to_contain_text("Training stopped after step", timeout=PATIENCE)
+    expect(notebook.output(training)).not_to_contain_text("Traceback")
+    notebook.wait_until_idle()
+
+    # The wizard asks five questions and names the three mistakes.
+    notebook.run(notebook.find("nni.wizard()"))
+    wizard = notebook.wizard
+    for number, (title, state) in enumerate(
+        [
+            ("Initial loss", "ok"),
+            ("One batch fit", "ok"),
+            ("Zeroed gradients", "error"),
+            ("Shuffling", "error"),
+            ("Regularization share", "error"),
+        ]
+    ):
+        expect(wizard).to_contain_text("Why it matters.")
+        wizard.get_by_role("button", name="Run this check").click()
+        verdict = wizard.locator(".nni-verdict")
+        expect(verdict).to_contain_text(state, timeout=2 * PATIENCE)
+        if state == "error":
+            expect(wizard).to_contain_text("Tried on a copy")
+            expect(wizard.locator(".nni-chart svg").first).to_be_visible()
+        wizard.scroll_into_view_if_needed()
+        picture(f"03-wizard-{number + 1}-{title.split()[0].lower()}")
+        if number < 4:
+            wizard.get_by_role("button", name="Next").click()
+    expect(wizard).to_contain_text("To repair: zeroed_gradients, shuffling, regularization_share.")
+
+    # A remedy goes into a cell below, in the notebook's own names, and runs.
+    before = notebook.sources()
+    wizard.get_by_role("button", name="Put the remedy into a cell").click()
+    notebook.wait_for_more_cells_than(len(before))
+    inserted = notebook.find('group["weight_decay"] = 1e-4')
+    assert inserted == notebook.find("nni.wizard()") + 1
+    expect(wizard).to_contain_text("Put into a new cell below.")
+    notebook.run(inserted)
+    expect(notebook.output(inserted)).not_to_contain_text("Error")
+
+    # A check goes into a cell and runs too.
+    wizard.get_by_role("button", name="Put the check into a cell").click()
+    notebook.wait_for_more_cells_than(len(before) + 1)
+    inserted = notebook.find('inspector.check("regularization_share")')
+    notebook.run(inserted)
+    expect(notebook.output(inserted)).to_contain_text("regularization_share", timeout=PATIENCE)
+
+    # The repaired network passes.
+    repaired = notebook.find("weight_decay=1e-4)\ntrain_loader")
+    notebook.run(repaired)
+    notebook.run(notebook.find("for epoch in range(20)"))
+    last = len(notebook.sources()) - 1
+    notebook.run(last)
+    expect(notebook.output(last)).to_contain_text("Nothing wrong was found by 5 checks.", timeout=2 * PATIENCE)
+    picture("04-repaired")
+
+
+def test_the_side_panel_shows_the_same_checklist_and_stops_the_training(first_look, picture):
+    notebook = first_look
+    panel = notebook.show_panel()
+    expect(panel).to_contain_text("does not use nn_inspector yet", timeout=PATIENCE)
+    training = notebook.find("for epoch in range(150)")
+    notebook.run_through(training - 1)
+    expect(panel.locator(".jp-nni-Check")).to_have_count(5, timeout=PATIENCE)
+
+    notebook.start(training)
+    expect(panel.locator(".jp-nni-Training")).to_have_attribute("data-state", "running", timeout=PATIENCE)
+    expect(panel.locator("[data-number=step] dd")).to_contain_text(re.compile(r"\d{3,}|\d,\d{3}"), timeout=PATIENCE)
+    picture("05-side-panel-running")
+    panel.get_by_role("button", name=re.compile("Stop")).click()
+    expect(notebook.output(training)).to_contain_text("Training stopped after step", timeout=PATIENCE)
+
+    notebook.run(notebook.find("inspector.diagnose()"))
+    for name, state in (
+        ("zeroed_gradients", "error"),
+        ("shuffling", "error"),
+        ("regularization_share", "error"),
+        ("initial_loss", "ok"),
+    ):
+        expect(panel.locator(f".jp-nni-Check[data-check={name}]")).to_have_attribute(
+            "data-state", state, timeout=PATIENCE
+        )
+    assert panel.locator(".jp-nni-Finding").count() == 3
+    panel.locator(".jp-nni-Finding[data-check=zeroed_gradients]").click()
+    row = panel.locator(".jp-nni-Check[data-check=zeroed_gradients]")
+    expect(row).to_contain_text("Call optimizer.zero_grad() before each backward().")
+    picture("06-side-panel-findings")
+
+    before = len(notebook.sources())
+    row.locator("[data-action=insert-check]").click()
+    notebook.wait_for_more_cells_than(before)
+    inserted = notebook.find("%nn_check zeroed_gradients")
+    notebook.run(inserted)
+    expect(notebook.output(inserted)).to_contain_text("was still there and was added to", timeout=PATIENCE)
+
+
+def test_stop_from_the_palette_and_interrupt(first_look):
+    notebook = first_look
+    training = notebook.find("for epoch in range(150)")
+    notebook.run_through(training - 1)
+    notebook.start(training)
+    expect(notebook.dashboard.get_by_text(re.compile(r"step [\d,]{2,}"))).to_be_visible(timeout=PATIENCE)
+    notebook.command("nn-inspector:stop-training")
+    expect(notebook.output(training)).to_contain_text("Training stopped after step", timeout=PATIENCE)
+    expect(notebook.page.locator(".Toastify__toast")).to_contain_text("stops after this step", timeout=PATIENCE)
+
+    stopped_at = notebook.step()
+    notebook.start(training)
+    notebook.wait_for_step(stopped_at + 1)
+    notebook.command("notebook:interrupt-kernel")
+    expect(notebook.output(training)).to_contain_text("KeyboardInterrupt", timeout=PATIENCE)
+    notebook.wait_until_idle()
+    notebook.run(notebook.find("inspector.diagnose()"))
+    expect(notebook.output(notebook.find("inspector.diagnose()"))).to_contain_text(
+        "likely causes were found", timeout=2 * PATIENCE
+    )
