@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,14 +13,13 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from nn_inspector.checks import Subject, checks, find_check
 from nn_inspector.checks.examine import examine
 from nn_inspector.diagnosis import Diagnosis, diagnose
 from nn_inspector.errors import ArgumentError, TrainingStopped, describe
 from nn_inspector.history import Finding, Run
-from nn_inspector.probes import Attachment, Recorder, Schedule
+from nn_inspector.probes import Attachment, OptimizerFinder, Recorder, Schedule
 from nn_inspector.training import Step, Training
 from nn_inspector.views import in_notebook, open_view
 
@@ -98,7 +96,9 @@ class Inspector:
         )
         for optimizer in training.optimizers:
             self._attachment.add_optimizer(optimizer)
-        self._finder = None if training.optimizers else _OptimizerFinder(self)
+        self._finder = OptimizerFinder(self._recorder, self._on_optimizer)
+        if not training.optimizers:
+            self._finder.attach()
 
     def __enter__(self) -> Inspector:  # noqa: PYI034 - Self needs Python 3.11
         return self
@@ -251,8 +251,7 @@ class Inspector:
         if self._attached:
             self._attached = False
             self._attachment.detach()
-            if self._finder is not None:
-                self._finder.remove()
+            self._finder.detach()
             self._subscribers.clear()
 
     def add_optimizer(self, optimizer: Optimizer) -> None:
@@ -260,6 +259,10 @@ class Inspector:
         self.training.add_optimizer(optimizer)
         self._attachment.add_optimizer(optimizer)
         self.run.parameters = self.training.describe()
+
+    def _on_optimizer(self, optimizer: Optimizer) -> None:
+        if optimizer not in self.training.optimizers and self.training.owns(optimizer):
+            self.add_optimizer(optimizer)
 
     def _on_step(self) -> None:
         self.run.steps = self._recorder.step
@@ -299,24 +302,6 @@ def _number(name: str, value: object) -> float:
     raise ArgumentError(
         name, expected="one number", got=describe(value), advice="Reduce it first, for example .mean()."
     )
-
-
-class _OptimizerFinder:
-    """Watches the steps of all optimizers until one of them turns out to step the model."""
-
-    def __init__(self, inspector: Inspector) -> None:
-        self._inspector = weakref.ref(inspector)
-        self._handle = register_optimizer_step_pre_hook(self._look)
-
-    def _look(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        inspector = self._inspector()
-        if inspector is None:
-            self.remove()
-        elif optimizer not in inspector.training.optimizers and inspector.training.owns(optimizer):
-            inspector.add_optimizer(optimizer)
-
-    def remove(self) -> None:
-        self._handle.remove()
 
 
 _current: Inspector | None = None

@@ -103,7 +103,7 @@ def _options(magic: Any, line: str) -> Any:
     """The parsed options, or None after `--help` was printed."""
     options = parse_argstring(magic, line)
     if options.help:
-        print(magic.parser.format_help())
+        print(magic.parser.format_help().removeprefix("::").strip())
         return None
     return options
 

@@ -5,6 +5,7 @@ from nn_inspector.probes.batches import Epoch, class_labels, labels_of
 from nn_inspector.probes.learning_rate import group_name
 from nn_inspector.probes.loss_calls import CallMode, LossCall
 from nn_inspector.probes.measurement import QUANTITIES, Measurement, TraceEntry
+from nn_inspector.probes.optimizer_finder import OptimizerFinder
 from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.recorder import TRACED_STEPS, Phase, Recorder
 from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
@@ -18,6 +19,7 @@ __all__ = [
     "Epoch",
     "LossCall",
     "Measurement",
+    "OptimizerFinder",
     "Phase",
     "Recorder",
     "Schedule",

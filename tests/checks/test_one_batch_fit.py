@@ -32,6 +32,23 @@ def test_a_network_that_ignores_its_input_does_not(untrained):
     assert "every layer gets a gradient" in finding.remedy.text
 
 
+def test_a_network_that_learns_slowly_is_not_called_broken(untrained):
+    items = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    data = TensorDataset(items, items[:, :3].argmax(1))
+    finding = untrained(nn.Linear(4, 3), nn.CrossEntropyLoss(), data).check("one_batch_fit", seconds=300)
+    assert finding.severity == "info"
+    assert finding.message.startswith("Nearly: after 400 steps on the same 16 items")
+
+
+def test_a_network_too_small_to_learn_by_heart_is_not_called_broken(untrained):
+    torch.manual_seed(0)
+    data = TensorDataset(torch.randn(64, 1), torch.randn(64, 1))
+    finding = untrained(nn.Linear(1, 1), nn.MSELoss(), data).check("one_batch_fit", steps=60, seconds=300)
+    assert finding.severity == "info"
+    assert "2 trainable numbers, too few to learn 16 target numbers by heart" in finding.message
+
+
 def test_a_rate_far_too_small_is_told_from_a_broken_model(watched):
     finding = watched(classifier(lr=1e-6)).check("one_batch_fit", steps=100)
     assert finding.severity == "warning"

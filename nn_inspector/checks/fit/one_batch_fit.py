@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -38,7 +38,8 @@ INFO = CheckInfo(
     how=(
         "A copy with its first weights is trained on one batch of 16 items, without dropout, weight decay or your loop: "
         "first with your optimizer, then with Adam at rates 0.01 and 0.001. It passes when 95 % of the way from the "
-        "first loss to the least possible one is done."
+        "first loss to the least possible one is done, and it is an error below 70 %, unless the network has too few "
+        "weights for so many targets."
     ),
     remedy="Look at the output layer, the loss and whether gradients reach all layers. If only Adam gets there, change the rate.",
     sources=(
@@ -50,6 +51,12 @@ INFO = CheckInfo(
 ITEMS = 16
 FITTED = 0.05
 """The items count as learned when so much of the distance from the first loss to the least possible is left."""
+
+NEARLY = 0.3
+"""With no more than this left, the network does learn, only slowly: it is not broken."""
+
+ENOUGH_WEIGHTS = 2.0
+"""A network with fewer trainable numbers for each target number may be unable to learn them, and yet be sound."""
 
 _STEPS = 400
 _RATES = (1e-2, 1e-3)
@@ -84,6 +91,20 @@ def look(subject: Subject, *, items: int = ITEMS, steps: int = _STEPS) -> Findin
             f"The time was enough for {min(fit.steps for fit in cut_short)} of {steps} steps only, which says nothing "
             'yet. Give it more: check("one_batch_fit", seconds=120).'
         )
+    furthest = min((fit for fit in (own, best) if fit is not None), key=lambda fit: fit.left)
+    if furthest.left <= NEARLY:
+        message = (
+            f"Nearly: after {furthest.steps} steps on the same {items} items the loss is {furthest.end:.3g}, "
+            f"{1 - furthest.left:.0%} of the way from {furthest.start:.3g} down to the least possible one."
+        )
+        return finding(INFO, "info", message, evidence=evidence)
+    weights = sum(p.numel() for p in training.model.parameters() if p.requires_grad)
+    if weights < ENOUGH_WEIGHTS * furthest.targets:
+        message = (
+            f"This says little: the network has {weights:,} trainable numbers, too few to learn {furthest.targets:,} "
+            f"target numbers by heart. The loss went from {furthest.start:.3g} to {furthest.end:.3g}."
+        )
+        return finding(INFO, "info", message, evidence=evidence)
     return _not_at_all(own or best, evidence, items)
 
 
@@ -99,10 +120,17 @@ def chart(result: Finding) -> Chart | None:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """One attempt at learning the items: the losses before and after each step, and what counts as learned."""
+    """One attempt at learning the items.
+
+    Attributes:
+        losses: before the first and after each step.
+        floor: the least possible loss on these targets.
+        targets: how many numbers there are to learn.
+    """
 
     losses: list[float]
-    threshold: float
+    floor: float
+    targets: int
 
     @property
     def start(self) -> float:
@@ -115,6 +143,16 @@ class _Fit:
     @property
     def steps(self) -> int:
         return len(self.losses) - 1
+
+    @property
+    def threshold(self) -> float:
+        return self.floor + FITTED * abs(self.start - self.floor)
+
+    @property
+    def left(self) -> float:
+        """The share of the way down that is still to go."""
+        left = (self.end - self.floor) / max(abs(self.start - self.floor), 1e-12)
+        return left if math.isfinite(left) else math.inf
 
     @property
     def learned(self) -> bool:
@@ -139,9 +177,12 @@ def _fit(subject: Subject, start: Start, batch: Any, steps: int, adam_rate: floa
         calls: list[LossCall] = []
         with CallMode(calls.append):
             first = float(copied.loss(batch).detach())
-        floor = lowest_loss(calls[0]) if len(calls) == 1 else 0.0
-        threshold = floor + FITTED * abs(first - floor)
-        return _Fit(train(copied, [batch], steps=steps, deadline=deadline, until=threshold), threshold)
+        fit = (
+            _Fit([first], lowest_loss(calls[0]), calls[0].target.numel())
+            if len(calls) == 1
+            else _Fit([first], 0.0, batch_size(batch))
+        )
+        return replace(fit, losses=train(copied, [batch], steps=steps, deadline=deadline, until=fit.threshold))
 
 
 def _only_with_adam(own: _Fit | None, best: _Fit, rate: float, evidence: Evidence, items: int) -> Finding:

@@ -1,0 +1,36 @@
+"""Notices which optimizers step, where the user named none."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from nn_inspector.probes.probe import Probe
+from nn_inspector.probes.recorder import Recorder
+
+
+class OptimizerFinder(Probe):
+    """Looks at the steps of all optimizers.
+
+    Args:
+        recorder: says when an experiment of ours is running, whose optimizers do not count.
+        on_step: called with each optimizer that is about to step.
+    """
+
+    name = "optimizer finder"
+
+    def __init__(self, recorder: Recorder, on_step: Callable[[Optimizer], None]) -> None:
+        super().__init__(recorder)
+        self._on_step = on_step
+
+    def attach(self) -> None:
+        handle = register_optimizer_step_pre_hook(self.hook(self._look))
+        self.keep(handle)
+        weakref.finalize(self, handle.remove)
+
+    def _look(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self._on_step(optimizer)
