@@ -14,6 +14,7 @@ from html import escape
 import bqplot
 import ipywidgets
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from nn_inspector.history import Chart, Curve
 
@@ -24,6 +25,7 @@ FAINT = "#999999"
 TEXT = "var(--jp-ui-font-color1, #333333)"
 GRID = "rgba(128, 128, 128, 0.25)"
 
+_STEP_TICKS = MaxNLocator(6, steps=[1, 2, 5, 10], integer=True)
 _MAIN, _FAINT, _POINTS = range(3)
 _MARGIN = {"top": 8, "bottom": 42, "left": 52, "right": 16}
 _ROW_MARGIN = {**_MARGIN, "left": 148}
@@ -59,7 +61,8 @@ class ChartWidget(ipywidgets.VBox):
             x=[0.0], y=[0.0], scales=scales, colors=[FAINT], line_style="dashed", stroke_width=1.5
         )
         self._marks = [self._mark(role, scales) for role in (_FAINT, _MAIN, _POINTS)]
-        self._x_axis = bqplot.Axis(scale=scales["x"], **_axis_style())
+        steps = {"tick_format": ",~f"} if chart.kind == "lines" else {}
+        self._x_axis = bqplot.Axis(scale=scales["x"], **{**_axis_style(), **steps})
         self._y_axis = bqplot.Axis(scale=scales["y"], orientation="vertical", **_axis_style())
         self._figure = bqplot.Figure(
             marks=[self._band, *self._marks, self._levels],
@@ -90,6 +93,8 @@ class ChartWidget(ipywidgets.VBox):
                 mark, chart, [(COLOURS[names.index(name) % len(COLOURS)], chart.series[name]) for name in chosen]
             )
         self._draw_levels(chart)
+        if chart.kind == "lines":
+            self._set_steps(max(float(np.max(curve.x, initial=0.0)) for curve in chart.series.values()))
 
     def close(self) -> None:
         """Close the widget and everything it consists of."""
@@ -124,6 +129,14 @@ class ChartWidget(ipywidgets.VBox):
             if mark.fill != "none":
                 mark.fill_colors = mark.colors
             mark.visible = True
+
+    def _set_steps(self, last: float) -> None:
+        """Ticks at round numbers of steps, few enough not to touch: bqplot's own are too many, or not round."""
+        last = max(last, 1.0)
+        ticks = np.asarray(_STEP_TICKS.tick_values(0.0, last))
+        ticks = ticks[ticks <= last]
+        if not np.array_equal(ticks, self._x_axis.tick_values):
+            self._x_axis.tick_values = ticks
 
     def _draw_levels(self, chart: Chart) -> None:
         every = np.concatenate([curve.x for curve in chart.series.values()])

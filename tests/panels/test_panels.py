@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import nn_inspector as nni
-from nn_inspector.history import curve, row_labels
+from nn_inspector.history import Chart, Curve, curve, row_labels
 from nn_inspector.panels import activation_histogram, gradient_flow, loss, update_ratio
 from nn_inspector.panels.activation_histogram import OCTAVES, fold, ticks
 from nn_inspector.panels.chart_image import png
@@ -188,6 +188,17 @@ def test_a_chart_is_updated_in_place():
     assert marks[2].y.shape == (2, 2)
     widget.update(nni.Chart("lines", "step", "loss", {"a": curve([1.0, 0.0, 10.0])}, log=True))
     assert marks[2].y == pytest.approx([0, np.nan, 1], nan_ok=True)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 17, 400, 1_200, 123_456, 1_000_000])
+def test_ticks_of_steps_are_few_and_round(steps):
+    shown = ChartWidget(Chart("lines", "step", "loss", {"train": curve(np.ones(2))}))
+    shown.update(Chart("lines", "step", "loss", {"train": Curve(np.array([0.0, steps]), np.ones(2))}))
+    ticks = shown._x_axis.tick_values
+    assert ticks[0] == 0
+    assert 0 < ticks[-1] <= steps
+    assert 2 <= len(ticks) <= 7
+    assert set(ticks) == {round(tick) for tick in ticks}
 
 
 def test_rows_run_from_top_to_bottom():

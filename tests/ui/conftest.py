@@ -79,8 +79,8 @@ def first_look(quiet_page: Page, root: Path, address: str, request: pytest.Fixtu
 
 @pytest.fixture
 def picture(quiet_page: Page, theme: str, request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Keeps a screenshot in test-results, for people to look at."""
-    folder = Path("test-results") / "screenshots"
+    """Keeps a screenshot in build/screenshots, for people to look at."""
+    folder = Path("build") / "screenshots"
 
     def take(name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
