@@ -52,7 +52,11 @@ class Diagnosis:
         causes = self.causes
         if not causes:
             looked = sum(finding.severity != "skipped" for finding in self.findings)
-            return f"Nothing wrong was found by {looked} checks."
+            missing = len(self.findings) - looked + len(self.left_out)
+            if not looked:
+                return "No check could be made; see below why."
+            found = f"Nothing wrong was found by {looked} check{'s' if looked > 1 else ''}."
+            return f"{found} {missing} could not be made; see below why." if missing else found
         return "1 likely cause was found." if len(causes) == 1 else f"{len(causes)} likely causes were found."
 
     def _remarks(self) -> list[str]:

@@ -123,13 +123,15 @@ class Inspector:
             options: the check's own options.
 
         Raises:
-            ArgumentError: there is no such check or option.
+            ArgumentError: there is no such check or option, or the time is no number of seconds.
 
         Example:
             >>> inspector.check("initial_loss").severity
             'ok'
         """
         check = find_check(name)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+            raise ArgumentError("seconds", expected="seconds from 0", got=repr(seconds), advice="15.0 is usual.")
         with self._for_a_look():
             finding = examine(check, Subject(self.training, self.run, seconds), options)
         self._note([finding])

@@ -10,6 +10,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from nn_inspector import live
+from nn_inspector.checks import catalog
 from nn_inspector.errors import InspectorError
 from nn_inspector.guide.find_objects import choose
 from nn_inspector.history import Finding
@@ -41,6 +42,10 @@ class InspectorMagics(Magics):
         options = _options(self.nn_watch, line)
         if options is None:
             return
+        if not options.name.isidentifier():
+            raise UsageError(
+                f"--name: expected a name for a variable, got {options.name!r}. For example: --name inspector"
+            )
         with_names = _or_usage_error(lambda: choose(self.shell.user_ns, model=options.model))
         print(f"{options.name} = {with_names.call()}")
         arguments = with_names.objects(self.shell.user_ns)
@@ -64,7 +69,10 @@ class InspectorMagics(Magics):
         What is not watched yet is found among the notebook's variables.
         """
         options = _options(self.nn_check, line)
-        return _or_usage_error(lambda: self._inspector().check(options.check)) if options is not None else None
+        if options is None:
+            return None
+        name = _named(options.check)
+        return _or_usage_error(lambda: self._inspector().check(name))
 
     @magic_arguments()
     @argument("check", nargs="?", help="name of the check, for example initial_loss")
@@ -74,11 +82,13 @@ class InspectorMagics(Magics):
         """Put a check into the notebook as the next cell."""
         options = _options(self.nn_insert, line)
         if options is not None:
-            source = _or_usage_error(lambda: check_cell(options.check, current_inspector(), self.shell.user_ns))
+            name = _named(options.check)
+            source = _or_usage_error(lambda: check_cell(name, current_inspector(), self.shell.user_ns))
             self.shell.set_next_input(source, replace=False)
 
     def _inspector(self) -> Inspector:
-        known = current_inspector()
+        variables = [value for value in self.shell.user_ns.values() if isinstance(value, Inspector)]
+        known = current_inspector() or (variables[-1] if variables else None)
         return known or watch(**choose(self.shell.user_ns).objects(self.shell.user_ns), show=False)
 
 
@@ -106,6 +116,14 @@ def _options(magic: Any, line: str) -> Any:
         print(magic.parser.format_help().removeprefix("::").strip())
         return None
     return options
+
+
+def _named(check: str | None) -> str:
+    if check is None:
+        raise UsageError(
+            f"Name a check, for example %nn_check shuffling. There are: {', '.join(i.name for i in catalog())}."
+        )
+    return check
 
 
 def _or_usage_error(work: Callable[[], T]) -> T:

@@ -180,6 +180,13 @@ def _check_model(model: object) -> None:
             got=describe(model),
             advice="Pass the network that you train, for example watch(model, optimizer).",
         )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ArgumentError(
+            "model",
+            expected="a module that Python runs",
+            got="a TorchScript module, which takes no hooks",
+            advice="Pass the module that you gave to torch.jit.script or torch.jit.trace, and train that one.",
+        )
     parameters = list(model.parameters())
     if not parameters:
         raise ArgumentError(

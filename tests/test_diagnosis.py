@@ -81,6 +81,19 @@ def test_without_experiments_it_is_quick_and_says_what_it_left_out():
     assert "Left out: one_batch_fit" in str(diagnosis)
 
 
+@pytest.mark.parametrize(
+    ("severities", "left_out", "headline"),
+    [
+        (["ok", "ok"], {}, "Nothing wrong was found by 2 checks."),
+        (["ok", "skipped"], {"x": "why"}, "Nothing wrong was found by 1 check. 2 could not be made; see below why."),
+        (["skipped"], {}, "No check could be made; see below why."),
+    ],
+)
+def test_what_was_not_looked_at_is_in_the_headline(severities, left_out, headline):
+    findings = [found(f"check {number}", severity) for number, severity in enumerate(severities)]
+    assert str(Diagnosis(findings, left_out)).splitlines()[0] == headline
+
+
 def test_a_budget_that_is_used_up_is_said(registered):  # noqa: F811
     def slow(subject):
         deadline = time.monotonic() + 0.3

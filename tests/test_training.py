@@ -31,6 +31,7 @@ class Stream(IterableDataset):
         (([1, 2],), "model: expected a torch.nn.Module, got a list of 2 items. Pass the network"),
         ((nn.Linear,), "model: expected a torch.nn.Module, got the class Linear itself."),
         ((nn.CrossEntropyLoss(),), "model: expected a network with parameters, got a CrossEntropyLoss without any."),
+        ((torch.jit.script(mlp()),), "model: expected a module that Python runs, got a TorchScript module, which takes no hooks."),
         ((on_meta(),), "model: expected parameters with values, got parameters on the meta device, which have none."),
         ((MODEL, "adam"), "optimizer: expected a torch.optim.Optimizer, got a str. Pass the optimizer whose step"),
         ((MODEL, torch.optim.SGD(mlp().parameters())), "optimizer: expected an optimizer of this model's parameters, got a SGD that holds none"),

@@ -45,7 +45,7 @@ def find_check(name: str) -> Check:
         ArgumentError: there is none; the message names those that are alike.
     """
     known = _OURS | _registered
-    if name in known:
+    if isinstance(name, str) and name in known:
         return known[name]
     words = set(str(name).lower().replace("-", "_").split("_"))
     alike = [one for one in known if words & set(one.split("_"))] or list(known)

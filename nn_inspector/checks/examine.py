@@ -22,14 +22,19 @@ def examine(check: Check, subject: Subject, options: dict[str, Any] | None = Non
         Its finding; "skipped" with the reason where it could not look or failed.
 
     Raises:
-        ArgumentError: the check has no such option.
+        ArgumentError: the check has no such option, or its value is none that it can take.
     """
     options = options or {}
-    known = list(inspect.signature(check.look).parameters)[1:]
-    for name in options:
+    known = dict(list(inspect.signature(check.look).parameters.items())[1:])
+    for name, value in options.items():
         if name not in known:
             advice = f"It has: {', '.join(known)}." if known else "It has none."
             raise ArgumentError(name, expected=f"an option of {check.info.name}", got="an unknown one", advice=advice)
+        default = known[name].default
+        if type(default) is int and (type(value) is not int or value < 1):
+            raise ArgumentError(
+                name, expected="a whole number from 1", got=repr(value), advice=f"{default} is what it has by default."
+            )
     try:
         return check.look(subject, **options)
     except InspectorError as reason:

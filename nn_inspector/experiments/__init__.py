@@ -5,7 +5,7 @@ from nn_inspector.experiments.isolation import Start, TrainingCopy, initial_stat
 from nn_inspector.experiments.lowest_loss import lowest_loss
 from nn_inspector.experiments.mini_training import evaluate, set_option, train, without_regularization
 from nn_inspector.experiments.random_state import preserved_random_state
-from nn_inspector.experiments.trials import Arm, try_remedy
+from nn_inspector.experiments.trials import Arm, compare, try_remedy
 
 __all__ = [
     "Arm",
@@ -13,6 +13,7 @@ __all__ = [
     "Start",
     "TrainingCopy",
     "batch_size",
+    "compare",
     "distinct_items",
     "evaluate",
     "initial_state",

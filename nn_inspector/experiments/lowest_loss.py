@@ -17,19 +17,19 @@ def lowest_loss(call: LossCall) -> float:
         call: a call of the loss; its prediction is the starting point.
 
     Returns:
-        The least value found, never above the value of the call.
+        The least value found, never above the value of the call; of a loss that is not reduced, the mean.
     """
     function = getattr(F, call.name)
     prediction = call.prediction.detach().clone().requires_grad_()
-    best = float(call.value.detach())
+    best = float(call.value.detach().mean())
     optimizer = torch.optim.Adam([prediction], lr=0.3)
     with torch.enable_grad():
         for step in range(_STEPS):
             optimizer.param_groups[0]["lr"] = 0.3 * (1 - step / _STEPS)  # so that it comes to rest
             optimizer.zero_grad()
             bounded = prediction.clamp(1e-6, 1 - 1e-6) if call.name == "binary_cross_entropy" else prediction
-            value = function(bounded, call.target, **call.options)
-            if value.dim() or not torch.isfinite(value):
+            value = function(bounded, call.target, **call.options).mean()
+            if not torch.isfinite(value):
                 break
             best = min(best, float(value.detach()))
             value.backward()

@@ -62,10 +62,19 @@ def try_remedy(
             curves.append(
                 train(copied, arm.batches, steps=steps, judge=arm.judge, zero_grad=arm.zero_grad, deadline=deadline)
             )
-    if min(len(curve) for curve in curves) < 2:
+    return compare(*curves)
+
+
+def compare(without: list[float], treated: list[float]) -> Trial | None:
+    """A trial of two curves: losses before the first and after each step, without the remedy and with it.
+
+    Returns:
+        None if the time was too short for a single step.
+    """
+    if min(len(without), len(treated)) < 2:
         return None
-    without_curve, treated_curve = _same_length(curves)
-    return Trial(without_curve, treated_curve, helped=_lower(curves[0], curves[1]))
+    shown = _same_length([without, treated])
+    return Trial(shown[0], shown[1], helped=_lower(without, treated))
 
 
 def _same_length(curves: Sequence[list[float]]) -> list[list[float]]:

@@ -47,7 +47,8 @@ class Attachment:
         self._on_step = on_step
         self._optimizers: list[Optimizer] = []
         names = ParameterNames(model, self._optimizers)
-        self._loss = LossProbe(recorder, model, loss_fn)
+        zeroing = ZeroingProbe(recorder, names)
+        self._loss = LossProbe(recorder, model, loss_fn, lambda: zeroing.arrivals)
         self._forward = ForwardProbe(recorder, model, self._loss.begin_forward)
         self._activations = ActivationProbe(recorder, model)
         readers = (
@@ -56,7 +57,7 @@ class Attachment:
             LearningRateProbe(recorder, self._optimizers),
             GradientProbe(recorder, self._optimizers, names),
             UpdateProbe(recorder, names),
-            ZeroingProbe(recorder, names),
+            zeroing,
         )
         self._steps = StepProbe(recorder, readers, self._end_step)
         own = {

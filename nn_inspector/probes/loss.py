@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,15 +22,22 @@ _FACTORS = 4
 class _Backward:
     """What led to one call of backward(): the loss terms computed before it, and the tensor it was called on."""
 
+    arrived_before: int | None = None
     terms: list[torch.Tensor | float] = field(default_factory=list)
+    reduced: bool = True
     objective: torch.Tensor | float | None = None
 
     def value(self) -> torch.Tensor | float | None:
-        if len(self.terms) == 1:
+        if self.has_one_term:
             return self.terms[0]
         if self.objective is not None:
             return self.objective
         return sum(self.terms) if self.terms else None
+
+    @property
+    def has_one_term(self) -> bool:
+        """Whether the loss is what one loss function returned; what the user reduces is the objective only."""
+        return len(self.terms) == 1 and (self.reduced or self.objective is None)
 
 
 class LossProbe(StepReader):
@@ -42,18 +49,24 @@ class LossProbe(StepReader):
     loss module returned, or a multiple of it, the mode stays off from then on. The forward pass of a compiled model is
     not seen, and its hooks stay as they are; the hook on the loss module is then all there is.
 
+    A backward() that brings the watched parameters no gradient, such as that of another network's loss, is left out.
+
     Args:
         recorder: takes the measurements.
         model: the user's network.
         loss_fn: the user's loss, or None.
+        arrivals: says how often a backward() has reached the watched parameters, as far as is known.
     """
 
     name = "loss"
     every_step = True
 
-    def __init__(self, recorder: Recorder, model: nn.Module, loss_fn: object | None) -> None:
+    def __init__(
+        self, recorder: Recorder, model: nn.Module, loss_fn: object | None, arrivals: Callable[[], int]
+    ) -> None:
         super().__init__(recorder)
         self._model = model
+        self._arrivals = arrivals
         self._loss_module = loss_fn if isinstance(loss_fn, nn.Module) else None
         self._mode = CallMode(self._on_loss_call, self._on_backward)
         self._mode_handles: list[Removable] = []
@@ -102,12 +115,14 @@ class LossProbe(StepReader):
             raise self._mode.failure
 
     def after_step(self, optimizer_index: int) -> None:
-        done, self._backwards = self._backwards, [_Backward()]
+        done, self._backwards = self._of_this_model(self._backwards), [_Backward()]
         self._expected = not self._forward_seen
         values = [value for value in (backward.value() for backward in done) if value is not None]
         if values:
             self.recorder.record_scalar("loss", "train", _mean(values))
-        objectives = [backward.objective for backward in done if backward.objective is not None]
+        objectives = [
+            backward.objective for backward in done if backward.has_one_term and backward.objective is not None
+        ]
         if objectives:
             self.recorder.record_scalar("objective", "train", _mean(objectives))
         if self._mode_handles and self._mode_seen and self._plain and self.recorder.step + 1 >= TRACED_STEPS:
@@ -128,8 +143,8 @@ class LossProbe(StepReader):
         self._mode_handles = []
 
     def _end_forward(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self._mode_seen = True
-        push(self._mode)
+        if self.recorder.phase == "train" or self._loss_module is None:
+            self._mode_seen = push(self._mode)
 
     def _enter_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._inside_module = True
@@ -158,7 +173,15 @@ class LossProbe(StepReader):
         if len(backward.terms) != 1 or not _is_multiple(objective, self._last_term):
             self._plain = False
             backward.objective = _scalar(objective)
+        backward.arrived_before = self._arrivals()
         self._backwards.append(_Backward())
+
+    def _of_this_model(self, backwards: list[_Backward]) -> list[_Backward]:
+        """Those that brought the watched parameters a gradient; all where none is known to have."""
+        begun = [backward for backward in backwards if backward.arrived_before is not None]
+        counts = [*(backward.arrived_before or 0 for backward in begun), self._arrivals()]
+        reached = [one for one, before, after in zip(begun, counts[:-1], counts[1:], strict=True) if after > before]
+        return reached or backwards
 
     def _add_term(self, value: torch.Tensor) -> None:
         if self.recorder.phase == "validation":
@@ -168,8 +191,9 @@ class LossProbe(StepReader):
         if self._mode_handles and self._mode_seen:
             self._last_term = _node_number(value.grad_fn)
         else:  # backward() is not seen, but is known to follow each term
-            self._backwards.append(_Backward())
+            self._backwards.append(_Backward(self._arrivals()))
         self._backwards[-1].terms.append(_scalar(value))
+        self._backwards[-1].reduced &= value.dim() == 0
 
 
 def _is_multiple(objective: torch.Tensor, term: int | None) -> bool:

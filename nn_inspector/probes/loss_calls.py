@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,8 @@ LOSS_FUNCTIONS: Mapping[Any, str] = {
 }
 """The loss functions of torch.nn.functional; the modules of torch.nn.modules.loss call these."""
 
+_ARGUMENTS = {function: tuple(inspect.signature(function).parameters) for function in LOSS_FUNCTIONS}
+
 _PLAIN = (bool, int, float, str)
 
 
@@ -49,8 +52,8 @@ class LossCall:
 
     Attributes:
         name: name in torch.nn.functional.
-        prediction, target: its first two arguments.
-        options: the others, by name.
+        prediction, target: its first two arguments, whatever they are called there.
+        options: all others, by name.
         value: what it returned.
     """
 
@@ -104,9 +107,8 @@ class CallMode(TorchFunctionMode):
         if func is torch.Tensor.backward and self._on_backward is not None:
             self._report(self._on_backward, args[0])
         result = func(*args, **kwargs)
-        name = LOSS_FUNCTIONS.get(func)
-        if name is not None and len(args) > 1:
-            self._report(self._on_loss, LossCall(name, args[0], args[1], kwargs, result))
+        if func in LOSS_FUNCTIONS:
+            self._report(self._on_loss, _loss_call(func, args, kwargs, result))
         return result
 
     def _report(self, listener: Callable[[Any], None], what: Any) -> None:
@@ -121,22 +123,33 @@ class CallMode(TorchFunctionMode):
 def push(mode: CallMode) -> bool:
     """Put a mode on torch's stack if that is safe; return whether it was done.
 
-    It is safe on an empty stack, or above torch's default device alone. A mode of the user's that was entered
-    before ours would pop ours instead of itself.
+    It is safe above torch's default device and above modes of ours alone. A mode of the user's that was entered before
+    ours would pop ours instead of itself.
     """
     stack = torch.overrides._get_current_function_mode_stack()
-    if any(not isinstance(entered, DeviceContext) for entered in stack):
+    if mode in stack or any(not isinstance(entered, DeviceContext | CallMode) for entered in stack):
         return False
     mode.__enter__()  # type: ignore[no-untyped-call]
     return True
 
 
 def pop(mode: CallMode) -> bool:
-    """Take a mode off the stack if it is on top; return whether it is gone."""
+    """Take a mode off the stack, from under others of ours if need be; return whether it is gone."""
     stack = torch.overrides._get_current_function_mode_stack()
     if mode not in stack:
         return True
-    if stack[-1] is not mode:
+    above = stack[stack.index(mode) + 1 :]
+    if not all(isinstance(entered, CallMode) for entered in above):
         return False
-    mode.__exit__(None, None, None)
+    for entered in (*reversed(above), mode):
+        entered.__exit__(None, None, None)
+    for entered in above:
+        entered.__enter__()
     return True
+
+
+def _loss_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> LossCall:
+    names = _ARGUMENTS[func]
+    options = dict(zip(names, args, strict=False)) | kwargs
+    prediction, target = (options.pop(name) for name in names[:2])
+    return LossCall(LOSS_FUNCTIONS[func], prediction, target, options, result)

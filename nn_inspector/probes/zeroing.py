@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from nn_inspector.probes.parameters import ParameterNames
-from nn_inspector.probes.probe import StepReader
+from nn_inspector.probes.probe import Removable, StepReader
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.stats import norms
 
@@ -15,7 +15,11 @@ class ZeroingProbe(StepReader):
 
     If no backward() since the last step began with a cleared gradient, the step uses gradients of earlier steps. A
     gradient left over that is cleared before the last backward(), as in a GAN, does no harm and is not counted; nor
-    is accumulation over several batches, whose first backward() begins cleared.
+    is accumulation over several batches, whose first backward() begins cleared. The witness is chosen among those that
+    got a gradient in the step before, and anew when it gets none: layers may be unused, or take turns.
+
+    Attributes:
+        arrivals: how often a backward() has reached a witness.
     """
 
     name = "zeroing"
@@ -25,58 +29,79 @@ class ZeroingProbe(StepReader):
         super().__init__(recorder)
         self._names = names
         self._witnesses: list[_Witness | None] = []
+        self.arrivals = 0
 
     def add_optimizer(self, optimizer_index: int) -> None:
-        witness = self._choose(optimizer_index)
-        self._witnesses.append(witness)
-        if witness is not None:
-            self.keep(witness.parameter.register_hook(self.hook(self._on_backward, witness)))
+        self._witnesses.append(None)
 
     def detach(self) -> None:
         super().detach()
         for witness in self._witnesses:
-            if witness is not None and not witness.parameter._backward_hooks:
-                witness.parameter._backward_hooks = None  # what it was before the first hook
+            if witness is not None:
+                witness.release()
         self._witnesses = []
 
     def before_step(self, optimizer_index: int) -> None:
         witness = self._witnesses[optimizer_index]
-        if witness is None or witness.backwards == 0:
-            return
+        if witness is not None and witness.backwards:
+            self._judge(optimizer_index, witness)
+
+    def after_step(self, optimizer_index: int) -> None:
+        witness = self._witnesses[optimizer_index]
+        if witness is None:
+            self._choose(optimizer_index)
+        elif witness.judged:
+            witness.begin_step()
+        elif witness.backwards:  # they ran inside step(closure)
+            self._judge(optimizer_index, witness)
+            witness.begin_step()
+        else:
+            self._choose(optimizer_index, instead_of=witness)
+
+    def _judge(self, optimizer_index: int, witness: _Witness) -> None:
+        """Record what the backward passes since the last step began with."""
         source, gradient = f"optimizer {optimizer_index}", witness.parameter.grad
-        if witness.steps > 0:
-            self.recorder.record_scalar("kept_gradient", source, witness.kept())
+        witness.judged = True
+        self.recorder.record_scalar("kept_gradient", source, witness.kept())
         if gradient is None:
             self.recorder.record("cleared_gradient", source, 1.0)
         elif self.recorder.due and witness.arrived is not None:
             cleared = (norms([gradient])[0] == 0) & (witness.arrived > 0)
             self.recorder.put_scalars("cleared_gradient", [source], [cleared])
 
-    def after_step(self, optimizer_index: int) -> None:
-        witness = self._witnesses[optimizer_index]
-        if witness is not None:
-            witness.begin_step()
-
     def _on_backward(self, witness: _Witness, incoming: torch.Tensor) -> None:
+        self.arrivals += 1
         gradient = witness.parameter.grad
         witness.left.append(None if gradient is None else norms([gradient])[0])
         if self.recorder.due:
             norm = norms([incoming])[0]
             witness.arrived = norm if witness.arrived is None else witness.arrived + norm
 
-    def _choose(self, optimizer_index: int) -> _Witness | None:
-        """The last trainable matrix: near the loss, it gets a gradient in every backward()."""
+    def _choose(self, optimizer_index: int, instead_of: _Witness | None = None) -> None:
+        """The last matrix that has a gradient, or the last one before that which failed as a witness."""
         trainable = [p for _, p in self._names.stepped(optimizer_index) if p.requires_grad]
-        matrices = [p for p in trainable if p.dim() > 1]
-        return _Witness((matrices or trainable)[-1]) if trainable else None
+        arrived = [p for p in trainable if p.grad is not None] or trainable
+        candidates = [p for p in arrived if p.dim() > 1] or arrived
+        if not candidates:
+            return
+        chosen = candidates[-1]
+        if instead_of is not None:
+            instead_of.release()
+            order = {id(p): place for place, p in enumerate(trainable)}
+            failed = order.get(id(instead_of.parameter), 0)
+            chosen = next((p for p in reversed(candidates) if order[id(p)] < failed), chosen)
+        witness = _Witness(chosen)
+        witness.handle = chosen.register_hook(self.hook(self._on_backward, witness))
+        self._witnesses[optimizer_index] = witness
 
 
 class _Witness:
     """What was seen of one parameter's gradient since the last step."""
 
+    handle: Removable
+
     def __init__(self, parameter: torch.Tensor) -> None:
         self.parameter = parameter
-        self.steps = -1
         self.begin_step()
 
     @property
@@ -84,7 +109,7 @@ class _Witness:
         return len(self.left)
 
     def begin_step(self) -> None:
-        self.steps += 1
+        self.judged = False
         self.left: list[torch.Tensor | None] = []
         self.arrived: torch.Tensor | None = None
 
@@ -94,3 +119,9 @@ class _Witness:
         if len(found) < len(self.left):
             return 0.0
         return torch.stack(found).min() > 0
+
+    def release(self) -> None:
+        """Take the hook off; the parameter is as it was before."""
+        self.handle.remove()
+        if not self.parameter._backward_hooks:
+            self.parameter._backward_hooks = None

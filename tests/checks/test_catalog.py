@@ -107,6 +107,16 @@ def test_options_of_a_check_are_checked():
             inspector.check("one_batch_fit", itmes=3)
         with pytest.raises(nni.ArgumentError, match=r"It has none"):
             inspector.check("zeroed_gradients", items=3)
+        for items in (0, 2.5, None, True):
+            with pytest.raises(
+                nni.ArgumentError, match=r"items: expected a whole number from 1, got .*16 is what it has"
+            ):
+                inspector.check("one_batch_fit", items=items)
+        for seconds in (None, -1, True):
+            with pytest.raises(nni.ArgumentError, match="seconds: expected seconds from 0"):
+                inspector.check("shuffling", seconds=seconds)
+        with pytest.raises(nni.ArgumentError, match="expected the name of a check, got \\['shuffling'\\]"):
+            inspector.check(["shuffling"])
 
 
 def test_only_checks_can_be_registered():

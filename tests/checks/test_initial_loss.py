@@ -111,6 +111,36 @@ def test_inputs_of_the_wrong_scale_are_named_and_the_remedy_is_tried(untrained):
     assert finding.remedy.tried.treated[0] < 2 < finding.remedy.tried.without[0]
 
 
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+def test_a_regression_with_usual_weights_passes(untrained, activation, seed):
+    torch.manual_seed(seed)
+    x = torch.linspace(-3, 3, 400)[:, None]
+    model = nn.Sequential(nn.Linear(1, 64), activation(), nn.Linear(64, 1))
+    finding = untrained(model, nn.MSELoss(), TensorDataset(x, torch.sin(x))).check("initial_loss")
+    assert finding.severity in ("ok", "info"), finding.message
+
+
+def test_targets_far_away_are_named(untrained):
+    x = torch.randn(200, 3, generator=G)
+    model = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 1))
+    with torch.no_grad():
+        model[2].weight.mul_(300)
+    finding = untrained(model, nn.MSELoss(), TensorDataset(x, x[:, :1])).check("initial_loss", seconds=0)
+    assert finding.severity == "warning"
+    assert "far from all targets" in finding.message
+
+
+def test_a_start_that_does_no_harm_is_no_warning(untrained):
+    model = mlp()
+    with torch.no_grad():
+        model[2].weight.mul_(5)
+    finding = untrained(model, nn.CrossEntropyLoss(), blobs()).check("initial_loss", seconds=300)
+    assert finding.evidence["first_loss"] > 1.25 * finding.evidence["chance"]
+    assert finding.severity == "info"
+    assert "makes up for that soon" in finding.message
+
+
 def test_a_large_last_layer_is_named_and_the_remedy_is_tried(untrained):
     model = mlp()
     with torch.no_grad():

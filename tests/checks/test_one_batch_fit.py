@@ -12,7 +12,7 @@ class Detached(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.body, self.head = nn.Linear(FEATURES, 8), nn.Linear(1, CLASSES)
+        self.body, self.head = nn.Linear(FEATURES, 32), nn.Linear(1, CLASSES)
 
     def forward(self, x):
         return self.head(self.body(x).detach().mean(1, keepdim=True) * 0)

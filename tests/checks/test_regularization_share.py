@@ -118,6 +118,35 @@ def test_a_penalty_in_the_loss_is_measured_and_named(watched):
     assert "times the loss itself" in finding.message
 
 
+def test_a_penalty_that_costs_much_is_named_with_what_the_loss_does_without_it(watched):
+    finding = watched(classifier(), with_penalty(0.5)).check("regularization_share", seconds=300)
+    assert finding.severity == "warning", finding.message
+    assert finding.remedy.tried.helped
+    assert "Without it the loss falls to" in finding.message
+
+
+def test_a_penalty_that_could_not_be_left_out_is_not_called_harmless(watched):
+    finding = watched(classifier(), with_penalty(0.5)).check("regularization_share", seconds=0)
+    assert finding.severity == "info"
+    assert finding.message.startswith("Perhaps: what is added to the loss is")
+    assert "could not be tried" in finding.message
+
+
+def test_the_rate_of_each_step_counts_not_the_last_one(watched):
+    case = adamw(30.0)
+    schedule = torch.optim.lr_scheduler.LinearLR(case.optimizer, 1.0, 1e-6, 40)
+
+    def loop(c):
+        for _ in range(8):
+            c.run(1)
+            for _ in range(6):
+                schedule.step()
+
+    inspector = watched(case, loop)
+    assert strongest_decay(inspector.run).max() > 5
+    assert inspector.check("regularization_share", seconds=300).severity == "error"
+
+
 def test_a_small_penalty_in_the_loss_passes(watched):
     inspector = watched(classifier(), with_penalty(1e-4))
     assert 0 < penalty_share(inspector.run) < 0.1

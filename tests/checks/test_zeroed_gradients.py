@@ -5,7 +5,7 @@ from torch import nn
 import nn_inspector as nni
 from nn_inspector.checks import find_check
 from nn_inspector.checks.loop.zeroed_gradients import rule
-from tests.trainings import blobs, classifier, mlp
+from tests.trainings import CLASSES, FEATURES, Case, blobs, classifier, mlp
 
 
 def never(c):
@@ -99,6 +99,49 @@ def test_sound_loops_pass(watched, loop):
     finding = watched(classifier(), loop).check("zeroed_gradients")
     assert finding.severity == "ok", finding.message
     assert finding.evidence["kept_share"] == 0
+
+
+class WithLeftovers(nn.Module):
+    """Its last layers are never used, and the two heads take turns."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.one, self.other = nn.Linear(FEATURES, 16), nn.Linear(16, CLASSES), nn.Linear(16, CLASSES)
+        self.old = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16))
+        self.turn = 0
+
+    def forward(self, x):
+        self.turn += 1
+        return (self.one if self.turn % 2 else self.other)(self.body(x).relu())
+
+
+@pytest.mark.parametrize(("zero_grad", "severity"), [(True, "ok"), (False, "error")])
+def test_layers_that_are_unused_or_take_turns_do_not_hide_it(zero_grad, severity):
+    model = WithLeftovers()
+    case = Case(model, torch.optim.SGD(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), classifier().train_loader)
+    with nni.watch(case.model, case.optimizer, case.loss_fn) as inspector:
+        case.run(4, zero_grad=zero_grad)
+        assert inspector.check("zeroed_gradients", seconds=0).severity == severity
+
+
+@pytest.mark.parametrize(("zero_grad", "severity"), [(True, "ok"), (False, "error")])
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.LBFGS])
+def test_gradients_of_a_closure_are_seen(optimizer, zero_grad, severity):
+    model = mlp()
+    stepper = optimizer(model.parameters(), lr=0.01)
+    loss_fn = nn.CrossEntropyLoss()
+    with nni.watch(model, stepper, loss_fn) as inspector:
+        for x, y in classifier().train_loader:
+
+            def closure(x=x, y=y):
+                if zero_grad:
+                    stepper.zero_grad()
+                loss = loss_fn(model(x), y)
+                loss.backward()
+                return loss
+
+            stepper.step(closure)
+        assert inspector.check("zeroed_gradients", seconds=0).severity == severity
 
 
 @pytest.mark.parametrize(("loop", "share"), [(never, 1.0), (once_an_epoch, 10 / 11)])

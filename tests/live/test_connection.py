@@ -195,7 +195,7 @@ def test_the_magics_work_and_help_themselves(loaded):
     assert loaded.run("%nn_check initial_loss").startswith("[ok] initial_loss: ")
     assert loaded.run("%nn_wizard").startswith("Wizard(")
     assert "UsageError" in loaded.run("%nn_check nothing")
-    assert "Perhaps you mean" in loaded.run("%nn_check")
+    assert "Name a check, for example" in loaded.run("%nn_check")
     message = loaded.client.execute("%nn_insert shuffling")
     reply = loaded.client.get_shell_msg(timeout=30)
     while reply["parent_header"].get("msg_id") != message:

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.utils.data import DataLoader
 
 import nn_inspector as nni
+from nn_inspector.probes import CallMode
 from nn_inspector.stats import summarize
 from tests.trainings import CLASSES, FEATURES, Case, blobs, classifier, mlp
 
@@ -223,6 +224,68 @@ def test_a_loss_over_several_batches_is_their_mean():
                     case.optimizer.zero_grad()
     expected = np.array(losses).reshape(-1, 3).mean(1)
     assert inspector.run.series("loss", "train").values == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_loss_of_another_network_does_not_mix_in():
+    """A GAN of which the generator alone is watched: the discriminator's losses are not its own."""
+    torch.manual_seed(0)
+    generator, discriminator = nn.Linear(2, 8), nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
+    for_generator, for_discriminator = (torch.optim.SGD(m.parameters(), lr=0.1) for m in (generator, discriminator))
+    judge, real, fake = F.binary_cross_entropy_with_logits, torch.ones(16, 1), torch.zeros(16, 1)
+    losses = []
+    with nni.watch(generator, for_generator, every=1) as inspector:
+        for _ in range(6):
+            made = generator(torch.randn(16, 2))
+            for_discriminator.zero_grad()
+            loss = judge(discriminator(torch.randn(16, 8) + 2), real) + judge(discriminator(made.detach()), fake)
+            loss.backward()
+            for_discriminator.step()
+            for_generator.zero_grad()
+            loss = judge(discriminator(made), real)
+            loss.backward()
+            for_generator.step()
+            losses.append(loss.item())
+    seen = inspector.run.series("loss", "train").values
+    assert seen[1:] == pytest.approx(losses[1:], rel=1e-5)  # at the first step it is not known yet whose is whose
+
+
+def test_a_loss_that_the_loop_reduces_is_what_backward_is_called_on():
+    case = classifier()
+    case.loss_fn = lambda output, target: F.cross_entropy(output, target, reduction="none").sum()
+    with watch(case) as inspector:
+        losses = case.run(1)
+    assert inspector.run.series("loss", "train").values == pytest.approx(losses, rel=1e-5)
+    assert inspector.run.sources("objective") == []
+
+
+def test_arguments_of_a_loss_are_known_by_name_however_they_were_passed():
+    calls = []
+    weight = torch.ones(CLASSES)
+    with CallMode(calls.append):
+        F.cross_entropy(torch.zeros(2, CLASSES), torch.zeros(2, dtype=torch.int64), weight)
+        F.cross_entropy(target=torch.zeros(2, dtype=torch.int64), input=torch.zeros(2, CLASSES), reduction="sum")
+        F.gaussian_nll_loss(torch.zeros(2), torch.zeros(2), torch.ones(2))
+    assert calls[0].options["weight"] is weight
+    assert calls[1].options["reduction"] == "sum"
+    assert calls[2].options["var"].tolist() == [1.0, 1.0]
+    assert not any({"input", "target"} & set(call.options) for call in calls)
+    assert all(call.prediction.shape[0] == call.target.shape[0] == 2 for call in calls)
+
+
+def test_an_evaluation_leaves_nothing_in_the_way_of_another_model():
+    first, second = classifier(), classifier()
+    first.loss_fn = second.loss_fn = F.cross_entropy
+    a = nni.watch(first.model, first.optimizer, first.loss_fn, every=1)
+    first.run(1)
+    with torch.no_grad():
+        first.model(blobs(4).tensors[0])
+    b = nni.watch(second.model, second.optimizer, second.loss_fn, every=1)
+    losses = second.run(1)
+    assert b.run.series("loss", "train").values == pytest.approx(losses, rel=1e-5)
+    assert b.problems == []
+    a.detach()
+    b.detach()
+    assert torch.overrides._get_current_function_mode_stack() == []
 
 
 def test_validation_is_told_from_training_and_weighted_by_batch_size():

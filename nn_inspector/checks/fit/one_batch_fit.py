@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,7 +56,7 @@ FITTED = 0.05
 NEARLY = 0.3
 """With no more than this left, the network does learn, only slowly: it is not broken."""
 
-ENOUGH_WEIGHTS = 2.0
+ENOUGH_WEIGHTS = 10.0
 """A network with fewer trainable numbers for each target number may be unable to learn them, and yet be sound."""
 
 _STEPS = 400
@@ -177,12 +178,16 @@ def _fit(subject: Subject, start: Start, batch: Any, steps: int, adam_rate: floa
         calls: list[LossCall] = []
         with CallMode(calls.append):
             first = float(copied.loss(batch).detach())
-        fit = (
-            _Fit([first], lowest_loss(calls[0]), calls[0].target.numel())
-            if len(calls) == 1
-            else _Fit([first], 0.0, batch_size(batch))
-        )
+        fit = _Fit([first], _floor(first, calls), calls[0].target.numel() if len(calls) == 1 else batch_size(batch))
         return replace(fit, losses=train(copied, [batch], steps=steps, deadline=deadline, until=fit.threshold))
+
+
+def _floor(first: float, calls: Sequence[LossCall]) -> float:
+    """The least possible loss: that of the one loss function that was called, times what the user multiplies it with."""
+    if len(calls) != 1:
+        return 0.0
+    value = float(calls[0].value.detach().mean())
+    return lowest_loss(calls[0]) * (first / value if value else 1.0)
 
 
 def _only_with_adam(own: _Fit | None, best: _Fit, rate: float, evidence: Evidence, items: int) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +19,13 @@ class Chance:
         low, high: the better and the worse of two constants: the frequencies (or mean) of the targets, and the
             prediction that prefers nothing (all classes alike, or zero).
         text: where the numbers come from, for a person.
+        kind: what is predicted.
     """
 
     low: float
     high: float
     text: str
+    kind: Literal["classes", "numbers"] = "classes"
 
     def explain(self, low: float, high: float) -> str:
         """The same text for other numbers (a mean over batches)."""
@@ -55,7 +58,7 @@ def chance_level(call: LossCall) -> Chance | None:
     function = getattr(F, call.name)
     constants, text = maker(call)
     values = [float(function(constant, call.target, **call.options)) for constant in constants]
-    return Chance(min(values), max(values), text)
+    return Chance(min(values), max(values), text, "numbers" if maker is _regression else "classes")
 
 
 def _classes(call: LossCall) -> tuple[list[torch.Tensor], str]:

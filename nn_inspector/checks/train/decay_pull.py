@@ -89,10 +89,20 @@ def _pull(run: Run, optimizer: str, group: Mapping[str, Any], source: str) -> tu
         steps = min(len(weights), len(gradients))
         return float(group["weight_decay"]) * weights[:steps], gradients[:steps]
     updates = _norm(run, "update_norm", group["parameters"])
-    rate = run.last("learning_rate", source) or 0.0
     steps = min(len(weights), len(updates))
-    pull = rate * float(group["weight_decay"]) * weights[:steps]
+    pull = _rates(run, source, group["parameters"], steps) * float(group["weight_decay"]) * weights[:steps]
     return pull, np.sqrt(np.maximum(updates[:steps] ** 2 - pull**2, (1e-3 * pull) ** 2))
+
+
+def _rates(run: Run, source: str, names: Sequence[str], steps: int) -> np.ndarray:
+    """The learning rate at each measured step; it is recorded when it changes."""
+    rates = run.series("learning_rate", source)
+    measured = next((s for s in (run.series("update_norm", name).steps for name in names) if len(s)), np.zeros(0))
+    if not len(rates):
+        return np.zeros(steps)
+    known = np.searchsorted(rates.steps, measured[:steps], side="right") - 1
+    rate: np.ndarray = rates.values[np.maximum(known, 0)]
+    return rate
 
 
 def _is_decoupled(optimizer: str, group: Mapping[str, Any]) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
 from nn_inspector.checks.train.decay_pull import pull_at_start, strongest_decay, usual
-from nn_inspector.errors import InspectorError
-from nn_inspector.experiments import Arm, BatchSource, set_option
+from nn_inspector.errors import ExperimentError, InspectorError
+from nn_inspector.experiments import Arm, BatchSource, compare, initial_state, isolated, set_option, train
 from nn_inspector.history import Finding, Remedy, Run, Severity, Trial
 
 INFO = CheckInfo(
@@ -24,9 +25,9 @@ INFO = CheckInfo(
     ),
     how=(
         "At measured steps, and on a copy with its first weights, the pull of weight decay is compared with the gradient "
-        "of the loss; a penalty inside the loss is compared with the loss itself. From a tenth on, a copy is trained "
-        "with and without weight decay. It is an error if the pull is ten times the gradient, or costs most of the "
-        "progress, and going without it helps."
+        "of the loss; a penalty inside the loss is compared with the loss itself. From a tenth on (a penalty: from as "
+        "much as the loss), a copy is trained without it. It is a warning if that helps, and an error if weight decay "
+        "pulls ten times as hard as the gradient or costs most of the progress."
     ),
     remedy="Lower weight_decay by factors of ten until the loss falls; 1e-4 is usual for SGD, 1e-2 for AdamW.",
     sources=(
@@ -37,7 +38,10 @@ INFO = CheckInfo(
 
 SUSPECT = 0.1
 RULES = 10.0
-"""Pull of the penalty in units of the gradient of the loss: from here it is tried out; from here it rules."""
+"""Pull of weight decay in units of the gradient of the loss: from here it is tried out; from here it rules."""
+
+SUSPECT_PENALTY = 1.0
+"""A penalty as large as the loss itself is tried out."""
 
 _TRIAL_STEPS = 80
 
@@ -52,18 +56,19 @@ def look(subject: Subject) -> Finding:
     if decay is None and penalty is None:
         return finding(INFO, "ok", "No: there is no weight decay, and no penalty was seen in the loss.")
     evidence: dict[str, float | list[float]] = {}
+    share = 0.0
+    if decay is not None:
+        share = max(usual(decay), pull_at_start(subject))
+        evidence = {"decay_to_gradient": decay.tolist()[:200], "share": share}
     if penalty is not None:
         evidence["penalty_to_loss"] = penalty
-    if decay is not None:
-        evidence["decay_to_gradient"] = decay.tolist()[:200]
-    share = max(usual(decay), pull_at_start(subject)) if decay is not None else 0.0
-    evidence["share"] = max(share, penalty or 0.0)
-    if penalty is not None and penalty > RULES:
-        return _penalty(penalty, evidence)
-    if share < SUSPECT:
-        message = f"No: the pull of the penalty is {max(share, penalty or 0.0):.2g} times the gradient of the loss."
-        return finding(INFO, "ok", message, evidence=evidence)
-    return _decay(subject, share, evidence)
+    if penalty is not None and penalty >= SUSPECT_PENALTY and penalty > share:
+        return _penalty(subject, penalty, evidence)
+    if share >= SUSPECT:
+        return _decay(subject, share, evidence)
+    parts = [f"weight decay pulls with {share:.2g} times the gradient of the loss"] if decay is not None else []
+    parts += [f"what is added to the loss is {penalty:.2g} times the loss"] if penalty is not None else []
+    return finding(INFO, "ok", f"No: {', and '.join(parts)}.", evidence=evidence)
 
 
 def penalty_share(run: Run) -> float | None:
@@ -81,17 +86,21 @@ def penalty_share(run: Run) -> float | None:
     return float(max(shares[0], np.median(shares))) if shares else None
 
 
-def _penalty(penalty: float, evidence: dict[str, float | list[float]]) -> Finding:
-    message = f"Yes: what is added to the loss is {penalty:.3g} times the loss itself."
+def _penalty(subject: Subject, penalty: float, evidence: dict[str, float | list[float]]) -> Finding:
+    """What is added is not known, so that the copy trains on `loss_fn` alone and your own loop is the other side."""
+    trial = _try_without_penalty(subject)
+    added = f"what is added to the loss is {penalty:.3g} times the loss itself"
+    severity: Severity = "warning" if (trial.helped if trial is not None else penalty > RULES) else "info"
     remedy = Remedy(
         "Give the penalty a smaller factor.",
         "penalty = sum(p.pow(2).sum() for p in model.parameters())\nloss = loss_fn(model(x), y) + 1e-4 * penalty",
+        trial,
     )
-    return finding(INFO, "warning", message, evidence=evidence, remedy=remedy)
+    return finding(INFO, severity, _said(severity, added, trial), evidence=evidence, remedy=remedy)
 
 
 def _decay(subject: Subject, share: float, evidence: dict[str, float | list[float]]) -> Finding:
-    trial = _try_without(subject)
+    trial = _try_without_decay(subject)
     groups = [group for optimizer in subject.run.parameters["optimizers"] for group in optimizer["groups"]]
     value = max(group.get("weight_decay", 0.0) for group in groups)
     pull = f"weight_decay={value:g} pulls at the weights with {share:.2g} times the gradient of the loss"
@@ -102,18 +111,20 @@ def _decay(subject: Subject, share: float, evidence: dict[str, float | list[floa
         severity = "info"
     else:
         severity = "error" if share >= RULES or _most_progress_lost(trial) else "warning"
-    if severity == "info":
-        message = f"It is strong, but it does no harm that could be seen: {pull}."
-    elif trial is not None:
-        message = f"Yes: {pull}. Without it the loss falls to {trial.treated[-1]:.3g} where it stays at {trial.without[-1]:.3g} now."
-    else:
-        message = f"Yes: {pull}."
     remedy = Remedy(
         "Lower weight_decay. Try 1e-4 first.",
         'for group in optimizer.param_groups:\n    group["weight_decay"] = 1e-4',
         trial,
     )
-    return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where="optimizer")
+    return finding(INFO, severity, _said(severity, pull, trial), evidence=evidence, remedy=remedy, where="optimizer")
+
+
+def _said(severity: Severity, what: str, trial: Trial | None) -> str:
+    if trial is None:
+        return f"{'Yes' if severity == 'warning' else 'Perhaps'}: {what}. Going without it could not be tried."
+    if severity == "info":
+        return f"It is strong, but it does no harm that could be seen: {what}."
+    return f"Yes: {what}. Without it the loss falls to {trial.treated[-1]:.3g} where it stays at {trial.without[-1]:.3g} now."
 
 
 def _most_progress_lost(trial: Trial) -> bool:
@@ -122,7 +133,22 @@ def _most_progress_lost(trial: Trial) -> bool:
     return not math.isfinite(without) or (start - without) < 0.5 * (start - treated)
 
 
-def _try_without(subject: Subject) -> Trial | None:
+def _try_without_penalty(subject: Subject) -> Trial | None:
+    """The loss of your own steps, beside that of a copy which takes as many steps on `loss_fn` alone."""
+    training, seen = subject.training, subject.run.series("loss", "train").values[:_TRIAL_STEPS]
+    if subject.seconds <= 0 or not training.optimizers or len(seen) < 2:
+        return None
+    try:
+        batches, _ = BatchSource(training.train_loader).for_training(len(seen))
+        with isolated(training, start=initial_state(training, subject.run.steps)) as copied:
+            deadline = time.monotonic() + subject.seconds
+            treated = train(copied, batches, steps=len(seen), deadline=deadline)
+    except ExperimentError:
+        return None
+    return compare(seen.tolist(), treated)
+
+
+def _try_without_decay(subject: Subject) -> Trial | None:
     def arms(source: BatchSource) -> tuple[Arm, Arm]:
         batches, judge = source.for_training(_TRIAL_STEPS)
         return Arm(batches, judge), Arm(batches, judge, change=lambda copied: set_option(copied, "weight_decay", 0.0))
