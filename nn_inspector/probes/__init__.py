@@ -1,22 +1,34 @@
 """From torch to measurements: the only place that registers hooks on what belongs to the user."""
 
 from nn_inspector.probes.attachment import Attachment
-from nn_inspector.probes.batches import Epoch, class_labels, labels_of
+from nn_inspector.probes.batches import Epoch
+from nn_inspector.probes.label_order import Blocks, BlockSums, LabelOrder
+from nn_inspector.probes.labels import Labels, find_labels, is_label_key, label_parts
+from nn_inspector.probes.layer_choice import LayerChoice, choose_layers
 from nn_inspector.probes.learning_rate import group_name
 from nn_inspector.probes.loss_calls import CallMode, LossCall
 from nn_inspector.probes.measurement import QUANTITIES, Measurement, TraceEntry
 from nn_inspector.probes.optimizer_finder import OptimizerFinder
 from nn_inspector.probes.outputs import first_tensor
+from nn_inspector.probes.presets import PRESETS, PROBES, choose_probes
+from nn_inspector.probes.ranks import is_first_rank
 from nn_inspector.probes.recorder import TRACED_STEPS, Phase, Recorder
 from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
 
 __all__ = [
     "DENSE_STEPS",
+    "PRESETS",
+    "PROBES",
     "QUANTITIES",
     "TRACED_STEPS",
     "Attachment",
+    "BlockSums",
+    "Blocks",
     "CallMode",
     "Epoch",
+    "LabelOrder",
+    "Labels",
+    "LayerChoice",
     "LossCall",
     "Measurement",
     "OptimizerFinder",
@@ -24,8 +36,12 @@ __all__ = [
     "Recorder",
     "Schedule",
     "TraceEntry",
-    "class_labels",
+    "choose_layers",
+    "choose_probes",
+    "find_labels",
     "first_tensor",
     "group_name",
-    "labels_of",
+    "is_first_rank",
+    "is_label_key",
+    "label_parts",
 ]

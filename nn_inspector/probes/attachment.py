@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from nn_inspector.probes.activation_gradients import ActivationGradientProbe
 from nn_inspector.probes.activations import ActivationProbe
+from nn_inspector.probes.attention import AttentionProbe
 from nn_inspector.probes.batches import Epoch
 from nn_inspector.probes.forward import ForwardProbe
 from nn_inspector.probes.gradients import GradientProbe
+from nn_inspector.probes.hidden_states import HiddenStateProbe
+from nn_inspector.probes.layer_choice import choose_layers
 from nn_inspector.probes.learning_rate import LearningRateProbe
 from nn_inspector.probes.loaders import LoaderProbe
 from nn_inspector.probes.loss import LossProbe
+from nn_inspector.probes.memory import MemoryProbe
+from nn_inspector.probes.module_outputs import ModuleOutputs, OutputReader
+from nn_inspector.probes.moments import MomentProbe
+from nn_inspector.probes.other_steps import OtherSteps
+from nn_inspector.probes.parameter_distributions import GradientDistributionProbe, WeightDistributionProbe
 from nn_inspector.probes.parameters import ParameterNames
-from nn_inspector.probes.probe import Probe
+from nn_inspector.probes.presets import choose_probes
+from nn_inspector.probes.probe import Probe, StepReader
+from nn_inspector.probes.ranks import Ranks
 from nn_inspector.probes.recorder import Phase, Recorder
+from nn_inspector.probes.silences import Silences
 from nn_inspector.probes.steps import StepProbe
+from nn_inspector.probes.timing import TimeProbe
+from nn_inspector.probes.units import UnitProbe
 from nn_inspector.probes.updates import UpdateProbe
 from nn_inspector.probes.zeroing import ZeroingProbe
+
+_CAPACITY, _CAPACITY_A_MODULE = 2048, 700
+"""At most so many numbers of one step are merged over processes."""
 
 
 class Attachment:
@@ -32,6 +50,8 @@ class Attachment:
         loaders: the user's loaders by what they are for; only those of type `DataLoader` can be watched.
         on_epoch: called with each new `Epoch` of a watched loader.
         on_step: called after each optimizer step; a `TrainingStopped` that it raises reaches the user's loop.
+        chosen: names of the probes that are wanted, see `PROBES`; None for the standard ones.
+        modules: the modules whose outputs are measured, see `choose_layers`; None for the usual ones.
     """
 
     def __init__(
@@ -42,37 +62,58 @@ class Attachment:
         loaders: Mapping[Phase, object],
         on_epoch: Callable[[Epoch], None],
         on_step: Callable[[], None],
+        *,
+        chosen: frozenset[str] | None = None,
+        modules: dict[str, nn.Module] | None = None,
     ) -> None:
         self._recorder = recorder
         self._on_step = on_step
         self._optimizers: list[Optimizer] = []
+        self.chosen = chosen if chosen is not None else choose_probes("standard")
+        self._modules = modules if modules is not None else choose_layers(model)
         names = ParameterNames(model, self._optimizers)
         zeroing = ZeroingProbe(recorder, names)
+        gradients = GradientProbe(recorder, self._optimizers, names)
         self._loss = LossProbe(recorder, model, loss_fn, lambda: zeroing.arrivals)
-        self._forward = ForwardProbe(recorder, model, self._loss.begin_forward)
-        self._activations = ActivationProbe(recorder, model)
-        readers = (
-            self._activations,
-            self._loss,
-            LearningRateProbe(recorder, self._optimizers),
-            GradientProbe(recorder, self._optimizers, names),
-            UpdateProbe(recorder, names),
-            zeroing,
-        )
-        self._steps = StepProbe(recorder, readers, self._end_step)
+        self._forward = ForwardProbe(recorder, model, self._begin_forward)
         own = {
             role: loader for role, loader in loaders.items() if role == "train" or loader is not loaders.get("train")
         }
-        self.probes: tuple[Probe, ...] = (
-            self._forward,
-            *readers,
-            self._steps,
-            *(
-                LoaderProbe(recorder, loader, role, on_epoch, self._on_loader)
-                for role, loader in own.items()
-                if isinstance(loader, DataLoader)
-            ),
+        observed = [
+            LoaderProbe(recorder, loader, role, on_epoch, self._on_loader)
+            for role, loader in own.items()
+            if isinstance(loader, DataLoader)
+        ]
+        self._time = TimeProbe(recorder, next((_waiting(probe) for probe in observed if probe.role == "train"), None))
+        of_outputs: dict[str, OutputReader] = {
+            "activations": ActivationProbe(recorder, len(self._modules)),
+            "units": UnitProbe(recorder),
+            "activation_gradients": ActivationGradientProbe(recorder, len(self._modules)),
+            "hidden_states": HiddenStateProbe(recorder),
+            "attention": AttentionProbe(recorder),
+        }
+        of_steps: dict[str, StepReader] = {
+            "loss": self._loss,
+            "learning_rate": LearningRateProbe(recorder, self._optimizers),
+            "gradients": gradients,
+            "gradient_distributions": GradientDistributionProbe(recorder, self._optimizers, names),
+            "weight_distributions": WeightDistributionProbe(recorder, names),
+            "updates": UpdateProbe(recorder, names),
+            "moments": MomentProbe(recorder, self._optimizers, names),
+            "zeroing": zeroing,
+            "memory": MemoryProbe(recorder, model),
+            "time": self._time,
+        }
+        observers = [reader for name, reader in of_outputs.items() if name in self.chosen]
+        self._outputs = ModuleOutputs(recorder, model, self._modules, observers)
+        others = OtherSteps(recorder, self._optimizers)
+        readers = [self._outputs, *observers, *(reader for name, reader in of_steps.items() if name in self.chosen)]
+        self._steps = StepProbe(recorder, readers, self._end_step)
+        self.probes: tuple[Probe, ...] = (self._forward, *readers, self._steps, others, *observed)
+        self._silences = Silences(
+            model, self._optimizers, names, self._forward, self._outputs, gradients, self._steps, others
         )
+        recorder.ranks = Ranks.of(model, _CAPACITY + _CAPACITY_A_MODULE * len(self._modules))
         for probe in self.probes:
             probe.attach()
 
@@ -84,12 +125,19 @@ class Attachment:
     @property
     def layers(self) -> list[str]:
         """Names of the modules whose outputs are measured."""
-        return list(self._activations.modules)
+        return list(self._modules)
 
     @property
     def failures(self) -> list[str]:
-        """What the probes that switched themselves off said."""
-        return [probe.failure for probe in self.probes if probe.failure is not None]
+        """What the probes that switched themselves off said, and why processes are not taken together."""
+        failures = [probe.failure for probe in self.probes if probe.failure is not None]
+        ranks = self._recorder.ranks
+        return [*failures, *([ranks.failure] if ranks is not None and ranks.failure is not None else [])]
+
+    @property
+    def silences(self) -> list[str]:
+        """What should have been seen and was not."""
+        return self._silences.said(gradients="gradients" in self.chosen)
 
     @property
     def forward_passes(self) -> int:
@@ -100,13 +148,20 @@ class Attachment:
         """No training is running: leave nothing on torch's stacks, and hand on all that was measured."""
         self._loss.close_window()
         self._loss.end_validation()
+        self._time.pause()
         self._recorder.flush()
 
     def detach(self) -> None:
         """Take every hook off."""
         self.settle()
+        self._recorder.close()
         for probe in self.probes:
             probe.detach()
+
+    def _begin_forward(self, args: tuple[Any, ...]) -> None:
+        if "loss" in self.chosen:
+            self._loss.begin_forward(args)
+        self._outputs.begin_pass()
 
     def _on_loader(self, role: Phase, active: bool) -> None:
         self._forward.validating = active and role == "validation"
@@ -117,3 +172,7 @@ class Attachment:
     def _end_step(self) -> None:
         self._forward.validating = False
         self._on_step()
+
+
+def _waiting(probe: LoaderProbe) -> Callable[[], float]:
+    return lambda: probe.waited

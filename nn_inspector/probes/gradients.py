@@ -1,4 +1,4 @@
-"""The gradients that a step uses: norm and sum, by parameter."""
+"""The gradients that a step uses: their norms, by parameter."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch.optim import Optimizer
 
-from nn_inspector.probes.parameters import ParameterNames
+from nn_inspector.probes.parameters import Named, ParameterNames
 from nn_inspector.probes.probe import StepReader
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.stats import norms
 
 
-class GradientProbe(StepReader):
+class GradientReader(StepReader):
     """Reads gradients where they are final: at the optimizer's step, accumulated, averaged, unscaled, clipped.
 
     An optimizer that is given a closure (LBFGS) has no gradient yet at that point; there the gradient of its last
     evaluation is read after the step.
     """
-
-    name = "gradient"
 
     def __init__(self, recorder: Recorder, optimizers: Sequence[Optimizer], names: ParameterNames) -> None:
         super().__init__(recorder)
@@ -35,28 +33,38 @@ class GradientProbe(StepReader):
         if not self._read_before:
             self._read(optimizer_index)
 
+    def look(self, optimizer_index: int, gradients: Named, scale: torch.Tensor | None) -> None:
+        """Measure these gradients; divide by `scale` if there is one: a fused optimizer unscales by itself."""
+        raise NotImplementedError
+
     def _read(self, optimizer_index: int) -> bool:
-        scale = getattr(self._optimizers[optimizer_index], "grad_scale", None)  # a fused optimizer unscales by itself
-        by_device: dict[torch.device, list[tuple[str, torch.Tensor]]] = {}
-        for name, parameter in self._names.stepped(optimizer_index):
-            if parameter.grad is not None:
-                by_device.setdefault(parameter.device, []).append((name, parameter.grad))
-        for found in by_device.values():
-            names = [name for name, _ in found]
-            sums = [_sum(gradient) for _, gradient in found]
-            sizes = norms([gradient for _, gradient in found])
-            if scale is not None:
-                sizes = [size / scale.to(size.device) for size in sizes]
-                sums = [total / scale.to(total.device) for total in sums]
-            self.recorder.put_scalars("gradient_norm", names, sizes, optimizer=optimizer_index)
-            self.recorder.put_scalars("gradient_sum", names, sums, optimizer=optimizer_index)
-        return bool(by_device)
+        scale = getattr(self._optimizers[optimizer_index], "grad_scale", None)
+        found = False
+        for names, parameters in self._names.by_device(optimizer_index):
+            pairs = [(n, p.grad) for n, p in zip(names, parameters, strict=True) if p.grad is not None]
+            if pairs:
+                found = True
+                self.look(optimizer_index, ([name for name, _ in pairs], [gradient for _, gradient in pairs]), scale)
+        return found
 
 
-def _sum(gradient: torch.Tensor) -> torch.Tensor:
-    gradient = gradient.detach()
-    if gradient.is_sparse:
-        gradient = gradient.coalesce().values()
-    if gradient.is_complex():
-        gradient = torch.view_as_real(gradient)
-    return gradient.sum(dtype=torch.float32)
+class GradientProbe(GradientReader):
+    """Norm of each gradient.
+
+    Attributes:
+        seen: names of all parameters that ever had a gradient.
+    """
+
+    name = "gradients"
+
+    def __init__(self, recorder: Recorder, optimizers: Sequence[Optimizer], names: ParameterNames) -> None:
+        super().__init__(recorder, optimizers, names)
+        self.seen: set[str] = set()
+
+    def look(self, optimizer_index: int, gradients: Named, scale: torch.Tensor | None) -> None:
+        names, tensors = gradients
+        self.seen.update(names)
+        numbers = torch.stack(norms(tensors))
+        if scale is not None:
+            numbers = numbers / scale.to(numbers.device)
+        self.recorder.put_table(("gradient_norm",), names, numbers, tags={"optimizer": optimizer_index})

@@ -24,6 +24,9 @@ class Hook:
 
     __slots__ = ("__weakref__", "_first", "_method", "_probe")
 
+    __torch_unserializable__ = True
+    """torch.save() of a tensor with such a hook leaves it out without a warning."""
+
     def __init__(self, probe: Probe, method: Callable[..., None], *first: object) -> None:
         self._probe = weakref.ref(probe)
         self._method = weakref.WeakMethod(method)

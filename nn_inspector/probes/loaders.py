@@ -8,6 +8,7 @@ class of the user's) cannot be wrapped without an edit and is left alone: the ch
 from __future__ import annotations
 
 import contextlib
+import time
 import types
 import weakref
 from collections.abc import Callable, Iterator
@@ -29,6 +30,9 @@ class LoaderProbe(Probe):
         role: what it is for.
         on_epoch: called with each new `Epoch`, which is then filled as the loader is read.
         on_active: called with True when a batch was handed out, with False when the pass ended.
+
+    Attributes:
+        waited: seconds that the loop has waited for batches so far.
     """
 
     name = "loader"
@@ -44,16 +48,23 @@ class LoaderProbe(Probe):
         super().__init__(recorder)
         self.role: Phase = role
         self.passes = 0
+        self.waited = 0.0
         self._loader = loader
         self._on_epoch = on_epoch
         self._on_active = on_active
 
     def attach(self) -> None:
-        self._loader.__dict__["_get_iterator"] = _IteratorSource(self, self._loader)
+        source = self._loader.__dict__.get("_get_iterator")
+        if not isinstance(source, _IteratorSource):
+            source = self._loader.__dict__["_get_iterator"] = _IteratorSource(self._loader)
+        source.probes.add(self)
 
     def detach(self) -> None:
-        if isinstance(self._loader.__dict__.get("_get_iterator"), _IteratorSource):
-            del self._loader.__dict__["_get_iterator"]
+        source = self._loader.__dict__.get("_get_iterator")
+        if isinstance(source, _IteratorSource):
+            source.probes.discard(self)
+            if not source.probes:
+                del self._loader.__dict__["_get_iterator"]
 
     def begin(self) -> Epoch:
         """A new pass over the loader begins."""
@@ -86,20 +97,24 @@ class LoaderProbe(Probe):
 
 
 class _IteratorSource:
-    """Stands where the loader's `_get_iterator` was. A copy of the loader gets the plain method back."""
+    """Stands where the loader's `_get_iterator` was. A copy of the loader gets the plain method back.
 
-    def __init__(self, probe: LoaderProbe, loader: DataLoader[Any]) -> None:
-        self._probe = weakref.ref(probe)
+    Attributes:
+        probes: those that watch this loader; two models may be trained on one.
+    """
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self.probes: weakref.WeakSet[LoaderProbe] = weakref.WeakSet()
         self._loader = weakref.ref(loader)
 
     def __call__(self) -> Iterator[Any]:
         loader = self._loader()
         assert loader is not None, "a loader that is iterated is alive"
         iterator: Iterator[Any] = type(loader)._get_iterator(loader)
-        probe = self._probe()
-        if probe is None or probe.failure or probe.recorder.suspended:
-            return iterator
-        return _ObservedIterator(iterator, probe)
+        for probe in self.probes:
+            if not probe.failure and not probe.recorder.suspended:
+                iterator = _ObservedIterator(iterator, probe)
+        return iterator
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return types.MethodType(DataLoader._get_iterator, memo[id(self._loader())])
@@ -126,15 +141,19 @@ class _ObservedIterator:
         if self._epoch is None:
             self._epoch = self._probe.begin()
         epoch = self._epoch
+        begin = time.perf_counter()
         try:
             batch = next(self._iterator)
         except StopIteration:
             self._probe.end(epoch)
             raise
+        self._probe.waited += time.perf_counter() - begin
         self._probe.observe(epoch, batch)
         return batch
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_iterator":  # a copy in the making has none yet
+            raise AttributeError(name)
         return getattr(self._iterator, name)
 
     def _reset(self, loader: DataLoader[Any], first_iter: bool = False) -> None:  # noqa: FBT002

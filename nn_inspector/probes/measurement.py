@@ -30,6 +30,28 @@ QUANTITIES: Mapping[str, str] = MappingProxyType(
         "activation_saturated": "share of a bounded activation's output at its ends; source: module",
         "activation_nonfinite": "share of NaN and Inf in a module's output; source: module",
         "activation_histogram": "counts of a module's output by sign and power of two; source: module",
+        "activation_gradient_mean": "mean of the gradient at a module's output; source: module",
+        "activation_gradient_spread": "standard deviation of the gradient at a module's output; source: module",
+        "activation_gradient_zeros": "share of exact zeros in the gradient at a module's output; source: module",
+        "activation_gradient_nonfinite": "share of NaN and Inf in the gradient at a module's output; source: module",
+        "activation_gradient_norm": "Euclidean norm of the gradient at a module's output, estimated; source: module",
+        "activation_gradient_histogram": "counts of that gradient by sign and power of two; source: module",
+        "weight_mean": "mean before the step, from a sample; source: parameter",
+        "weight_spread": "standard deviation before the step, from a sample; source: parameter",
+        "weight_histogram": "counts of a sample of the weights by sign and power of two; source: parameter",
+        "gradient_mean": "mean of the gradient that the step uses, from a sample; source: parameter",
+        "gradient_spread": "standard deviation of that gradient, from a sample; source: parameter",
+        "gradient_zeros": "share of exact zeros in a sample of that gradient; source: parameter",
+        "gradient_histogram": "counts of a sample of that gradient by sign and power of two; source: parameter",
+        "dead_units": "share of units that gave zero for every item in the last 10 measured steps; source: module",
+        "saturated_units": "share of units at an end of the activation for every item in these steps; source: module",
+        "unit_activity": "share of items for which a unit is neither zero nor at an end, for at most 256 units; source: module",
+        "optimizer_moment_norm": "Euclidean norm of a tensor in the optimizer's state; source: parameter:key",
+        "hidden_norm": "norm of the hidden state at 16 places of the sequence, mean over the batch; source: module",
+        "attention_entropy": "entropy of attention weights over the greatest possible, 0 to 1; source: module",
+        "step_seconds": "seconds from step to step without what is ours; source: train",
+        "data_seconds": "seconds of a step spent waiting for the loader; source: train",
+        "memory_bytes": "bytes in memory; source: process, or the device",
     }
 )
 """Names of what the probes measure. A user may log other names."""
@@ -60,7 +82,7 @@ class TraceEntry:
 
     Attributes:
         step: how many optimizer steps were complete.
-        call: "forward", the name of a loss function, "backward" or "step".
+        call: "forward", "module" (in the first two steps), the name of a loss function, "backward" or "step".
         facts: shapes, dtypes and options of the call; plain values only, never a tensor.
     """
 

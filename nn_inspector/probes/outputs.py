@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from torch.nn.utils.rnn import PackedSequence
 def first_tensor(value: Any) -> torch.Tensor | None:
     """The first floating-point or complex tensor in `value`, or its first tensor, or None.
 
-    Looks into tuples, lists, mappings (model outputs of the transformers library are one) and packed sequences.
+    Looks into tuples, lists, mappings (model outputs of the transformers library are one), dataclasses and packed
+    sequences.
 
     Example:
         >>> first_tensor({"logits": torch.zeros(2, 3), "ids": torch.zeros(2, dtype=torch.int64)}).shape
@@ -31,6 +33,8 @@ def _tensors(value: Any, depth: int = 0) -> list[torch.Tensor]:
         return [value.data]
     if isinstance(value, Mapping):
         value = list(value.values())
+    elif is_dataclass(value) and not isinstance(value, type):
+        value = [getattr(value, field.name, None) for field in fields(value)]
     if isinstance(value, list | tuple) and depth < 3:
         return [tensor for part in value for tensor in _tensors(part, depth + 1)]
     return []

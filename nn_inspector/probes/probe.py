@@ -40,6 +40,10 @@ class Probe:
         while self._handles:
             self._handles.pop().remove()
 
+    def handles(self) -> list[Removable]:
+        """The hooks that are registered now."""
+        return list(self._handles)
+
     def fail(self, error: Exception) -> None:
         """Switch off because of an error of our own; the training goes on.
 
@@ -76,3 +80,6 @@ class StepReader(Probe):
 
     def expect_step(self) -> None:
         """The step that begins now will be measured in full."""
+
+    def rest(self) -> None:
+        """The step that begins now will not be, while the one before was."""

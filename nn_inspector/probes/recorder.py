@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 import torch
 
 from nn_inspector.probes.measurement import Fact, Measurement, Tag, TraceEntry
-from nn_inspector.probes.schedule import Schedule
+from nn_inspector.probes.merging import AVERAGED, Merged, Merger, Part
+from nn_inspector.probes.ranks import Ranks
+from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
 from nn_inspector.probes.transfer import Transfer
 
 Phase = Literal["train", "validation"]
 Read = Callable[[np.ndarray], Iterable[Measurement]]
+Pack = Callable[[np.ndarray], np.ndarray]
 
 TRACED_STEPS = 20
 """So many first steps have their calls noted one by one."""
@@ -25,6 +31,23 @@ _FLUSH_AFTER = 0.2
 """Seconds after which queued numbers are copied to the host even if no step was measured in full."""
 
 _QUEUE_LIMIT = 256
+_ONE = np.ones(1)
+
+
+def with_count(numbers: np.ndarray) -> np.ndarray:
+    """A way to pack numbers whose mean over processes is wanted: behind them stands how many were added up."""
+    return np.concatenate([numbers, _ONE])
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """Numbers on a device, and what is to become of them."""
+
+    values: torch.Tensor
+    read: Read
+    merged: Merged
+    pack: Pack | None
+    label: str
 
 
 class Recorder:
@@ -35,6 +58,7 @@ class Recorder:
         due: whether this step is measured in full. What is cheap is measured at every step.
         phase: what the forward pass that runs now is for.
         suspended: while True, nothing is measured; experiments run in this state.
+        ranks: the other processes of this training, if there are any.
     """
 
     def __init__(
@@ -48,11 +72,16 @@ class Recorder:
         self.due = True
         self.phase: Phase = "train"
         self.suspended = False
+        self.ranks: Ranks | None = None
+        self._merger: Merger | None = None
+        self._next_due = 0
         self._sink = sink
         self._trace = trace
-        self._queue: list[tuple[torch.Tensor, Read]] = []
+        self._queue: list[_Queued] = []
         self._ready: list[Measurement] = []
-        self._transfers: deque[tuple[Transfer, list[tuple[int, Read]]]] = deque()
+        self._transfers: deque[tuple[Transfer, list[tuple[int, _Queued]]]] = deque()
+        self._loss_is_finite = True
+        self._look_closer = False
         self._last_flush = time.monotonic()
 
     @property
@@ -61,31 +90,69 @@ class Recorder:
         return self.step < TRACED_STEPS
 
     def record(self, quantity: str, source: str, value: float, **tags: Tag) -> None:
-        """Take a number that is on the host already."""
+        """Take a number that is on the host already.
+
+        When the loss stops being a finite number at a step that is not measured in full, the next step is.
+        """
+        if quantity == "loss" and source == "train":
+            finite = math.isfinite(value)
+            self._look_closer |= self._loss_is_finite and not finite and not self.due
+            self._loss_is_finite = finite
         self._ready.append(Measurement(self.step, quantity, source, value, tags))
 
     def record_scalar(self, quantity: str, source: str, value: torch.Tensor | float) -> None:
         """Take one number, wherever it is."""
         if isinstance(value, torch.Tensor):
-            self.put_scalars(quantity, [source], [value])
+            merged: Merged = "mean" if quantity in AVERAGED else "same"
+            self.put_table([quantity], [source], value.detach(), merged=merged)
         else:
             self.record(quantity, source, value)
 
-    def put(self, values: torch.Tensor, read: Read) -> None:
-        """Queue numbers that are still on a device; `read` makes measurements of them once they have arrived."""
-        self._queue.append((values.detach().reshape(-1), read))
+    def put(
+        self, values: torch.Tensor, read: Read, *, merged: Merged = "same", pack: Pack | None = None, label: str = ""
+    ) -> None:
+        """Queue numbers that are still on a device: the one way for such numbers.
+
+        Args:
+            values: any shape; what is not changed any more before the step ends.
+            read: makes measurements of the numbers, as a vector, once they are on the host (and merged).
+            merged: how the numbers of several processes become one; it is said here, and done where they meet.
+            pack: turns the numbers that reached the host into those that are merged and read; None if they are so.
+            label: what the numbers are, where processes could have measured different things.
+        """
+        self._queue.append(_Queued(values.detach().reshape(-1), read, merged, pack, label))
 
     def put_scalars(self, quantity: str, sources: Sequence[str], values: Sequence[torch.Tensor], **tags: Tag) -> None:
-        """Queue one number for each source; all `values` are on one device."""
-        if not sources:
-            return
+        """Queue one number for each source, the same in all processes; all `values` are on one device."""
+        if sources:
+            self.put_table([quantity], sources, torch.stack([value.detach() for value in values]), tags=tags)
+
+    def put_table(
+        self,
+        quantities: Sequence[str],
+        sources: Sequence[str],
+        values: torch.Tensor,
+        *,
+        merged: Merged = "same",
+        tags: Mapping[str, Tag] = MappingProxyType({}),
+    ) -> None:
+        """Queue one number for each quantity and source.
+
+        Args:
+            quantities: what was measured.
+            sources: of what.
+            values: [quantities * sources].
+            merged: how the numbers of several processes become one.
+            tags: of all these measurements.
+        """
         step = self.step
 
         def read(numbers: np.ndarray) -> Iterator[Measurement]:
-            for source, number in zip(sources, numbers, strict=True):
-                yield Measurement(step, quantity, source, float(number), tags)
+            for quantity, row in zip(quantities, numbers.reshape(len(quantities), -1).tolist(), strict=True):
+                for source, number in zip(sources, row, strict=True):
+                    yield Measurement(step, quantity, source, number, tags)
 
-        self.put(torch.stack([value.detach() for value in values]).to(torch.float32), read)
+        self.put(values, read, merged=merged)
 
     def trace(self, call: str, **facts: Fact) -> None:
         """Note a call of the loop; ask `tracing` first, so that later steps do not even collect the facts."""
@@ -94,26 +161,92 @@ class Recorder:
     def end_step(self) -> None:
         """An optimizer step is complete: decide about the next one, and hand on what has gathered."""
         due, self.step = self.due, self.step + 1
+        if self._merger is not None:
+            self._end_step_together(due)
+            return
         late = time.monotonic() - self._last_flush > _FLUSH_AFTER
         if due or late or len(self._queue) + len(self._ready) > _QUEUE_LIMIT:
             self.flush(wait=False)
-        self.due = self.schedule.end_step(self.step, due)
+        self.due = self.schedule.end_step(self.step, due) or self._look_closer
+        self._look_closer = False
+        if self.ranks is not None:
+            self.ranks.end_step(self.step, last=DENSE_STEPS)
+            if self.ranks.merging:
+                self.flush()
+                self._merger = Merger(self.ranks)
+
+    def _end_step_together(self, due: bool) -> None:
+        """All processes measure the same steps: a fixed cadence, or what they want on average."""
+        merger = self._merger
+        assert merger is not None, "it is there, or this is not called"
+        if due:
+            self._send(merger)
+        wanted = self.schedule.end_step(self.step, due)
+        if not merger.ranks.merging:
+            self._read_all(merger)
+            self.due = wanted
+        elif self.schedule.every != "auto":
+            self.due = wanted
+        else:
+            self._next_due = self.step + merger.interval if due else self._next_due
+            self.due = self.step < DENSE_STEPS or self.step >= self._next_due
+
+    def _send(self, merger: Merger) -> None:
+        ready, self._ready = self._ready, []
+        passed_on = [one for one in ready if one.quantity not in AVERAGED]
+        parts = [_averaged(one) for one in ready if one.quantity in AVERAGED]
+        self._start_transfers()
+        parts += self._arrived(wait=True)
+        brought = merger.send(self.step, parts, self.schedule.wanted_interval)
+        self._hand_on(passed_on + brought)
+
+    def _read_all(self, merger: Merger) -> None:
+        """The other processes are gone: what is still under way is read as this process knows it."""
+        self._merger = None
+        self._hand_on(merger.collect(wait=True))
 
     def flush(self, *, wait: bool = True) -> None:
-        """Send queued numbers to the host, and hand on those that have arrived (all of them if `wait`)."""
+        """Send queued numbers to the host, and hand on those that have arrived (all of them if `wait`).
+
+        Together with other processes, only what has been exchanged: no process can do that alone.
+        """
         self._last_flush = time.monotonic()
-        queue, self._queue = self._queue, []
-        for device in {values.device for values, _ in queue}:
-            here = [(values.to(torch.float32), read) for values, read in queue if values.device == device]
-            packed = torch.cat([values for values, _ in here])
-            self._transfers.append((Transfer(packed), [(values.numel(), read) for values, read in here]))
+        if self._merger is not None:
+            self._hand_on(self._merger.collect(wait=wait))
+            return
+        self._start_transfers()
         measurements, self._ready = self._ready, []
+        for part in self._arrived(wait=wait):
+            measurements.extend(part.read(part.numbers))
+        self._hand_on(measurements)
+
+    def close(self) -> None:
+        """Measuring has ended: hand on all there is."""
+        merger, ranks = self._merger, self.ranks
+        if merger is not None:
+            self._read_all(merger)
+        self.flush()
+        if ranks is not None:
+            ranks.close()
+
+    def _start_transfers(self) -> None:
+        queue, self._queue = self._queue, []
+        for device in dict.fromkeys([queued.values.device for queued in queue]):
+            here = [queued for queued in queue if queued.values.device == device]
+            packed = torch.cat([queued.values.to(torch.float32) for queued in here])
+            self._transfers.append((Transfer(packed), [(queued.values.numel(), queued) for queued in here]))
+
+    def _arrived(self, *, wait: bool) -> Iterator[Part]:
         while self._transfers and (wait or self._transfers[0][0].ready):
             transfer, parts = self._transfers.popleft()
             numbers, start = transfer.numbers(), 0
-            for size, read in parts:
-                measurements.extend(read(numbers[start : start + size]))
+            for size, queued in parts:
+                arrived = numbers[start : start + size]
+                packed = arrived if queued.pack is None else queued.pack(arrived).reshape(-1)
+                yield Part(packed, queued.read, queued.merged, queued.label)
                 start += size
+
+    def _hand_on(self, measurements: list[Measurement]) -> None:
         if measurements:
             self._sink(measurements)
 
@@ -125,3 +258,12 @@ class Recorder:
             yield
         finally:
             self.suspended = before
+
+
+def _averaged(measured: Measurement) -> Part:
+    """A number on the host whose mean over the processes is taken."""
+
+    def read(numbers: np.ndarray) -> Iterator[Measurement]:
+        yield replace(measured, value=float(numbers[0]))
+
+    return Part(np.array([measured.value], dtype=np.float64), read, "mean", measured.quantity)

@@ -11,6 +11,9 @@ DENSE_STEPS = 20
 _IDLE = 20.0
 """A gap longer than so many usual steps is a pause of the user's, not training time."""
 
+_LEAST = 0.1
+"""So much of the budget goes to full measurements even where what is done at every step uses it up."""
+
 
 class Schedule:
     """Decides which steps are measured in full and keeps account of what that costs.
@@ -53,6 +56,12 @@ class Schedule:
         if self._depth == 0:
             self._step_own += time.perf_counter() - self._running_since
 
+    @property
+    def spent(self) -> float:
+        """Seconds spent by nn_inspector so far."""
+        running = time.perf_counter() - self._running_since if self._depth else 0.0
+        return self.first + self.own + self._step_own + running
+
     def end_step(self, step: int, was_due: bool) -> bool:
         """Close the account of the step that ends now.
 
@@ -82,8 +91,17 @@ class Schedule:
             return step % self.every == 0
         if step < DENSE_STEPS:
             return True
-        self._credit = min(self._credit + self.max_overhead * elapsed - own, 2 * self._usual_cost)
+        budget = self.max_overhead * elapsed
+        light = 0.0 if was_due else own
+        self._credit += max(budget - light, _LEAST * budget) - (own if was_due else 0.0)
+        self._credit = min(self._credit, 2 * self._usual_cost)
         return self._credit >= self._usual_cost
+
+    @property
+    def wanted_interval(self) -> float:
+        """How many steps apart full measurements should be to keep the budget."""
+        usual = self.max_overhead * self._usual_step
+        return max(1.0, self._usual_cost / usual) if usual else 1.0
 
     def _elapsed(self, now: float) -> float:
         if self._last_end is None:

@@ -48,9 +48,13 @@ class StepProbe(Probe):
             self._guard(reader, reader.after_step, index)
         if recorder.tracing:
             recorder.trace("step", optimizer=index)
+        was_due = recorder.due
         recorder.end_step()
         if recorder.due:
             self._expect()
+        elif was_due:
+            for reader in self._all:
+                self._guard(reader, reader.rest)
         self._on_step()
 
     def _expect(self) -> None:

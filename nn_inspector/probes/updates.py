@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 import torch
 
-from nn_inspector.probes.parameters import ParameterNames
+from nn_inspector.probes.measurement import Measurement
+from nn_inspector.probes.parameters import Named, ParameterNames
 from nn_inspector.probes.probe import StepReader
-from nn_inspector.probes.recorder import Recorder
+from nn_inspector.probes.recorder import Read, Recorder
 from nn_inspector.stats import norms
 
 
 class UpdateProbe(StepReader):
     """Compares the parameters before and after a measured step, so momentum, Adam and weight decay are all in it.
 
-    During a measured step a copy of the parameters exists; between steps none is kept.
+    During a measured step a copy of the parameters exists; between steps none is kept. The ratio of a parameter
+    that is all zero is Inf if the step changed it, else NaN.
     """
 
-    name = "update"
+    name = "updates"
 
     def __init__(self, recorder: Recorder, names: ParameterNames) -> None:
         super().__init__(recorder)
         self._names = names
-        self._before: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+        self._before: list[tuple[Named, list[torch.Tensor]]] = []
 
     @torch.no_grad()
     def before_step(self, optimizer_index: int) -> None:
-        self._before = [(name, p, p.detach().clone()) for name, p in self._names.stepped(optimizer_index)]
+        self._before = [
+            ((names, parameters), [_values(parameter).clone() for parameter in parameters])
+            for names, parameters in self._names.by_device(optimizer_index)
+        ]
 
     @torch.no_grad()
     def after_step(self, optimizer_index: int) -> None:
         before, self._before = self._before, []
-        by_device: dict[torch.device, list[tuple[str, torch.Tensor, torch.Tensor]]] = {}
-        for name, parameter, old in before:
-            by_device.setdefault(old.device, []).append((name, parameter.detach(), old))
-        for found in by_device.values():
-            names = [name for name, _, _ in found]
-            weights = norms([old for _, _, old in found])
-            updates = norms([new - old for _, new, old in found])
-            tag = {"optimizer": optimizer_index}
-            self.recorder.put_scalars("weight_norm", names, weights, **tag)
-            self.recorder.put_scalars("update_norm", names, updates, **tag)
-            ratios = [update / weight for update, weight in zip(updates, weights, strict=True)]
-            self.recorder.put_scalars("update_ratio", names, ratios, **tag)
+        for (names, parameters), old in before:
+            weights = norms(old)
+            torch._foreach_sub_(old, [_values(parameter) for parameter in parameters])
+            numbers = torch.stack(weights + norms(old))
+            self.recorder.put(numbers, self._reader(names, optimizer_index))
+
+    def _reader(self, names: Sequence[str], optimizer_index: int) -> Read:
+        step, tags = self.recorder.step, {"optimizer": optimizer_index}
+
+        def read(numbers: np.ndarray) -> Iterator[Measurement]:
+            weights, updates = numbers.reshape(2, -1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratios = updates / weights
+            found = {"weight_norm": weights, "update_norm": updates, "update_ratio": ratios}
+            for quantity, values in found.items():
+                for name, value in zip(names, values.tolist(), strict=True):
+                    yield Measurement(step, quantity, name, value, tags)
+
+        return read
+
+
+def _values(parameter: torch.Tensor) -> torch.Tensor:
+    """What can be subtracted: of a DTensor the part on this process; float8, integers and bool as float32."""
+    values = parameter.detach()
+    if hasattr(values, "to_local"):
+        values = values.to_local()
+    exact = values.is_complex() or (values.is_floating_point() and values.dtype.itemsize > 1)
+    return values if exact else values.to(torch.float32)

@@ -1,19 +1,26 @@
 """Tensor in, numbers out: pure functions of torch, without state and without a wait for the device."""
 
 from nn_inspector.stats.magnitudes import BINS, EXPONENTS, magnitude_histogram
-from nn_inspector.stats.norms import norms
+from nn_inspector.stats.norms import norms, sums
 from nn_inspector.stats.sampling import strided_sample
+from nn_inspector.stats.summable import SUM_FIELDS, pack_sums, unpack_sums
 from nn_inspector.stats.summary import FIELDS, Summary, merge, summarize, summarize_rows
+from nn_inspector.stats.values import real_values
 
 __all__ = [
     "BINS",
     "EXPONENTS",
     "FIELDS",
+    "SUM_FIELDS",
     "Summary",
     "magnitude_histogram",
     "merge",
     "norms",
+    "pack_sums",
+    "real_values",
     "strided_sample",
     "summarize",
     "summarize_rows",
+    "sums",
+    "unpack_sums",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -25,19 +26,29 @@ def strided_sample(tensor: torch.Tensor, limit: int) -> torch.Tensor:
         >>> strided_sample(torch.arange(12).reshape(3, 4), 3)
         tensor([ 0,  5, 10])
     """
-    size = tensor.numel()
-    flat = _flat(tensor)
-    if size <= limit:
-        return flat
-    stride = -(-size // limit)
-    while any(math.gcd(stride, length) > 1 for length in tensor.shape):
-        stride += 1
-    return flat[::stride]
-
-
-def _flat(tensor: torch.Tensor) -> torch.Tensor:
-    """All elements in memory order if the tensor is dense in any order of its dimensions: a view, not a copy."""
-    if tensor.is_contiguous():
-        return tensor.view(-1)
+    length, stride, dense = _plan(tensor.shape, tensor.stride(), limit)
+    if dense:
+        return tensor.as_strided((length,), (stride,))
     by_stride = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
-    return tensor.permute(by_stride).reshape(-1)
+    return tensor.permute(by_stride).reshape(-1)[::stride]
+
+
+@functools.lru_cache(maxsize=4096)
+def _plan(shape: tuple[int, ...], strides: tuple[int, ...], limit: int) -> tuple[int, int, bool]:
+    """How many elements to take, at which distance, and whether the tensor fills its memory without gaps."""
+    size = math.prod(shape)
+    stride = 1
+    if size > limit:
+        stride = -(-size // limit)
+        while any(math.gcd(stride, length) > 1 for length in shape):
+            stride += 1
+    return -(-size // stride), stride, _fills_memory(shape, strides)
+
+
+def _fills_memory(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    expected = 1
+    for step, length in sorted((step, length) for step, length in zip(strides, shape, strict=True) if length != 1):
+        if step != expected:
+            return False
+        expected *= length
+    return True

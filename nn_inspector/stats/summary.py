@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from nn_inspector.stats.magnitudes import BINS, magnitude_histogram
+from nn_inspector.stats.magnitudes import BINS, count_patterns, fold_patterns
+from nn_inspector.stats.quantiles import quantile
 from nn_inspector.stats.sampling import strided_sample
+from nn_inspector.stats.values import real_values
+
+_EXPONENT = 0x7F800000  # the bits of a float32 that hold its exponent: they alone are the power of two below it
+_SMALLEST = 2.0**-126
 
 FIELDS = ("count", "nan", "inf", "zeros", "mean", "spread", "low", "high")
 """What stands before the histogram in a row of `summarize_rows`."""
@@ -59,63 +64,95 @@ class Summary:
         """Share of exact zeros among all elements; NaN for an empty tensor."""
         return self.zeros / self.count if self.count else math.nan
 
+    def quantile(self, q: float) -> float:
+        """The value below which a share `q` of the finite elements lies, estimated from the histogram.
+
+        Returns:
+            An estimate in the same power of two as the element of rank `ceil(q * n)`: wrong by less than a factor of
+            two, or by less than 2^-40 near zero. 0 and 1 give the extremes exactly. NaN if there is no finite element.
+
+        Raises:
+            ValueError: `q` does not lie between 0 and 1.
+
+        Example:
+            >>> summarize(torch.tensor([1.0, 1.0, 1.0, 100.0])).quantile(1.0)
+            100.0
+        """
+        return quantile(self.histogram, q, zeros=self.zeros, low=self.low, high=self.high)
+
     @classmethod
     def unpack(cls, row: Sequence[float] | np.ndarray) -> Summary:
         """Read one row of `summarize_rows` that has reached the host."""
         numbers = np.asarray(row, dtype=np.float64)
         count, nan, inf, zeros = (int(value) for value in numbers[:4])
         mean, spread, low, high = (float(value) for value in numbers[4:8])
+        if low > high:  # there is no finite element
+            low = high = math.nan
         deviations = spread**2 * (count - nan - inf)
         return cls(count, nan, inf, zeros, mean, deviations, low, high, numbers[8 : 8 + BINS])
 
 
-def summarize_rows(rows: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+def summarize_rows(rows: torch.Tensor, sizes: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """Describe every row of a matrix in a fixed number of calls, whatever the number of rows.
 
     Args:
-        rows: float32 [rows, width]; a row shorter than the matrix is filled up with NaN.
-        sizes: int64 [rows], on the same device: how many elements of each row are not filling.
+        rows: float32 [rows, width]; a row shorter than the matrix is filled up with its first element.
+        sizes: [rows], on the same device: how many elements of each row are not filling; at least 1.
+        weights: float32 [rows, width], 1 up to the size of the row and 0 behind; computed from `sizes` if not given.
 
     Returns:
-        float32 [rows, len(FIELDS) + BINS], on the same device; read a row with `Summary.unpack`.
+        float32 [rows, len(FIELDS) + BINS], on the same device; read a row with `Summary.unpack`. Magnitudes below
+        2^-126 count as zeros. On a device other than the CPU nothing waits for it.
     """
-    nan = rows.isnan().sum(1) - (rows.shape[1] - sizes)
-    inf = rows.isinf().sum(1)
-    n = (sizes - nan - inf).clamp(min=1)
-    low = rows.nan_to_num(math.inf, math.inf, math.inf).amin(1)
-    high = rows.nan_to_num(-math.inf, -math.inf, -math.inf).amax(1)
-    # Scaled by a power of two into [-4, 4], so that neither sums nor squares leave the range of float32.
-    scale = torch.maximum(low.abs(), high.abs()).log2().floor().nan_to_num(0.0, 0.0, 0.0).clamp(-126, 126).exp2()
-    scaled = rows / scale[:, None]
-    mean = scaled.nan_to_num(0.0, 0.0, 0.0).sum(1) / n
-    variance = (scaled - mean[:, None]).nan_to_num(0.0, 0.0, 0.0).square_().sum(1) / n
-    columns = (sizes, nan, inf, (rows == 0).sum(1), mean * scale, variance.sqrt() * scale, low, high)
-    numbers = torch.stack([column.to(torch.float32) for column in columns], dim=1)
-    numbers[:, 6:8].masked_fill_(low[:, None] > high[:, None], math.nan)
-    return torch.cat([numbers, magnitude_histogram(rows)], dim=1)
+    if weights is None:
+        weights = (torch.arange(rows.shape[1], device=rows.device) < sizes[:, None]).to(torch.float32)
+    low, high = rows.amin(1), rows.amax(1)
+    largest = torch.maximum(high, -low)
+    n = whole = sizes.to(torch.float32)
+    nan = inf = torch.zeros_like(low)
+    if rows.device.type != "cpu" or not math.isfinite(largest.sum()):  # else there is no NaN and no Inf
+        nan, infinite = (rows.isnan() * weights).sum(1), rows.isinf()
+        inf = (infinite * weights).sum(1)
+        finite = weights * ~(infinite | rows.isnan())
+        low = torch.where(finite > 0, rows, math.inf).amin(1)
+        high = torch.where(finite > 0, rows, -math.inf).amax(1)
+        rows, weights, n = torch.where(finite > 0, rows, 0.0), finite, (n - nan - inf).clamp_(min=1)
+        largest = rows.abs().amax(1)
+    # Scaled by a power of two into (-2, 2), so that neither sums nor squares leave the range of float32.
+    scale = (largest.view(torch.int32) & _EXPONENT).view(torch.float32).clamp_(min=_SMALLEST)
+    scaled = (rows / scale[:, None]).mul_(weights)
+    mean = scaled.sum(1).div_(n)
+    spread = torch.linalg.vector_norm(scaled.sub_(mean[:, None]).mul_(weights), dim=1).div_(n.sqrt())
+    counts = count_patterns(rows, weights)
+    zeros = counts[:, ::256].sum(1)
+    numbers = [whole, nan, inf, zeros, mean.mul_(scale), spread.mul_(scale), low, high]
+    return torch.cat([torch.stack(numbers, dim=1), fold_patterns(counts)], dim=1)
 
 
 def summarize(tensor: torch.Tensor, limit: int = 2**22) -> Summary:
     """Describe one tensor; waits for the device.
 
     Args:
-        tensor: any shape, dtype and layout; complex values are described by their magnitude.
-        limit: above this many elements a strided sample is described.
+        tensor: any shape, dtype and layout (see `real_values`); complex values are described by their magnitude.
+        limit: above this many elements a strided sample is described: a share that is read from it has a standard
+            error of at most `0.5 / sqrt(limit)`. A NaN or Inf is never missed: if the sample holds none while the
+            tensor does, one is added to the count.
 
     Example:
         >>> summary = summarize(torch.tensor([0.0, 2.0, float("nan")]))
         >>> summary.mean, summary.spread, summary.zeros, summary.nan
         (1.0, 1.0, 1, 1)
     """
-    tensor = tensor.detach()
-    if tensor.is_sparse:
-        tensor = tensor.coalesce().values()
-    if tensor.is_complex():
-        tensor = tensor.abs()
-    row = strided_sample(tensor, limit).to(torch.float32)[None]
+    values = real_values(tensor)
+    row = strided_sample(values, limit).to(torch.float32)[None]
     if row.shape[1] == 0:
         return EMPTY
-    return Summary.unpack(summarize_rows(row, torch.tensor([row.shape[1]], device=row.device))[0].cpu().numpy())
+    found = Summary.unpack(summarize_rows(row, torch.tensor([row.shape[1]], device=row.device))[0].cpu().numpy())
+    if values.numel() > limit and not bool(values.sum(dtype=torch.float32).isfinite()):
+        nan = int(found.nan == 0 and bool(values.isnan().any()))
+        inf = int(found.inf == 0 and bool(values.isinf().any()))
+        found = replace(found, count=found.count + nan + inf, nan=found.nan + nan, inf=found.inf + inf)
+    return found
 
 
 def merge(a: Summary, b: Summary) -> Summary:

@@ -245,8 +245,9 @@ def _freeze(model):
     return model
 
 
+@pytest.mark.parametrize("probes", ["standard", "full"])
 @pytest.mark.parametrize("name", COMBINATIONS)
-def test_watching_changes_nothing(name):
+def test_watching_changes_nothing(name, probes):
     make, loop = COMBINATIONS[name]
     bare = make()
     losses = loop(bare)
@@ -254,7 +255,7 @@ def test_watching_changes_nothing(name):
 
     watched = make()
     with nni.watch(
-        watched.model, watched.optimizer, watched.loss_fn, train_loader=watched.train_loader, every=1
+        watched.model, watched.optimizer, watched.loss_fn, train_loader=watched.train_loader, every=1, probes=probes
     ) as inspector:
         watched_losses = loop(watched)
     assert watched_losses == losses

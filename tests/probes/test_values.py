@@ -28,7 +28,7 @@ def test_gradients_updates_and_rates(optimizer):
     ours = Case(model, optimizer(model.parameters(), lr=0.01, weight_decay=0.1), nn.CrossEntropyLoss(), None)
     theirs = optimizer(twin.parameters(), lr=0.01, weight_decay=0.1)
     expected = {name: [] for name in ("gradient_norm", "gradient_sum", "weight_norm", "update_norm", "update_ratio")}
-    with watch(ours) as inspector:
+    with watch(ours, probes="full") as inspector:
         for seed in range(4):
             x, y = blobs(16, seed=seed).tensors
             ours.optimizer.zero_grad()
@@ -288,6 +288,19 @@ def test_an_evaluation_leaves_nothing_in_the_way_of_another_model():
     assert torch.overrides._get_current_function_mode_stack() == []
 
 
+def test_two_inspectors_share_a_loader():
+    first, second = classifier(), classifier()
+    second.train_loader = first.train_loader
+    a, b = watch(first), watch(second)
+    second.run(1)
+    assert [len(i.run.epochs("train")) for i in (a, b)] == [1, 1]
+    a.detach()
+    second.run(1)
+    assert [len(i.run.epochs("train")) for i in (a, b)] == [1, 2]
+    b.detach()
+    assert "_get_iterator" not in first.train_loader.__dict__
+
+
 def test_validation_is_told_from_training_and_weighted_by_batch_size():
     case = classifier()
     data = blobs(50, seed=7)
@@ -330,7 +343,8 @@ def test_the_first_steps_are_traced_call_by_call():
     case = classifier()
     with watch(case, every="auto") as inspector:
         case.run(5)
-    first = [(entry.call, dict(entry.facts)) for entry in inspector.run.trace if entry.step == 0]
+    trace = list(inspector.run.trace)
+    first = [(entry.call, dict(entry.facts)) for entry in trace if entry.step == 0 and entry.call != "module"]
     assert [call for call, _ in first] == ["forward", "cross_entropy", "backward", "step"]
     facts = first[1][1]
     assert facts["prediction_shape"] == [16, CLASSES]
@@ -342,7 +356,11 @@ def test_the_first_steps_are_traced_call_by_call():
         "input_shape": [16, FEATURES],
         "input_dtype": "torch.float32",
     }
-    assert max(entry.step for entry in inspector.run.trace) == 19
+    assert max(entry.step for entry in trace) == 19
+    order = [(entry.step, entry.facts["module"]) for entry in trace if entry.call == "module"]
+    assert order == [(step, name) for step in (0, 1) for name in ("0", "1", "2")]
+    shapes = [entry.facts["output_shape"] for entry in trace if entry.call == "module"]
+    assert shapes[:3] == [[16, 16], [16, 16], [16, CLASSES]]
 
 
 def test_the_function_mode_goes_when_it_is_not_needed():

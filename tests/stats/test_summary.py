@@ -7,7 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nn_inspector.stats import BINS, EXPONENTS, Summary, magnitude_histogram, merge, summarize, summarize_rows
+from nn_inspector.stats import (
+    BINS,
+    EXPONENTS,
+    Summary,
+    magnitude_histogram,
+    merge,
+    pack_sums,
+    summarize,
+    summarize_rows,
+    unpack_sums,
+)
 from nn_inspector.stats.summary import EMPTY
 
 VALUES = st.floats(width=32, allow_nan=True, allow_infinity=True, allow_subnormal=False)
@@ -110,7 +120,7 @@ def test_an_empty_tensor_has_no_numbers_and_merges_away():
 
 
 def test_rows_of_different_length_do_not_mix():
-    rows = torch.tensor([[1.0, 3.0, math.nan, math.nan], [math.nan, math.inf, 0.0, 2.0]])
+    rows = torch.tensor([[1.0, 3.0, 1.0, 1.0], [math.nan, math.inf, 0.0, 2.0]])
     first, second = (Summary.unpack(row) for row in summarize_rows(rows, torch.tensor([2, 4])).numpy())
     assert (first.count, first.nan, first.mean, first.spread) == (2, 0, 2.0, 1.0)
     assert (second.nan, second.inf, second.zeros, second.low, second.high) == (1, 1, 1, 0.0, 2.0)
@@ -119,3 +129,74 @@ def test_rows_of_different_length_do_not_mix():
 def test_the_norm_follows_from_mean_and_spread():
     values = torch.randn(1000, generator=torch.Generator().manual_seed(0)) + 3
     assert summarize(values).norm == pytest.approx(values.norm().item(), rel=1e-5)
+
+
+@given(hnp.arrays(np.float32, st.integers(1, 60), elements=VALUES), st.floats(0, 1))
+@settings(deadline=None)
+def test_a_quantile_lies_in_the_bin_of_the_true_one(array, q):
+    summary = summarize(torch.from_numpy(array))
+    finite = np.sort(array[np.isfinite(array)].astype(np.float64))
+    estimate = summary.quantile(q)
+    if not finite.size:
+        assert math.isnan(estimate)
+        return
+    true = finite[0] if q == 0 else finite[max(math.ceil(q * finite.size), 1) - 1]
+    assert finite[0] <= estimate <= finite[-1]
+    assert bin_of(estimate) == bin_of(true)
+
+
+def bin_of(value: float) -> int:
+    """By the logarithm, not by bits."""
+    magnitude = abs(value)
+    if magnitude < 2.0**-40:
+        return 0
+    octave = min(math.floor(math.log2(magnitude)), EXPONENTS.stop - 1)
+    return int(math.copysign(octave - EXPONENTS.start + 1, value))
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.1, math.nan])
+def test_a_quantile_outside_zero_to_one_is_refused(q):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        summarize(torch.ones(2)).quantile(q)
+
+
+@given(
+    hnp.arrays(
+        np.float32, st.integers(1, 30), elements=st.floats(-(2.0**60), 2.0**60, width=32, allow_subnormal=False)
+    ),
+    st.integers(1, 29),
+)
+@settings(deadline=None)
+def test_sums_of_parts_are_the_sums_of_the_whole(array, cut):
+    parts = [part for part in (array[:cut], array[cut:]) if part.size]
+    packed = [pack_sums(summarize_rows(torch.from_numpy(p)[None], torch.tensor([p.size])).numpy())[0] for p in parts]
+    added = unpack_sums(sum(packed))
+    expected = reference(array)
+    scale = float(np.abs(array).max())
+    for name in ("count", "nan", "inf", "zeros"):
+        assert getattr(added, name) == expected[name], name
+    assert added.mean == pytest.approx(expected["mean"], abs=2e-5 * scale)
+    assert added.spread == pytest.approx(expected["spread"], abs=1e-3 * scale)
+    assert added.histogram.tolist() == summarize(torch.from_numpy(array)).histogram.tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_sample_never_misses_what_is_not_finite(dtype, value):
+    tensor = torch.ones(1000, dtype=dtype)
+    tensor[1] = value
+    summary = summarize(tensor, limit=10)
+    assert (summary.nan, summary.inf) == ((1, 0) if math.isnan(value) else (0, 1))
+    assert summary.mean == 1
+
+
+def test_large_half_precision_values_do_not_overflow_in_a_sum():
+    summary = summarize(torch.full((100_000,), 60_000.0, dtype=torch.float16), limit=1000)
+    assert (summary.inf, summary.mean, summary.spread) == (0, 60_000.0, 0.0)
+
+
+def test_rows_may_be_given_with_their_weights():
+    rows, sizes = torch.randn(3, 8), torch.tensor([8, 5, 1])
+    rows[1, 5:], rows[2, 1:] = rows[1, 0], rows[2, 0]
+    weights = (torch.arange(8) < sizes[:, None]).float()
+    assert torch.equal(summarize_rows(rows, sizes), summarize_rows(rows, sizes, weights))

@@ -1,0 +1,86 @@
+"""Samples that reached the host, as measurements of a distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+
+from nn_inspector.probes.measurement import Measurement, Tag
+from nn_inspector.probes.merging import Merged
+from nn_inspector.probes.recorder import Recorder
+from nn_inspector.probes.samples import Taken
+from nn_inspector.stats import BINS, FIELDS, SUM_FIELDS, pack_sums
+
+_WIDTH = len(FIELDS) + BINS
+_SUMS = len(SUM_FIELDS)
+
+
+def put_distributions(
+    recorder: Recorder, prefix: str, what: Sequence[str], taken: Taken, *, merged: Merged = "sum", **tags: Tag
+) -> None:
+    """Describe samples and hand them on as PREFIX_mean, PREFIX_spread and so on.
+
+    The samples of one name are taken together.
+
+    Args:
+        recorder: takes the measurements.
+        prefix: what was sampled, for example "activation".
+        what: which of "mean", "spread", "zeros", "nonfinite", "norm", "histogram" are wanted.
+        taken: the samples.
+        merged: how the samples of several processes become one.
+        tags: of the measurements.
+    """
+    flags = (~taken.totals.isfinite()).to(torch.float32)
+    values = torch.cat([taken.summary(), flags[:, None]], dim=1)
+    read = _reader(recorder.step, prefix, what, taken.names, taken.sizes, tags)
+    recorder.put(values, read, merged=merged, pack=_pack, label=f"{prefix} {','.join(taken.names)}")
+
+
+def _pack(numbers: np.ndarray) -> np.ndarray:
+    rows = numbers.reshape(-1, _WIDTH + 1)
+    return np.concatenate([pack_sums(rows[:, :_WIDTH]), rows[:, _WIDTH:]], axis=1).reshape(-1)
+
+
+def _reader(
+    step: int, prefix: str, what: Sequence[str], names: Sequence[str], sizes: Sequence[int], tags: dict[str, Tag]
+) -> Callable[[np.ndarray], Iterable[Measurement]]:
+    def read(numbers: np.ndarray) -> Iterator[Measurement]:
+        distinct, rows, elements = _by_name(names, sizes, numbers.reshape(len(names), -1))
+        found = _describe(rows, elements)
+        columns = [(f"{prefix}_{name}", found[name]) for name in what]
+        for row, name in enumerate(distinct):
+            for quantity, values in columns:
+                yield Measurement(step, quantity, name, values[row], tags)
+
+    return read
+
+
+def _by_name(names: Sequence[str], sizes: Sequence[int], rows: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray]:
+    distinct = list(dict.fromkeys(names))
+    elements = np.asarray(sizes, dtype=np.float64)
+    if len(distinct) == len(names):
+        return distinct, rows, elements
+    place = {name: number for number, name in enumerate(distinct)}
+    places = [place[name] for name in names]
+    added, counted = np.zeros((len(distinct), rows.shape[1])), np.zeros(len(distinct))
+    np.add.at(added, places, rows)
+    np.add.at(counted, places, elements)
+    return distinct, added, counted
+
+
+def _describe(rows: np.ndarray, elements: np.ndarray) -> dict[str, Sequence[float | np.ndarray]]:
+    count, nan, inf, zeros, total, squares = rows[:, :_SUMS].T
+    nonfinite, missed = nan + inf, rows[:, -1] > 0
+    n = np.maximum(count - nonfinite, 1)
+    mean = total / n
+    share = np.where(missed, np.maximum(nonfinite / count, 1 / elements), nonfinite / count)
+    return {
+        "mean": mean.tolist(),
+        "spread": np.sqrt(np.maximum(squares / n - mean**2, 0.0)).tolist(),
+        "zeros": (zeros / count).tolist(),
+        "nonfinite": share.tolist(),
+        "norm": np.sqrt(squares / n * elements).tolist(),
+        "histogram": list(rows[:, _SUMS : _SUMS + BINS].copy()),
+    }

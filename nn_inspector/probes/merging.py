@@ -1,0 +1,109 @@
+"""Numbers on their way from this process to all: packed, added up, and read once they are the sum of all processes."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from nn_inspector.probes.measurement import Measurement
+from nn_inspector.probes.ranks import Exchange, Ranks
+
+Read = Callable[[np.ndarray], Iterable[Measurement]]
+
+Merged = Literal["same", "sum", "mean"]
+"""How numbers of several processes become one: all have the same, theirs add up, or their mean is taken."""
+
+AVERAGED = frozenset({"loss", "objective"})
+"""Each process computes these on its own share of the batch; DistributedDataParallel averages their gradients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Numbers that have reached the host.
+
+    Attributes:
+        numbers: float64 [n], of this process.
+        read: makes measurements of them.
+        merged: how they become one with those of the other processes.
+        label: what they are, so that different things are never added up.
+    """
+
+    numbers: np.ndarray
+    read: Read
+    merged: Merged
+    label: str
+
+
+@dataclass(slots=True)
+class _Bundle:
+    """The parts of one measured step, and the exchange that they wait for."""
+
+    parts: list[Part]
+    exchange: Exchange | None
+
+    def read(self, total: np.ndarray | None, processes: int) -> Iterable[Measurement]:
+        start = 0
+        for part in self.parts:
+            numbers = part.numbers
+            if part.merged != "same" and total is not None:
+                numbers = total[start : start + len(part.numbers)]
+                start += len(part.numbers)
+                if part.merged == "mean":
+                    numbers = numbers / processes
+            yield from part.read(numbers)
+
+
+@dataclass(slots=True)
+class Merger:
+    """Bundles what a measured step brought, one exchange for each, and keeps their order.
+
+    Attributes:
+        ranks: the other processes.
+        interval: every so many steps all processes measure; they have agreed on it.
+    """
+
+    ranks: Ranks
+    interval: int = 1
+    _bundles: deque[_Bundle] = field(default_factory=deque)
+
+    def send(self, step: int, parts: list[Part], wanted_interval: float) -> list[Measurement]:
+        """Begin the exchange of one measured step; all processes must do so for the same steps.
+
+        Returns:
+            What earlier exchanges have brought: all of them are complete after this, so that the processes agree.
+        """
+        mine = [part for part in parts if part.merged != "same"]
+        layout = zlib.crc32(repr([step, *((part.label, len(part.numbers)) for part in mine)]).encode()) & 0xFFFFFF
+        numbers = np.concatenate([part.numbers for part in mine]) if mine else np.zeros(0)
+        exchange = self.ranks.exchange(numbers, layout, wanted_interval)
+        brought = self.collect(wait=True)
+        self._bundles.append(_Bundle(parts, exchange))
+        return brought
+
+    def collect(self, *, wait: bool) -> list[Measurement]:
+        """Read what has arrived from all processes; without `wait`, what has by now."""
+        measurements: list[Measurement] = []
+        while self._bundles and (wait or self._bundles[0].exchange is None or self._bundles[0].exchange.ready):
+            bundle = self._bundles.popleft()
+            measurements.extend(bundle.read(self._total(bundle.exchange), self.ranks.count))
+        return measurements
+
+    def _total(self, exchange: Exchange | None) -> np.ndarray | None:
+        if exchange is None or not self.ranks.merging:
+            return None
+        try:
+            result = exchange.result()
+        except RuntimeError as error:
+            self.ranks.give_up(error)
+            return None
+        if result is None:
+            return None
+        total, interval = result
+        self.interval = max(math.ceil(interval), 1) if math.isfinite(interval) else self.interval
+        return total

@@ -1,0 +1,175 @@
+"""One forward hook a module, for all probes that look at what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from nn_inspector.probes.outputs import first_tensor
+from nn_inspector.probes.probe import Removable, StepReader
+from nn_inspector.probes.recorder import Recorder
+
+CALLS_PER_STEP = 4
+"""A module that runs more often within a step is measured in its first so many calls."""
+
+ORDER_STEPS = 2
+"""In so many first steps the order in which the modules ran is noted."""
+
+_ORDER_LIMIT = 400
+
+
+@dataclass(slots=True)
+class ModuleCall:
+    """One call of a module. It holds the user's tensors: use it at once and drop it.
+
+    Attributes:
+        name, module: whose.
+        args, kwargs: what it was called with; kwargs are known of attention alone.
+        output: what it returned, and `tensor` the first tensor in it.
+        recomputed: whether backward() runs it once more (activation checkpointing).
+    """
+
+    name: str
+    module: nn.Module
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    output: Any
+    tensor: torch.Tensor
+    recomputed: bool
+
+
+class OutputReader(StepReader):
+    """A probe that looks at what modules return, in measured steps of the training."""
+
+    def wants(self, module: nn.Module) -> bool:
+        """Whether it looks at this module."""
+        return True
+
+    def observe(self, call: ModuleCall) -> None:
+        """A module returned; what is wanted of the tensors is reduced or copied at once."""
+        raise NotImplementedError
+
+
+class ModuleOutputs(StepReader):
+    """Hooks the modules and calls the readers.
+
+    The hooks are there only while a step is measured, except on modules that never fire: those may be part of a compiled
+    graph, which a hook that comes or goes would have compiled anew. While a validation pass runs they are off as well,
+    since torch takes another, faster way through modules without hooks, which rounds otherwise.
+
+    A module that does not run in a measured step may have been replaced (a new head): then the one that stands in its
+    place is hooked.
+
+    Args:
+        recorder: says which step is measured.
+        model: the network.
+        modules: by name; a part of it.
+        readers: what looks at the outputs, in this order.
+
+    Attributes:
+        fired: names of the modules that returned something in a measured training pass.
+        measured_steps: steps in which any did.
+    """
+
+    name = "module"
+
+    def __init__(
+        self, recorder: Recorder, model: nn.Module, modules: dict[str, nn.Module], readers: Sequence[OutputReader]
+    ) -> None:
+        super().__init__(recorder)
+        self.modules = modules
+        self._model = model
+        self._all_readers = readers
+        self.fired: set[str] = set()
+        self.measured_steps = 0
+        self._readers = {name: [r for r in readers if r.wants(module)] for name, module in modules.items()}
+        self._compiled = {name for name, module in modules.items() if _is_compiled(module)}
+        self._compiled |= {n for n in modules if "_orig_mod" in n or any(n.startswith(f"{c}.") for c in self._compiled)}
+        self._calls: dict[str, int] = {}
+        self._hooks: dict[str, Removable] = {}
+        self._noted = 0
+
+    def expect_step(self) -> None:
+        for name, module in self.modules.items():
+            if name not in self._hooks and self._readers[name]:
+                if isinstance(module, nn.MultiheadAttention):
+                    hook = module.register_forward_hook(self.hook(self._observe_with_names, name), with_kwargs=True)
+                else:
+                    hook = module.register_forward_hook(self.hook(self._observe, name))
+                self._hooks[name] = hook
+
+    def rest(self) -> None:
+        self._remove(self.fired)
+
+    def begin_pass(self) -> None:
+        """The model itself is called, and not as part of a compiled graph: a pass begins whose phase is known."""
+        if self.recorder.phase == "validation":
+            self._remove(self._hooks.keys() - self._compiled)
+        elif self.recorder.due:
+            self.expect_step()
+
+    def detach(self) -> None:
+        self._remove(set(self._hooks))
+
+    def before_step(self, optimizer_index: int) -> None:
+        self.measured_steps += bool(self._calls)
+        for name in [name for name in self.modules if name not in self._calls]:
+            self._follow(name)
+        self._calls.clear()
+
+    def _follow(self, name: str) -> None:
+        try:
+            module = self._model.get_submodule(name) if name != "model" else self._model
+        except AttributeError:  # the model was rebuilt and has no such part any more
+            module = None
+        if module is self.modules[name] or name == "model":
+            return
+        self._remove({name})
+        del self.modules[name]
+        if module is not None:
+            self.modules[name] = module
+            self._readers[name] = [reader for reader in self._all_readers if reader.wants(module)]
+
+    def handles(self) -> list[Removable]:
+        return list(self._hooks.values())
+
+    def _remove(self, names: set[str]) -> None:
+        for name in names & self._hooks.keys():
+            self._hooks.pop(name).remove()
+
+    def _observe(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._observe_with_names(name, module, args, {}, output)
+
+    def _observe_with_names(
+        self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
+    ) -> None:
+        recorder = self.recorder
+        calls = self._calls.get(name, 0)
+        if recorder.phase != "train" or not recorder.due or calls >= CALLS_PER_STEP:
+            return
+        tensor = first_tensor(output)
+        if tensor is None or tensor.is_meta or tensor.numel() == 0:
+            return
+        recomputed = torch._C._current_graph_task_id() != -1
+        if not recomputed:
+            self._calls[name] = calls + 1
+            self.fired.add(name)
+            if recorder.step < ORDER_STEPS and self._noted < _ORDER_LIMIT:
+                self._noted += 1
+                shape, dtype = list(tensor.shape), str(tensor.dtype)
+                recorder.trace("module", module=name, output_shape=shape, output_dtype=dtype)
+        call = ModuleCall(name, module, args, kwargs, output, tensor, recomputed)
+        for reader in self._readers[name]:
+            if reader.failure is None:
+                try:
+                    reader.observe(call)
+                except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
+                    reader.fail(error)
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return getattr(module, "_compiled_call_impl", None) is not None

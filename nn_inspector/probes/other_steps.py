@@ -1,0 +1,65 @@
+"""Notices when the training runs elsewhere: with a model and an optimizer that were made anew after watch()."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from nn_inspector.probes.probe import Probe
+from nn_inspector.probes.recorder import Recorder
+
+ENOUGH = 3
+"""Steps of another optimizer after which it is worth a word."""
+
+
+class OtherSteps(Probe):
+    """Counts the steps that other optimizers make while the watched ones make none.
+
+    Args:
+        recorder: says when an experiment of ours is running, whose optimizers do not count.
+        optimizers: the watched ones; the list may grow.
+    """
+
+    name = "other steps"
+
+    def __init__(self, recorder: Recorder, optimizers: Sequence[Optimizer]) -> None:
+        super().__init__(recorder)
+        self._optimizers = optimizers
+        self._others = 0
+        self._alike = False
+
+    def attach(self) -> None:
+        handle = register_optimizer_step_pre_hook(self.hook(self._count))
+        self.keep(handle)
+        weakref.finalize(self, handle.remove)
+
+    def problem(self) -> str | None:
+        """What is to be said, if anything.
+
+        After the watched optimizers made steps, only one of parameters of the same shapes counts: any other trains
+        another network.
+        """
+        if self._others < ENOUGH or not self._optimizers or (self.recorder.step and not self._alike):
+            return None
+        return (
+            "The optimizer that is watched makes no steps, another one does: run the cell with watch() again after the "
+            "one that makes model and optimizer."
+        )
+
+    def _count(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if any(optimizer is watched for watched in self._optimizers):
+            self._others = 0
+            return
+        self._others += 1
+        if self._others == ENOUGH:
+            own = [_shapes(watched) for watched in self._optimizers]
+            self._alike = _shapes(optimizer) in own
+
+
+def _shapes(optimizer: Optimizer) -> list[torch.Size]:
+    return [parameter.shape for group in optimizer.param_groups for parameter in group["params"]]

@@ -1,0 +1,78 @@
+"""Weights and gradients as distributions, by parameter."""
+
+from __future__ import annotations
+
+import torch
+from torch.optim import Optimizer
+
+from nn_inspector.probes.distributions import put_distributions
+from nn_inspector.probes.gradients import GradientReader
+from nn_inspector.probes.parameters import Named, ParameterNames
+from nn_inspector.probes.probe import StepReader
+from nn_inspector.probes.recorder import Recorder
+from nn_inspector.probes.samples import Samples
+from nn_inspector.stats import sums
+
+
+class WeightDistributionProbe(StepReader):
+    """Mean, spread and histogram of each parameter before a measured step, from a sample."""
+
+    name = "weight distribution"
+
+    def __init__(self, recorder: Recorder, names: ParameterNames) -> None:
+        super().__init__(recorder)
+        self._names = names
+        self._samples: dict[torch.device, Samples] = {}
+
+    def before_step(self, optimizer_index: int) -> None:
+        for names, parameters in self._names.by_device(optimizer_index):
+            samples = _fill(self._samples, (names, parameters))
+            if samples:
+                taken = samples.take()
+                put_distributions(
+                    self.recorder,
+                    "weight",
+                    ("mean", "spread", "histogram"),
+                    taken,
+                    merged="same",
+                    optimizer=optimizer_index,
+                )
+
+
+class GradientDistributionProbe(GradientReader):
+    """Sum of each gradient that a measured step uses, and from a sample its mean, spread, zeros and histogram."""
+
+    name = "gradient distribution"
+
+    def __init__(self, recorder: Recorder, optimizers: list[Optimizer], names: ParameterNames) -> None:
+        super().__init__(recorder, optimizers, names)
+        self._samples: dict[torch.device, Samples] = {}
+
+    def look(self, optimizer_index: int, gradients: Named, scale: torch.Tensor | None) -> None:
+        names, tensors = gradients
+        totals = torch.stack(sums(tensors))
+        if scale is not None:
+            totals = totals / scale.to(totals.device)
+        self.recorder.put_table(("gradient_sum",), names, totals, tags={"optimizer": optimizer_index})
+        samples = _fill(self._samples, gradients)
+        if samples:
+            taken = samples.take()
+            if scale is not None:
+                taken.rows.div_(scale.to(taken.rows.device))
+            put_distributions(
+                self.recorder,
+                "gradient",
+                ("mean", "spread", "zeros", "histogram"),
+                taken,
+                merged="same",
+                optimizer=optimizer_index,
+            )
+
+
+def _fill(samples: dict[torch.device, Samples], named: Named) -> Samples:
+    names, tensors = named
+    device = tensors[0].device
+    if device not in samples:
+        samples[device] = Samples(device, len(tensors))
+    samples[device].add_all(names, tensors)
+    return samples[device]

@@ -1,0 +1,135 @@
+"""A matrix of samples: one row for each of many tensors, described together in a fixed number of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from nn_inspector.stats import real_values, strided_sample, summarize_rows, sums
+
+SAMPLE = 1024
+"""Elements looked at in one tensor; a share estimated from them has a standard error of at most 0.016."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The samples of one step on one device.
+
+    Attributes:
+        names: of what each row is a sample.
+        sizes: how many elements each tensor has, and `looked_at` how many of them are in its row.
+        rows: float32 [rows, width]; `weights` likewise, 1 for elements and 0 for filling.
+        totals: float32 [rows]: the sum over all elements of each tensor; not finite if one of them is not.
+    """
+
+    names: list[str]
+    sizes: list[int]
+    looked_at: torch.Tensor
+    rows: torch.Tensor
+    weights: torch.Tensor
+    totals: torch.Tensor
+
+    def summary(self) -> torch.Tensor:
+        """The rows of `summarize_rows`."""
+        return summarize_rows(self.rows, self.looked_at, self.weights)
+
+
+class Samples:
+    """Collects samples on one device. The memory is allocated once, and grows only if more tensors come than ever."""
+
+    def __init__(self, device: torch.device, rows: int) -> None:
+        self._device = device
+        self._names: list[str] = []
+        self._sizes: list[int] = []
+        self._lengths: list[int] = []
+        self._layout: _Layout | None = None
+        self._matrix = torch.empty(0, SAMPLE, dtype=torch.float32, device=device)
+        self._totals = torch.zeros(0, dtype=torch.float32, device=device)
+        self._heads: list[torch.Tensor] = []
+        self._reserve(max(rows, 1))
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def add(self, name: str, tensor: torch.Tensor) -> None:
+        """Copy a sample at once: an in-place operation that follows does no harm.
+
+        The sum over all elements is taken as well. It is not finite if an element is NaN or Inf, so none is missed; it
+        also leaves the range of float32 where finite values add up to more than 3e38.
+        """
+        values = tensor.detach()
+        plain = type(values) is torch.Tensor and values.layout is torch.strided and values.dtype.itemsize > 1
+        if not plain:
+            values = real_values(values)
+        sample, row = strided_sample(values, SAMPLE), len(self._names)
+        length, size = sample.shape[0], values.numel()
+        head = self._head(row, length)
+        if length < size and values.is_floating_point():
+            torch.sum(values, dim=(), dtype=torch.float32, out=self._totals[row])
+        elif length < size and values.is_complex():
+            self._totals[row] = sums([values])[0]
+        else:
+            self._totals[row] = 0.0
+        head.copy_(sample.abs() if sample.is_complex() else sample)
+        self._names.append(name)
+        self._sizes.append(size)
+        self._lengths.append(length)
+
+    def add_all(self, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
+        """Add many tensors that do not change before `take`; whether all is finite is not looked at beyond the samples."""
+        pairs = [(name, real_values(tensor)) for name, tensor in zip(names, tensors, strict=True)]
+        pairs = [(name, values) for name, values in pairs if values.numel()]
+        samples = [strided_sample(values, SAMPLE) for _, values in pairs]
+        start = len(self._names)
+        self._reserve(start + len(samples))
+        heads = [self._head(start + row, sample.shape[0]) for row, sample in enumerate(samples)]
+        torch._foreach_copy_(heads, samples)
+        self._totals[start : start + len(samples)] = 0.0
+        self._names += [name for name, _ in pairs]
+        self._sizes += [values.numel() for _, values in pairs]
+        self._lengths += [sample.shape[0] for sample in samples]
+
+    def take(self) -> Taken:
+        """What was collected; the next sample begins anew."""
+        if self._layout is None or self._layout.lengths != self._lengths:
+            self._layout = _Layout.of(self._lengths, self._device)
+        rows, layout = self._matrix[: len(self._names)], self._layout
+        filled = torch.where(layout.inside, rows, rows[:, :1])
+        totals = self._totals[: len(self._names)].clone()
+        taken = Taken(self._names, self._sizes, layout.looked_at, filled, layout.weights, totals)
+        self._names, self._sizes, self._lengths = [], [], []
+        return taken
+
+    def _reserve(self, rows: int) -> None:
+        missing = rows - self._matrix.shape[0]
+        if missing > 0:
+            missing = max(missing, self._matrix.shape[0])
+            more = torch.empty(missing, SAMPLE, dtype=torch.float32, device=self._device)
+            self._matrix = torch.cat([self._matrix, more])
+            self._totals = torch.cat([self._totals, torch.zeros(missing, dtype=torch.float32, device=self._device)])
+            self._heads = list(self._matrix.unbind(0))
+
+    def _head(self, row: int, length: int) -> torch.Tensor:
+        """The part of a row that takes a sample of this length."""
+        self._reserve(row + 1)
+        if self._heads[row].shape[0] != length:
+            self._heads[row] = self._matrix[row, :length]
+        return self._heads[row]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which elements of the matrix belong to samples of these lengths; mostly the same from step to step."""
+
+    lengths: list[int]
+    looked_at: torch.Tensor
+    inside: torch.Tensor
+    weights: torch.Tensor
+
+    @classmethod
+    def of(cls, lengths: list[int], device: torch.device) -> _Layout:
+        looked_at = torch.tensor(lengths, device="cpu").to(device, non_blocking=True)
+        inside = torch.arange(SAMPLE, device=device) < looked_at[:, None]
+        return cls(lengths, looked_at.to(torch.float32), inside, inside.to(torch.float32))

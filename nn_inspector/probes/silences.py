@@ -1,0 +1,150 @@
+"""What should have been seen and was not, said so that the reader knows what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from torch import nn
+from torch.optim import Optimizer
+
+from nn_inspector.probes.forward import ForwardProbe
+from nn_inspector.probes.gradients import GradientProbe
+from nn_inspector.probes.module_outputs import ModuleOutputs
+from nn_inspector.probes.other_steps import OtherSteps
+from nn_inspector.probes.parameters import ParameterNames
+from nn_inspector.probes.probe import Probe
+from nn_inspector.probes.steps import StepProbe
+
+MEASURED = 3
+"""Measured steps after which a module that never ran is worth a word."""
+
+_SHOWN = 3
+
+
+class Silences:
+    """Compares what was seen with what there is; asked for when someone looks, so it costs the training nothing.
+
+    Args:
+        model, optimizers, names: what is watched.
+        forward, outputs, gradients, steps, others: the probes that know what was seen.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        names: ParameterNames,
+        forward: ForwardProbe,
+        outputs: ModuleOutputs,
+        gradients: GradientProbe,
+        steps: StepProbe,
+        others: OtherSteps,
+    ) -> None:
+        self._model = model
+        self._optimizers = optimizers
+        self._names = names
+        self._forward = forward
+        self._outputs = outputs
+        self._gradients = gradients
+        self._steps = steps
+        self._others = others
+
+    def said(self, *, gradients: bool) -> list[str]:
+        """One sentence or two for each silence, with what to do.
+
+        Args:
+            gradients: whether gradients are measured; else it is not known which modules are never used.
+        """
+        found = [self._others.problem()]
+        if self._steps.recorder.step >= 1 and self._optimizers:
+            found.append(self._replaced() or self._unstepped())
+        if gradients and self._forward.passes and self._outputs.measured_steps >= MEASURED:
+            found.append(self._unused())
+        if vanished_hooks((self._forward, self._outputs, self._steps)):
+            found.append("Other code removed hooks of nn_inspector: what they saw is missing now. Call watch() again.")
+        return [text for text in found if text is not None]
+
+    def _replaced(self) -> str | None:
+        gone = replaced_parameters(self._model, self._optimizers, self._names)
+        if not gone:
+            return None
+        return (
+            f"The optimizer steps parameters that are not in the model any more ({some(gone)}): they were replaced after "
+            "it was made. Make the optimizer anew from model.parameters() and call watch() again."
+        )
+
+    def _unstepped(self) -> str | None:
+        left = unstepped_parameters(self._model, self._optimizers)
+        if not left:
+            return None
+        return (
+            f"No watched optimizer steps {some(left)}, so they do not learn. Give them to an optimizer and to watch(), or "
+            "say that it is meant with requires_grad_(False)."
+        )
+
+    def _unused(self) -> str | None:
+        unused = unused_modules(self._model, self._outputs.modules, self._outputs.fired, self._gradients.seen)
+        if not unused:
+            return None
+        return (
+            f"Never run in training, and without gradients: {some(unused)}. Use them in forward(), or remove them from "
+            "the model."
+        )
+
+
+def unused_modules(
+    model: nn.Module, modules: Mapping[str, nn.Module], fired: AbstractSet[str], seen: AbstractSet[str]
+) -> list[str]:
+    """Modules that hold trainable parameters, never ran, and none of whose parameters ever had a gradient.
+
+    A module that does not run although its parameters learn is normal: its parent computes with them, or it is compiled.
+
+    Args:
+        model: the network.
+        modules: the measured ones.
+        fired: names of those that ran.
+        seen: names of the parameters that had a gradient.
+    """
+    learning = {id(parameter) for name, parameter in model.named_parameters(remove_duplicate=False) if name in seen}
+    found = []
+    for name, module in modules.items():
+        own = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
+        if name not in fired and own and not any(id(parameter) in learning for parameter in own):
+            found.append(name)
+    return found
+
+
+def replaced_parameters(model: nn.Module, optimizers: Sequence[Optimizer], names: ParameterNames) -> list[str]:
+    """Names of parameters that an optimizer steps and that were the model's when watching began, but are no longer."""
+    present = {id(parameter) for parameter in model.parameters()}
+    stepped = [id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+    return [names.at_first[key] for key in stepped if key in names.at_first and key not in present]
+
+
+def unstepped_parameters(model: nn.Module, optimizers: Sequence[Optimizer]) -> list[str]:
+    """Names of trainable parameters that no watched optimizer steps."""
+    stepped = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    return [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in stepped]
+
+
+def vanished_hooks(probes: Iterable[Probe]) -> bool:
+    """Whether other code took hooks of ours out of torch's registries."""
+    for handle in (handle for probe in probes for handle in probe.handles()):
+        registry: Callable[[], Mapping[int, object] | None] | None = getattr(handle, "hooks_dict_ref", None)
+        if registry is not None:
+            hooks = registry()
+            if hooks is not None and getattr(handle, "id", None) not in hooks:
+                return True
+    return False
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many there are more.
+
+    Example:
+        >>> some(["a", "b", "c", "d", "e"])
+        'a, b, c and 2 more'
+    """
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown

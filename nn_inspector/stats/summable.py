@@ -1,0 +1,51 @@
+"""Summaries as plain sums, so that those of several processes become one by adding them up."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nn_inspector.stats.magnitudes import BINS
+from nn_inspector.stats.summary import FIELDS, Summary
+
+SUM_FIELDS = ("count", "nan", "inf", "zeros", "sum", "squares")
+"""What stands before the histogram in a row of `pack_sums`."""
+
+
+def pack_sums(rows: np.ndarray) -> np.ndarray:
+    """Turn rows of `summarize_rows` that have reached the host into rows that may be added up.
+
+    In float64 the squares of all float32 values are representable, and a spread above a ten-millionth of the mean
+    survives the difference of sums.
+
+    Args:
+        rows: [rows, len(FIELDS) + BINS].
+
+    Returns:
+        float64 [rows, len(SUM_FIELDS) + BINS].
+    """
+    rows = np.asarray(rows, dtype=np.float64)
+    count, nan, inf, zeros, mean, spread = rows[:, :6].T
+    n = count - nan - inf
+    sums = np.stack([count, nan, inf, zeros, mean * n, (spread**2 + mean**2) * n], axis=1)
+    return np.concatenate([sums, rows[:, len(FIELDS) : len(FIELDS) + BINS]], axis=1)
+
+
+def unpack_sums(row: np.ndarray) -> Summary:
+    """The summary of all that was added up. Its extremes are NaN: they do not add up.
+
+    Example:
+        >>> from nn_inspector.stats import summarize_rows
+        >>> import torch
+        >>> a, b = pack_sums(summarize_rows(torch.tensor([[1.0, 3.0], [5.0, 7.0]]), torch.tensor([2, 2])).numpy())
+        >>> unpack_sums(a + b).mean
+        4.0
+    """
+    count, nan, inf, zeros = (int(value) for value in row[:4])
+    n = count - nan - inf
+    total, squares = float(row[4]), float(row[5])
+    mean = total / n if n else 0.0
+    deviations = max(squares - n * mean**2, 0.0)
+    histogram = np.array(row[len(SUM_FIELDS) : len(SUM_FIELDS) + BINS], dtype=np.float64)
+    return Summary(count, nan, inf, zeros, mean, deviations, math.nan, math.nan, histogram)

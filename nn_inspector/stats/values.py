@@ -1,0 +1,52 @@
+"""Any tensor as plain real numbers: the one place that knows dtypes, layouts and tensor types."""
+
+from __future__ import annotations
+
+import torch
+
+_PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
+_WIDE = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def real_values(tensor: torch.Tensor) -> torch.Tensor:
+    """The values of a tensor in a form that every function of torch can compute with.
+
+    Sparse tensors (COO, CSR, CSC, BSR, BSC) and nested ones give the values that they store; a DTensor gives the part
+    on this process; complex values give their magnitudes; integers, bool and float8 become float32.
+
+    Args:
+        tensor: any tensor that has values (not meta). It is not changed; what comes back may share its memory.
+
+    Returns:
+        A dense tensor of float16, bfloat16, float32 or float64 outside of any graph, of any shape.
+
+    Example:
+        >>> real_values(torch.tensor([3 + 4j, 0]))
+        tensor([5., 0.])
+        >>> real_values(torch.eye(2, dtype=torch.int64).to_sparse())
+        tensor([1., 1.])
+    """
+    values = tensor.detach()
+    if type(tensor) in _PLAIN_TYPES and tensor.layout is torch.strided and tensor.dtype in _WIDE:
+        return values
+    if hasattr(values, "to_local"):  # a DTensor, known without importing torch.distributed
+        values = values.to_local()
+    values = _dense(values)
+    if values.is_quantized:
+        values = values.dequantize()
+    if values.is_complex():
+        return (values.to(torch.complex64) if values.dtype is torch.complex32 else values).abs()
+    return values if values.dtype in _WIDE else values.to(torch.float32)
+
+
+def _dense(values: torch.Tensor) -> torch.Tensor:
+    if values.layout is torch.sparse_coo:
+        return values.coalesce().values()
+    if values.is_nested or values.layout in (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc):
+        return values.values()
+    return values if values.layout is torch.strided else values.to_dense()
+
+
+def accumulation_type(values: torch.Tensor) -> torch.dtype:
+    """The dtype in which sums over `values` are made: float32, or float64 if that is what they are."""
+    return torch.float64 if values.dtype is torch.float64 else torch.float32

@@ -1,0 +1,103 @@
+"""Several processes train one model: what they measure together is what one process measures on the whole batch."""
+
+import multiprocessing
+import os
+import traceback
+
+import numpy as np
+import pytest
+
+from tests.distributed import workers
+
+WORLD = int(os.environ.get("NNI_PROCESSES", "2"))
+PATIENCE = 120
+
+
+def _work(work, rank, world, folder, arguments, results):
+    try:
+        workers.join(rank, world, folder)
+        results.put((rank, work(rank, world, *arguments), None))
+    except BaseException:
+        results.put((rank, None, traceback.format_exc()))
+        raise
+
+
+def processes(work, folder, *arguments, expect=None):
+    """Run `work` in WORLD processes; returns what those in `expect` returned, by rank."""
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    children = [
+        context.Process(target=_work, args=(work, rank, WORLD, str(folder), arguments, results), daemon=True)
+        for rank in range(WORLD)
+    ]
+    for child in children:
+        child.start()
+    found = {}
+    for _ in expect if expect is not None else range(WORLD):
+        rank, value, error = results.get(timeout=PATIENCE)
+        assert error is None, f"rank {rank}: {error}"
+        found[rank] = value
+    for child in children:
+        child.join(PATIENCE)
+        assert child.exitcode is not None, "a process hangs"
+    return found
+
+
+def assert_alike(found, expected, *, since):
+    assert found.keys() == expected.keys()
+    for key, (steps, values) in expected.items():
+        known = dict(zip(*found[key], strict=True))
+        compared = [
+            (known[step], value) for step, value in zip(steps, values, strict=True) if step >= since and step in known
+        ]
+        assert len(compared) > 10, key
+        for merged, single in compared:
+            assert merged == pytest.approx(single, rel=1e-4, abs=1e-6), key
+
+
+def test_merged_statistics_are_those_of_one_process(tmp_path):
+    expected = workers.alone()
+    found = processes(workers.together, tmp_path)
+    for rank in range(WORLD):
+        measured, problems, _ = found[rank]
+        assert problems == []
+        assert_alike(measured, expected, since=6)
+
+
+def test_the_training_is_untouched(tmp_path):
+    with_us = processes(workers.together, tmp_path)
+    (tmp_path / "again").mkdir()
+    without = processes(workers.together, tmp_path / "again", 1, workers.only_nobody)
+    for rank in range(WORLD):
+        assert all(np.array_equal(a, b) for a, b in zip(with_us[rank][2], without[rank][2], strict=True))
+
+
+def test_all_measure_the_same_steps_whatever_each_has_to_spend(tmp_path):
+    found = processes(workers.as_often_as_the_budget_allows, tmp_path)
+    steps = [found[rank][0]["activation_mean", "0"][0] for rank in range(WORLD)]
+    assert all(other == steps[0] for other in steps)
+    losses = [dict(zip(*found[rank][0]["loss", "train"], strict=True)) for rank in range(WORLD)]
+    together = range(6, steps[0][-1] + 1)
+    assert len(together) > 10
+    assert all(other[step] == losses[0][step] for other in losses for step in together)
+
+
+def test_a_process_that_does_not_watch_is_said(tmp_path):
+    measured, problems, _ = processes(workers.only_rank_0_watches, tmp_path)[0]
+    assert len(problems) == 1
+    assert "Only this process's share of the data is measured" in problems[0]
+    assert len(measured["loss", "train"][0]) == workers.STEPS
+
+
+def test_a_process_that_dies_does_not_hang_the_others(tmp_path):
+    found = processes(workers.one_dies, tmp_path, expect=[0, *range(2, WORLD)])
+    steps, problems = found[0]
+    assert steps == workers.STEPS
+    assert any("Another process is gone" in problem for problem in problems), problems
+
+
+def test_rank_0_writes(tmp_path):
+    found = processes(workers.writes, tmp_path, str(tmp_path))
+    assert found[0].endswith("shared.sqlite")
+    assert all(found[rank] is None for rank in range(1, WORLD))
+    assert len(list(tmp_path.glob("*.sqlite"))) == 1

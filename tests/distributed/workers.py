@@ -1,0 +1,123 @@
+"""What the processes of the tests do. Each takes its rank and returns plain data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+import nn_inspector as nni
+from tests.trainings import CLASSES, FEATURES, blobs, mlp
+
+STEPS = 30
+GLOBAL_BATCH = 16
+QUANTITIES = (
+    "activation_mean",
+    "activation_spread",
+    "activation_zeros",
+    "activation_histogram",
+    "gradient_norm",
+    "loss",
+)
+
+
+def join(rank: int, world: int, folder: str) -> None:
+    """Meet the other processes through a file."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
+
+
+def batches(rank: int, world: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """This process's share of the same global batches, for any number of processes."""
+    x, y = blobs(STEPS * GLOBAL_BATCH).tensors
+    return [
+        (bx[rank::world], by[rank::world]) for bx, by in zip(x.split(GLOBAL_BATCH), y.split(GLOBAL_BATCH), strict=True)
+    ]
+
+
+def train(model: nn.Module, share: list[tuple[torch.Tensor, torch.Tensor]], optimizer: torch.optim.Optimizer) -> None:
+    for x, y in share:
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+
+def measured(inspector: nni.Inspector, prefix: str = "") -> dict[tuple[str, str], tuple[list[int], np.ndarray]]:
+    run = inspector.run
+    return {
+        (quantity, source.removeprefix(prefix)): (
+            run.series(quantity, source).steps.tolist(),
+            run.series(quantity, source).values,
+        )
+        for quantity in QUANTITIES
+        for source in run.sources(quantity)
+    }
+
+
+def alone(every: int | str = 1) -> dict[tuple[str, str], tuple[list[int], np.ndarray]]:
+    """The same training in one process, on the global batches."""
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(model, optimizer, every=every) as inspector:
+        train(model, batches(0, 1), optimizer)
+    return measured(inspector)
+
+
+def together(rank: int, world: int, every: Any = 1, watching: Callable[[int], bool] = lambda rank: True) -> Any:
+    """All processes watch and train with DistributedDataParallel."""
+    model = DistributedDataParallel(mlp())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    inspector = nni.watch(model, optimizer, every=every, show=False) if watching(rank) else None
+    train(model, batches(rank, world), optimizer)
+    weights = [p.detach().numpy().copy() for p in model.parameters()]
+    if inspector is None:
+        dist.barrier()
+        return {}, [], weights
+    inspector.detach()
+    dist.barrier()
+    return measured(inspector, "module."), inspector.problems, weights
+
+
+def only_rank_0_watches(rank: int, world: int) -> Any:
+    return together(rank, world, watching=lambda rank: rank == 0)
+
+
+def as_often_as_the_budget_allows(rank: int, world: int) -> Any:
+    return together(rank, world, "auto")
+
+
+def one_dies(rank: int, world: int) -> Any:
+    """Rank 1 is gone after some steps; rank 0 trains on without it."""
+    wrapped = DistributedDataParallel(mlp())
+    optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.1)
+    inspector = nni.watch(wrapped, optimizer, every=1, show=False)
+    share = batches(rank, world)
+    train(wrapped, share[:15], optimizer)
+    if rank == 1:
+        os._exit(1)
+    with wrapped.no_sync():
+        train(wrapped, share[15:], optimizer)
+    inspector.detach()
+    return inspector.run.steps, inspector.problems
+
+
+def writes(rank: int, world: int, folder: str) -> Any:
+    model = DistributedDataParallel(nn.Linear(FEATURES, CLASSES))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(model, optimizer, every=1, run=str(Path(folder) / "shared.sqlite"), show=False) as inspector:
+        train(model, batches(rank, world), optimizer)
+    dist.barrier()
+    return str(inspector.run.path) if inspector.run.path else None
+
+
+def only_nobody(rank: int) -> bool:
+    """Nobody watches."""
+    return False

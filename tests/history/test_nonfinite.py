@@ -1,0 +1,141 @@
+"""Where the first NaN or Inf came from: pure logic, and in a training."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import nn_inspector as nni
+from nn_inspector.history.nonfinite import BEFORE, NonfiniteFinder
+from nn_inspector.probes import Measurement
+from tests.trainings import CLASSES, FEATURES, blobs, mlp
+
+
+def step(number, *, forward=(), backward=(), loss=1.0, gradients=(), weights=(), updates=()):
+    """Measurements of one step of a net with the layers a, b, c; the loss comes first, as it does."""
+    found = [Measurement(number, "loss", "train", loss)]
+    for prefix, wrong, names in (("activation", forward, "abc"), ("activation_gradient", backward, "cba")):
+        for name in names:
+            found.append(Measurement(number, f"{prefix}_mean", name, 0.5))
+            found.append(Measurement(number, f"{prefix}_nonfinite", name, float(name in wrong)))
+    for quantity, wrong in (("gradient_norm", gradients), ("weight_norm", weights), ("update_norm", updates)):
+        found += [Measurement(number, quantity, name, math.nan if name in wrong else 1.0) for name in "abc"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("facts", "where", "source"),
+    [
+        ({"forward": "bc", "loss": math.nan, "backward": "abc", "gradients": "abc"}, "forward", "b"),
+        ({"loss": math.inf, "backward": "cba"}, "loss", "train"),
+        ({"backward": "ba", "gradients": "a"}, "backward", "b"),
+        ({"gradients": "bc", "updates": "bc"}, "gradient", "b"),
+        ({"updates": "c"}, "weight", "c"),
+        ({"weights": "b", "forward": "bc", "loss": math.nan}, "weight", "b"),
+    ],
+)
+def test_the_first_in_the_order_of_a_step(facts, where, source):
+    finder = NonfiniteFinder()
+    for number in range(3):
+        finder.add(step(number))
+    finder.add(step(3, **facts))
+    finder.add(step(4, forward="abc", loss=math.nan))
+    found = finder.answer
+    assert (found.step, found.where, found.source) == (3, where, source)
+    assert len(found.before) <= BEFORE
+    assert found.before[0].step >= 0
+
+
+def test_what_came_before_is_remembered_in_order():
+    finder = NonfiniteFinder()
+    for number in range(5):
+        finder.add(step(number))
+    finder.add(step(5, forward="c"))
+    before = [(summary.step, summary.where, summary.source) for summary in finder.answer.before]
+    assert len(before) == BEFORE
+    assert before[-3:] == [(4, "backward", "a"), (5, "forward", "a"), (5, "forward", "b")]
+    assert finder.answer.before[-1].numbers == {"mean": 0.5, "nonfinite": 0.0}
+
+
+def test_measurements_of_a_step_may_come_in_parts():
+    finder = NonfiniteFinder()
+    parts = step(0, forward="b", loss=math.nan)
+    for part in parts:
+        finder.add([part])
+    assert (finder.answer.where, finder.answer.source) == ("forward", "b")
+
+
+def test_nothing_to_find():
+    finder = NonfiniteFinder()
+    finder.add(step(0))
+    finder.add([Measurement(0, "loss", "validation", math.nan)])
+    assert finder.answer is None
+
+
+def train(model, spoil, steps=30, **options):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with nni.watch(model, optimizer, **{"every": 1, "probes": "full", **options}) as inspector:
+        for number in range(steps):
+            x, y = (part.clone() for part in blobs(16, seed=number).tensors)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            spoil(number, model)
+            optimizer.step()
+    return inspector.run
+
+
+class Divide(nn.Module):
+    """Gives Inf from its fifth call on."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x / (0.0 if self.calls > 5 else 1.0)
+
+
+def test_a_division_by_zero_is_found_where_it_is():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 8), nn.Tanh(), Divide(), nn.Linear(8, CLASSES))
+    found = train(model, lambda number, model: None).nonfinite
+    assert (found.step, found.where, found.source) == (5, "forward", "2")
+    assert [summary.source for summary in found.before[-2:]] == ["0", "1"]
+    assert found.then is None
+
+
+def test_a_gradient_that_the_loop_spoils():
+    def spoil(number, model):
+        if number == 7:
+            model[2].weight.grad[0, 0] = math.nan
+
+    found = train(mlp(), spoil).nonfinite
+    assert (found.step, found.where, found.source) == (7, "gradient", "2.weight")
+
+
+class SquareRoot(nn.Module):
+    """Its derivative at zero is Inf, and Inf times 0 is NaN."""
+
+    def forward(self, x):
+        return (x * 0).sqrt() + x
+
+
+def test_a_derivative_that_is_not_finite():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 8), SquareRoot(), nn.Linear(8, CLASSES))
+    found = train(model, lambda number, model: None).nonfinite
+    assert (found.step, found.where, found.source) == (0, "backward", "0")
+
+
+def test_a_loss_that_breaks_between_measured_steps_has_the_next_one_measured():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 8), nn.Tanh(), Divide(), nn.Linear(8, CLASSES))
+    run = train(model, lambda number, model: None, every=4)
+    assert run.series("gradient_norm", "0.weight").steps.tolist() == [0, 4, 6, 8, 12, 16, 20, 24, 28]
+    found = run.nonfinite
+    assert (found.step, found.where, found.source) == (5, "loss", "train")
+    assert (found.then.step, found.then.where) == (6, "weight")

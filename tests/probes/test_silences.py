@@ -1,0 +1,173 @@
+"""What should have been seen and was not is said, with what to do; and nothing is said where all is as it should be."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import nn_inspector as nni
+from tests.trainings import CLASSES, FEATURES, blobs, classifier, mlp
+
+
+def steps(model, optimizer, number=4):
+    x, y = blobs(16).tensors
+    for _ in range(number):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+
+def test_a_layer_that_is_never_used():
+    class Forgetful(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.forgotten = nn.Linear(FEATURES, CLASSES), nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.used(x)
+
+    model = Forgetful()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(model, optimizer) as inspector:
+        steps(model, optimizer)
+    assert inspector.problems == [
+        "Never run in training, and without gradients: forgotten. Use them in forward(), or remove them from the model."
+    ]
+
+
+class Silent(nn.Module):
+    """Modules that never run although they are used."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleDict({"a": nn.Linear(FEATURES, FEATURES)})
+        self.more = nn.ModuleList([nn.Linear(FEATURES, 8)])
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.weights = nn.Linear(8, CLASSES)
+        self.tied = nn.Linear(8, CLASSES)
+        self.tied.weight = self.weights.weight
+        self.tied.bias = None
+        self.unused_but_frozen = nn.Linear(2, 2).requires_grad_(False)
+
+    def forward(self, x):
+        x = self.more[0](self.parts["a"](x))[:, None]
+        return F.linear(self.attention(x, x, x)[0][:, 0], self.weights.weight, self.weights.bias)
+
+
+def test_modules_that_never_run_and_need_not():
+    model = Silent()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(model, optimizer, probes="full") as inspector:
+        steps(model, optimizer)
+    assert inspector.problems == []
+
+
+def test_a_head_that_was_replaced_and_not_given_to_the_optimizer():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn) as inspector:
+        case.run(1)
+        case.model[2] = nn.Linear(16, CLASSES)
+        case.run(1)
+        (problem,) = inspector.problems
+    assert problem.startswith(
+        "The optimizer steps parameters that are not in the model any more (2.weight, 2.bias): they were replaced"
+    )
+
+
+def test_a_layer_that_no_optimizer_steps():
+    model = mlp()
+    optimizer = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    with nni.watch(model, optimizer) as inspector:
+        steps(model, optimizer)
+        assert "No watched optimizer steps 2.weight, 2.bias" in inspector.problems[0]
+        model[2].requires_grad_(False)
+        assert inspector.problems == []
+
+
+def test_a_replaced_layer_is_measured_in_its_place():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, every=1) as inspector:
+        case.run(1)
+        case.model[1] = nn.Tanh()
+        case.run(1)
+    assert inspector.run.last("activation_saturated", "1") is not None
+    assert len(inspector.run.series("activation_mean", "1")) == 11  # all but the first step after the change
+    assert inspector.problems == []
+
+
+@pytest.mark.parametrize("owner", ["model", "layer", "optimizer"])
+def test_hooks_that_other_code_removed(owner):
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, every=1) as inspector:
+        case.run(1)
+        {
+            "model": case.model._forward_pre_hooks,
+            "layer": case.model[0]._forward_hooks,
+            "optimizer": case.optimizer._optimizer_step_post_hooks,
+        }[owner].clear()
+        assert inspector.problems == [
+            "Other code removed hooks of nn_inspector: what they saw is missing now. Call watch() again."
+        ]
+
+
+ELSEWHERE = (
+    "The optimizer that is watched makes no steps, another one does: run the cell with watch() again after the one that "
+    "makes model and optimizer."
+)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_the_cell_with_the_model_was_run_again(before):
+    case, again = classifier(), classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn) as inspector:
+        case.run(before)
+        again.run(1)
+        assert inspector.problems == [ELSEWHERE]
+        case.run(1)
+        assert inspector.problems == []
+
+
+def test_another_network_that_is_trained_afterwards_is_none_of_our_business():
+    case = classifier()
+    other = nn.Linear(FEATURES, CLASSES)
+    with nni.watch(case.model, case.optimizer, case.loss_fn) as inspector:
+        case.run(1)
+        steps(other, torch.optim.SGD(other.parameters(), lr=0.1), 20)
+        assert inspector.problems == []
+
+
+def test_our_own_experiments_are_not_another_training():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader) as inspector:
+        inspector.diagnose(budget=60)
+        assert inspector.problems == []
+
+
+def test_validation_takes_the_same_way_with_and_without_us():
+    """Hooks would keep torch from its faster path through an encoder layer, which rounds otherwise."""
+
+    def losses(watched, *, probes="full"):
+        torch.manual_seed(0)
+        layer = nn.TransformerEncoderLayer(FEATURES, 2, 16, dropout=0.0, batch_first=True)
+        model = nn.Sequential(nn.Unflatten(1, (1, FEATURES)), layer, nn.Flatten(), nn.Linear(FEATURES, CLASSES))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        inspector = nni.watch(model, optimizer, every=1, probes=probes) if watched else None
+        x, y = blobs(16).tensors
+        found, hooked = [], []
+        for _ in range(3):
+            model.eval()
+            with torch.no_grad():
+                found.append(F.cross_entropy(model(x), y).item())
+                hooked.append(any(module._forward_hooks for module in layer.modules()))
+            model.train()
+            steps(model, optimizer, 1)
+        if inspector is not None:
+            assert inspector.run.last("activation_mean", "1.linear1") is not None
+            assert inspector.problems == []
+            inspector.detach()
+        return found, hooked
+
+    bare, _ = losses(watched=False)
+    watched, hooked = losses(watched=True)
+    assert watched == bare
+    assert not any(hooked)
