@@ -13,8 +13,15 @@ from typing import Any
 from nn_inspector._version import __version__
 from nn_inspector.checks import Check, CheckInfo, Subject, catalog, explain, register_check, unregister_check
 from nn_inspector.diagnosis import Diagnosis
-from nn_inspector.errors import AmbiguousError, ArgumentError, ExperimentError, InspectorError, TrainingStopped
-from nn_inspector.history import Chart, Curve, Finding, Remedy, Run, Series, Trial
+from nn_inspector.errors import (
+    AmbiguousError,
+    ArgumentError,
+    ExperimentError,
+    InspectorError,
+    RunFileError,
+    TrainingStopped,
+)
+from nn_inspector.history import Chart, Curve, Finding, Remedy, Run, Series, Trial, open_run, runs
 from nn_inspector.inspector import Inspector, InspectorWarning, Overhead, watch
 from nn_inspector.support import debug_info
 from nn_inspector.views import open_view
@@ -35,6 +42,7 @@ __all__ = [
     "Overhead",
     "Remedy",
     "Run",
+    "RunFileError",
     "Series",
     "Subject",
     "TrainingStopped",
@@ -44,7 +52,9 @@ __all__ = [
     "debug_info",
     "explain",
     "load_ipython_extension",
+    "open_run",
     "register_check",
+    "runs",
     "unload_ipython_extension",
     "unregister_check",
     "watch",

@@ -26,6 +26,25 @@ class ArgumentError(InspectorError, ValueError):
         self.argument = argument
 
 
+class RunFileError(InspectorError):
+    """A run file cannot be read.
+
+    Args:
+        path: the file.
+        expected: what it should have been.
+        got: what came.
+        advice: what to do, as one sentence.
+
+    Example:
+        >>> str(RunFileError("a.sqlite", expected="a run file", got="an empty file", advice="Wait for its first step."))
+        'a.sqlite: expected a run file, got an empty file. Wait for its first step.'
+    """
+
+    def __init__(self, path: object, *, expected: str, got: str, advice: str) -> None:
+        super().__init__(f"{path}: expected {expected}, got {got}. {advice}")
+        self.path = path
+
+
 class AmbiguousError(InspectorError):
     """Several objects fit and nothing says which one is meant."""
 

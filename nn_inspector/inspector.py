@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
 
@@ -18,8 +20,17 @@ from nn_inspector.checks import Subject, checks, find_check
 from nn_inspector.checks.examine import examine
 from nn_inspector.diagnosis import Diagnosis, diagnose
 from nn_inspector.errors import ArgumentError, TrainingStopped, describe
-from nn_inspector.history import Finding, Run
-from nn_inspector.probes import Attachment, OptimizerFinder, Recorder, Schedule
+from nn_inspector.history import Finding, Run, run_path, surroundings
+from nn_inspector.probes import (
+    Attachment,
+    LayerChoice,
+    OptimizerFinder,
+    Recorder,
+    Schedule,
+    choose_layers,
+    choose_probes,
+    is_first_rank,
+)
 from nn_inspector.training import Step, Training
 from nn_inspector.views import in_notebook, open_view
 
@@ -61,7 +72,8 @@ class Overhead:
 class Inspector:
     """Watches one training.
 
-    Made by `watch()`. It is a context manager: leaving the block detaches it. All that was measured stays readable.
+    Made by `watch()`. It is a context manager: leaving the block detaches it. All that was measured stays readable, and
+    the run's file, if there is one, is complete then.
 
     Attributes:
         training: the user's objects.
@@ -74,10 +86,15 @@ class Inspector:
         *,
         every: int | Literal["auto"] = "auto",
         max_overhead: float = 0.03,
-        name: str = "run",
+        path: Path | None = None,
+        motivation: str = "",
+        probes: str | Sequence[str] = "standard",
+        layers: LayerChoice = None,
     ) -> None:
         self.training = training
-        self.run = Run(name, training.describe())
+        self.run = Run(path.stem if path is not None else "run", training.describe())
+        self.run.motivation = motivation
+        self.run.metadata = surroundings()
         self._schedule = Schedule(every, max_overhead)
         self._recorder = Recorder(self._schedule, self.run.record, self.run.trace.append)
         self._subscribers: list[Callable[[], None]] = []
@@ -93,12 +110,16 @@ class Inspector:
             training.loaders,
             on_epoch=self.run.add_epoch,
             on_step=self._on_step,
+            chosen=choose_probes(probes),
+            modules=choose_layers(training.model, layers),
         )
         for optimizer in training.optimizers:
             self._attachment.add_optimizer(optimizer)
         self._finder = OptimizerFinder(self._recorder, self._on_optimizer)
         if not training.optimizers:
             self._finder.attach()
+        if path is not None and is_first_rank():
+            self._write_to(path)
 
     def __enter__(self) -> Inspector:  # noqa: PYI034 - Self needs Python 3.11
         return self
@@ -169,13 +190,13 @@ class Inspector:
     @property
     def problems(self) -> list[str]:
         """What could not be measured, and why: silence would be worse."""
-        found = [*self._trouble, *self._attachment.failures]
+        found = [*self._trouble, *self._attachment.failures, *self._attachment.silences]
         if self.run.steps >= 2 and self._attachment.forward_passes == 0:
             found.append(
                 "The model's forward pass was not seen: it is compiled, or only parts of it are called (model.forward(x), "
                 "a submodule). Gradients and updates are measured; activations and a loss that is no module are not."
             )
-        if self.run.steps >= 2 and self.run.last("loss", "train") is None:
+        if self.run.steps >= 2 and "loss" in self._attachment.chosen and self.run.last("loss", "train") is None:
             found.append("No loss was seen. Pass loss_fn=... as a module, or log it with inspector.log(loss=...).")
         return found
 
@@ -255,6 +276,7 @@ class Inspector:
             self._attachment.detach()
             self._finder.detach()
             self._subscribers.clear()
+            self.run.close()
 
     def add_optimizer(self, optimizer: Optimizer) -> None:
         """Watch one more optimizer of this model."""
@@ -281,6 +303,12 @@ class Inspector:
             self._stop.clear()
             self.settle()
             raise TrainingStopped(self.run.steps)
+
+    def _write_to(self, path: Path) -> None:
+        try:
+            self.run.write_to(path, self._trouble.append)
+        except OSError as error:
+            self._report(f"The run cannot be written to {path} ({error}). It is kept in memory only.")
 
     def _report(self, trouble: str) -> None:
         self._trouble.append(trouble)
@@ -335,8 +363,12 @@ def watch(
     train_loader: Iterable[Any] | None = None,
     val_loader: Iterable[Any] | None = None,
     step: Step | None = None,
+    probes: str | Sequence[str] = "standard",
+    layers: LayerChoice = None,
     every: int | Literal["auto"] = "auto",
     max_overhead: float = 0.03,
+    run: str | os.PathLike[str] | Literal[False] | None = None,
+    motivation: str = "",
     show: bool = True,
 ) -> Inspector:
     """Watch a training. The loop below stays as it is.
@@ -348,8 +380,18 @@ def watch(
         train_loader: where the training batches come from: a `DataLoader` or a list of batches.
         val_loader: where the validation batches come from.
         step: a function of (model, batch) that returns the loss, where `loss_fn(model(*inputs), target)` would not.
+        probes: what is measured: "light" (loss, rates, gradients, updates), "standard" (activations and their units as
+            well), "full" (everything), or a list of names from `nn_inspector.probes.PROBES`. Panels and checks show what
+            there is.
+        layers: modules whose outputs are measured: names, where `*` stands for anything ("encoder.*"), types of modules,
+            a list of both, or a function of (name, module). None: all that compute. Parameters are all measured.
         every: measure every so many steps; "auto" measures as often as `max_overhead` allows, and the first steps all.
         max_overhead: share of the training time that watching may cost with every="auto".
+        run: where the run is kept besides memory: a name (the file `nn_inspector_runs/NAME.sqlite` beside the notebook or in
+            the current folder), a path, False for memory only. None: in a notebook a file that is named after the model
+            and the time, in a script memory only. No file is ever overwritten: a name that is taken gets a number, see
+            `inspector.run.path`. `open_run()` reads it, while it is written too.
+        motivation: why you make this training, in your words; it is kept with the run.
         show: in a notebook, show the dashboard below this cell.
 
     Returns:
@@ -379,10 +421,22 @@ def watch(
         raise ArgumentError(
             "max_overhead", expected="a share between 0 and 1", got=repr(max_overhead), advice="0.03 means 3 %."
         )
+    if not isinstance(motivation, str):
+        raise ArgumentError("motivation", expected="a text", got=describe(motivation), advice="Say it in your words.")
+    path = run_path(run, type(model).__name__, automatic=in_notebook())
     training = Training(model, optimizer, loss_fn, train_loader=train_loader, val_loader=val_loader, step=step)
+    choose_probes(probes), choose_layers(model, layers)  # what is wrong with them is said before anything is attached
     if _current is not None and _current.training.model is model:
         _current.detach()
-    _current = Inspector(training, every=every, max_overhead=max_overhead)
+    _current = Inspector(
+        training,
+        every=every,
+        max_overhead=max_overhead,
+        path=path,
+        motivation=motivation,
+        probes=probes,
+        layers=layers,
+    )
     for listener in _listeners:
         listener(_current)
     if show and in_notebook():

@@ -17,6 +17,12 @@ rows=(
 )
 
 failed=()
+if [ $# -eq 0 ]; then
+  echo "== a hundred crashes"
+  NNI_CRASHES=100 python -m pytest -q -n auto tests/history/test_crash.py || failed+=("crashes")
+  echo "== four processes"
+  NNI_PROCESSES=4 python -m pytest -q tests/distributed || failed+=("four processes")
+fi
 for row in "${rows[@]}"; do
   IFS='|' read -r name requirements tests <<<"$row"
   if [ $# -gt 0 ] && [ "$1" != "$name" ]; then continue; fi
@@ -24,7 +30,7 @@ for row in "${rows[@]}"; do
   env="$wheel_dir/$name"
   python -m venv "$env"
   # shellcheck disable=SC2086 # the requirements and tests are lists
-  "$env/bin/python" -m pip install --quiet $requirements "$wheel" scikit-learn hypothesis nbmake pytest pytest-playwright pytest-xdist
+  "$env/bin/python" -m pip install --quiet $requirements "$wheel" scikit-learn hypothesis nbmake pytest pytest-playwright pytest-xdist tensorboard
   # The tests run against the installed wheel, not against the checkout.
   # shellcheck disable=SC2086
   (cd "$wheel_dir" && rm -rf run && mkdir run && cp -r "$OLDPWD/tests" "$OLDPWD/example_notebooks" "$OLDPWD/README.md" "$OLDPWD/package.json" "$OLDPWD/pyproject.toml" run/ &&

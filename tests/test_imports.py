@@ -80,12 +80,14 @@ def test_importing_says_nothing_and_patches_nothing():
 MODULES = [module.name for module in pkgutil.walk_packages(nni.__path__, "nn_inspector.")]
 
 
-def every_public_call():
+def every_public_call(folder):
     """Call every public name once, the way a user would."""
     case = classifier()
     info = nni.CheckInfo("mine", "data", "passive", "?", "", "", "", ())
     check = nni.Check(info, lambda subject: nni.Finding("mine", "ok", ""))
-    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader) as inspector:
+    with nni.watch(
+        case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, run=folder / "a"
+    ) as inspector:
         case.run(1)
         diagnosis = inspector.diagnose(budget=1.0)
         wizard = nni.wizard(inspector)
@@ -108,6 +110,7 @@ def every_public_call():
         "InspectorWarning": issubclass(nni.InspectorWarning, UserWarning),
         "Overhead": isinstance(inspector.overhead, nni.Overhead),
         "Remedy": nni.Remedy("a", "b"),
+        "RunFileError": issubclass(nni.RunFileError, nni.InspectorError),
         "Run": isinstance(inspector.run, nni.Run),
         "Series": isinstance(inspector.run.series("loss", "train"), nni.Series),
         "Subject": nni.Subject(inspector.training, inspector.run, 0.0),
@@ -117,6 +120,8 @@ def every_public_call():
         "catalog": nni.catalog(),
         "debug_info": nni.debug_info(),
         "explain": nni.explain("shuffling"),
+        "open_run": nni.open_run(inspector.run.path).steps == inspector.run.steps > 0,
+        "runs": [run.path for run in nni.runs(inspector.run.path.parent)] == [inspector.run.path],
         "load_ipython_extension": nni.load_ipython_extension,
         "register_check": True,
         "unload_ipython_extension": nni.unload_ipython_extension,
@@ -126,10 +131,10 @@ def every_public_call():
     }
 
 
-def test_every_submodule_imports_and_then_every_public_name_works():
+def test_every_submodule_imports_and_then_every_public_name_works(tmp_path):
     for module in MODULES:
         importlib.import_module(module)
-    called = every_public_call()
+    called = every_public_call(tmp_path)
     assert sorted(called) == sorted(nni.__all__)
     assert all(called.values())
 

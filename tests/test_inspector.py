@@ -69,6 +69,9 @@ def test_it_knows_whether_a_training_runs():
 
 
 def test_an_optimizer_is_found_by_its_steps():
+    from torch.optim.optimizer import _global_optimizer_pre_hooks
+
+    before = set(_global_optimizer_pre_hooks)
     case, other = classifier(), classifier()
     with nni.watch(case.model, loss_fn=case.loss_fn, train_loader=case.train_loader) as inspector:
         other.run(1)
@@ -78,9 +81,7 @@ def test_an_optimizer_is_found_by_its_steps():
         assert inspector.training.optimizers == [case.optimizer]
         assert inspector.run.parameters["optimizers"][0]["name"] == "SGD"
         assert inspector.check("zeroed_gradients").severity == "ok"
-    from torch.optim.optimizer import _global_optimizer_pre_hooks
-
-    assert not _global_optimizer_pre_hooks
+    assert set(_global_optimizer_pre_hooks) <= before
 
 
 def test_numbers_of_the_users_own_are_recorded():
@@ -117,7 +118,7 @@ def test_a_loss_that_is_never_seen_is_said_aloud():
         ]
 
 
-@pytest.mark.parametrize("probe", ["activations.ActivationProbe._observe", "loss.LossProbe._leave_module", "zeroing.ZeroingProbe._on_backward",
+@pytest.mark.parametrize("probe", ["activations.ActivationProbe.observe", "loss.LossProbe._leave_module", "zeroing.ZeroingProbe._on_backward",
                                    "gradients.GradientProbe.before_step", "updates.UpdateProbe.after_step", "forward.ForwardProbe._begin",
                                    "loss_calls.LossCall.facts", "batches.Epoch.add"])  # fmt: skip
 def test_an_error_in_a_probe_never_reaches_the_training(monkeypatch, probe):

@@ -2,7 +2,11 @@
 
 from nn_inspector.history.chart import Chart, Curve, curve, row_labels
 from nn_inspector.history.finding import SEVERITIES, Evidence, Finding, Remedy, Severity, Trial
+from nn_inspector.history.metadata import surroundings
+from nn_inspector.history.nonfinite import ModuleSummary, Nonfinite
+from nn_inspector.history.places import run_path
 from nn_inspector.history.run import Run
+from nn_inspector.history.saved_run import open_run, runs
 from nn_inspector.history.series import Series
 
 __all__ = [
@@ -11,11 +15,17 @@ __all__ = [
     "Curve",
     "Evidence",
     "Finding",
+    "ModuleSummary",
+    "Nonfinite",
     "Remedy",
     "Run",
     "Series",
     "Severity",
     "Trial",
     "curve",
+    "open_run",
     "row_labels",
+    "run_path",
+    "runs",
+    "surroundings",
 ]

@@ -2,87 +2,152 @@
 
 from __future__ import annotations
 
-import threading
+import os
+import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
+from nn_inspector.history.export import write_csv, write_tensorboard
+from nn_inspector.history.facts import Facts
 from nn_inspector.history.finding import Finding
-from nn_inspector.history.series import Series, SeriesStore
+from nn_inspector.history.memory import MemoryTable
+from nn_inspector.history.nonfinite import Nonfinite, NonfiniteFinder
+from nn_inspector.history.series import Series
+from nn_inspector.history.writer import RunWriter
 from nn_inspector.probes import Epoch, Measurement, TraceEntry
 
-_TRACE_LIMIT = 2000
-_EPOCHS_KEPT = 64
+
+class SeriesTable(Protocol):
+    """Where the series of a run are: in memory or in a file."""
+
+    def names(self) -> list[tuple[str, str]]: ...
+    def series(self, quantity: str, source: str) -> Series: ...
+    def everything(self, quantity: str, source: str) -> Iterator[Series]: ...
+    def last(self, quantity: str, source: str) -> np.ndarray | None: ...
+    def at(self, step: int) -> dict[tuple[str, str], np.ndarray]: ...
 
 
 class Run:
-    """Everything measured during one training, in bounded memory.
+    """Everything measured during one training: in bounded memory, and in a file if there is one.
 
     One thread writes and any thread may read.
 
     Attributes:
         name: name of the run.
+        path: its file, or None if it is only in memory.
         parameters: what the training consists of: model, optimizers, loss, loaders (see `Training.describe`).
         steps: how many optimizer steps were recorded.
         findings: the latest finding of each check.
         trace: the calls the loop made in its first steps.
+        motivation: why this training was made, in the user's words.
+        metadata: where it was made: versions, random seed, time, git commit, cells of the notebook.
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
-        self.name = name
-        self.parameters = dict(parameters)
-        self.steps = 0
-        self.trace: deque[TraceEntry] = deque(maxlen=_TRACE_LIMIT)
-        self._findings: dict[str, Finding] = {}
-        self._series: dict[tuple[str, str], SeriesStore] = {}
-        self._first_epochs: dict[str, list[Epoch]] = {}
-        self._late_epochs: dict[str, deque[Epoch]] = {}
-        self._lock = threading.Lock()
+        self._facts = Facts(name, parameters)
+        self._memory = MemoryTable()
+        self._nonfinite = NonfiniteFinder()
+        self._writer: RunWriter | None = None
+        _runs.add(self)
 
-    def record(self, measurements: Iterable[Measurement]) -> None:
-        """Add measurements, each at or after the step of the one before it in its series."""
-        with self._lock:
-            for measured in measurements:
-                key = (measured.quantity, measured.source)
-                if key not in self._series:
-                    self._series[key] = SeriesStore()
-                self._series[key].append(measured.step, measured.value)
+    def __repr__(self) -> str:
+        return f"<Run {self.name!r}: {self.steps} steps, {self.path or 'in memory'}>"
+
+    # facts
+
+    @property
+    def name(self) -> str:
+        return self._known().name
+
+    @property
+    def path(self) -> Path | None:
+        return self._writer.path if self._writer is not None and not self._writer.removed else None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self._known().parameters
+
+    @parameters.setter
+    def parameters(self, parameters: Mapping[str, Any]) -> None:
+        self._facts.parameters = dict(parameters)
+
+    @property
+    def steps(self) -> int:
+        return self._known().steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self._facts.steps = steps
+
+    @property
+    def trace(self) -> deque[TraceEntry]:
+        return self._known().trace
+
+    @property
+    def motivation(self) -> str:
+        return self._known().motivation
+
+    @motivation.setter
+    def motivation(self, text: str) -> None:
+        self._facts.motivation = text
+        self._changed()
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return self._known().metadata
+
+    @metadata.setter
+    def metadata(self, metadata: Mapping[str, Any]) -> None:
+        self._facts.metadata = dict(metadata)
+        self._changed()
 
     def add_finding(self, finding: Finding) -> None:
         """Take the place of what this check found before."""
-        self._findings[finding.check] = finding
+        self._facts.findings[finding.check] = finding
+        self._changed()
 
     @property
     def findings(self) -> list[Finding]:
-        return list(self._findings.values())
+        return list(self._known().findings.values())
 
     def finding(self, check: str) -> Finding | None:
         """The latest finding of this check."""
-        return self._findings.get(check)
+        return self._known().findings.get(check)
+
+    @property
+    def nonfinite(self) -> Nonfinite | None:
+        """The first NaN or Inf among what was recorded here, and where it came from; None if there was none."""
+        return self._nonfinite.answer
 
     def add_epoch(self, epoch: Epoch) -> None:
         """A loader began a new pass; the first two and the latest of each loader are kept."""
-        first = self._first_epochs.setdefault(epoch.loader, [])
-        if len(first) < 2:
-            first.append(epoch)
-        else:
-            self._late_epochs.setdefault(epoch.loader, deque(maxlen=_EPOCHS_KEPT)).append(epoch)
+        self._facts.add_epoch(epoch)
 
     def epochs(self, loader: str) -> list[Epoch]:
         """The passes over the loader "train" or "validation" that are kept, in order."""
-        return [*self._first_epochs.get(loader, ()), *self._late_epochs.get(loader, ())]
+        return self._known().epochs(loader)
+
+    # series
+
+    def record(self, measurements: Iterable[Measurement]) -> None:
+        """Add measurements, each at or after the step of the one before it in its series."""
+        measurements = list(measurements)
+        self._memory.record(measurements)
+        self._nonfinite.add(measurements)
+        if self._writer is not None:
+            self._writer.put(measurements)
 
     def quantities(self) -> list[str]:
         """What was measured so far."""
-        with self._lock:
-            return list(dict.fromkeys(quantity for quantity, _ in self._series))
+        return list(dict.fromkeys(quantity for quantity, _ in self._table().names()))
 
     def sources(self, quantity: str) -> list[str]:
         """Of what `quantity` was measured, in the order of its first measurement."""
-        with self._lock:
-            return [source for known, source in self._series if known == quantity]
+        return [source for known, source in self._table().names() if known == quantity]
 
     def series(self, quantity: str, source: str) -> Series:
         """One quantity over time; empty if it was never measured.
@@ -93,26 +158,87 @@ class Run:
             >>> run.series("loss", "train").values
             array([2.3, 2.1])
         """
-        with self._lock:
-            store = self._series.get((quantity, source))
-            return (store or SeriesStore()).view()
+        return self._table().series(quantity, source)
 
     def last(self, quantity: str, source: str) -> float | None:
         """The latest value of a scalar quantity."""
-        with self._lock:
-            store = self._series.get((quantity, source))
-            point = store.last() if store else None
-        return float(point[1]) if point is not None else None
+        value = self._table().last(quantity, source)
+        return float(value) if value is not None else None
 
     def last_vector(self, quantity: str, source: str) -> np.ndarray | None:
         """The latest value of a quantity that is a vector, such as a histogram."""
-        with self._lock:
-            store = self._series.get((quantity, source))
-            point = store.last() if store else None
-        return point[1] if point is not None else None
+        return self._table().last(quantity, source)
 
     def at(self, step: int) -> dict[tuple[str, str], np.ndarray]:
         """What was known at a step: (quantity, source) -> the value measured then, or the latest before."""
-        with self._lock:
-            found = {key: store.at(step) for key, store in self._series.items()}
-        return {key: value for key, value in found.items() if value is not None}
+        return self._table().at(step)
+
+    # the file
+
+    def write_to(self, path: Path, report: Callable[[str], None]) -> None:
+        """From now on write the run to a file as well, in a thread of its own.
+
+        Args:
+            path: the file; where it exists already, the next free name with a number is taken.
+            report: called, from any thread, with what went wrong if the file cannot be written any longer. The run goes
+                on in memory then.
+
+        Raises:
+            OSError: the file cannot be made.
+        """
+        self._writer = RunWriter(path, self._facts, report)
+        weakref.finalize(self, self._writer.end_soon).atexit = False
+        self._facts.name = self._writer.path.stem
+
+    def close(self) -> None:
+        """Bring the file up to date and let go of it. What was measured stays readable."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write all numbers to a CSV file: step, quantity, source, value, low, high, count.
+
+        An opened run writes each value that was recorded; a run in memory what it still has: older values are buckets with
+        their mean, least and greatest value. Vectors are numbers with spaces between. A name that a spreadsheet would
+        take for a formula gets an apostrophe in front.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        write_csv(Path(path), self._table())
+
+    def to_tensorboard(self, folder: str | os.PathLike[str]) -> None:
+        """Write all numbers as TensorBoard event files; vectors are left out.
+
+        Raises:
+            InspectorError: TensorBoard is not installed.
+            OSError: the folder cannot be written.
+        """
+        write_tensorboard(Path(folder), self._table())
+
+    def _known(self) -> Facts:
+        return self._facts
+
+    def _table(self) -> SeriesTable:
+        return self._memory
+
+    def _changed(self) -> None:
+        if self._writer is not None:
+            self._writer.touch()
+
+    def _forked(self) -> None:
+        """This is a child process now: the file belongs to the parent, this process goes on in memory."""
+        self._writer = None
+        self._memory.forked()
+
+
+_runs: weakref.WeakSet[Run] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    for run in list(_runs):
+        run._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

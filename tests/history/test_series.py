@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nn_inspector.history.series import BUCKETS, HEAD, RECENT, SeriesStore
+from nn_inspector.history.memory import BUCKETS, HEAD, RECENT, SeriesStore
 
 
 def filled(values):

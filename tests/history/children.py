@@ -1,0 +1,75 @@
+"""Processes that train and write a run, for tests that kill, follow or fork them."""
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import torch
+
+import nn_inspector as nni
+from tests.trainings import classifier
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.history.children"])
+
+
+def start(function, *args):
+    """Run a function of this module in a process of its own, which begins in milliseconds."""
+    process = _context.Process(target=function, args=args, daemon=True)
+    process.start()
+    return process
+
+
+def event():
+    return _context.Event()
+
+
+def train_until_killed(path, log):
+    """Train for ever; after each step write the time and the loss to `log`."""
+    torch.set_num_threads(1)
+    case = classifier()
+    with (
+        Path(log).open("ab", buffering=0) as file,  # what is written survives the process
+        nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1, run=path),
+    ):
+        while True:
+            for x, y in case.train_loader:
+                case.optimizer.zero_grad()
+                loss = case.loss_fn(case.model(x), y)
+                loss.backward()
+                case.optimizer.step()
+                file.write(f"{time.monotonic()!r} {loss.item()!r}\n".encode())
+
+
+def train_until_told(path, stop):
+    """Train until the event is set, then detach."""
+    torch.set_num_threads(1)
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1, run=path):
+        while not stop.is_set():
+            case.run(1)
+
+
+def train_and_leave(path):
+    """Train a little and end the process without detaching; what is at exit must write the rest."""
+    torch.set_num_threads(1)
+    case = classifier()
+    nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1, run=path)
+    case.run(3)
+    import atexit
+
+    atexit._run_exitfuncs()  # multiprocessing leaves with os._exit
+    os._exit(0)
+
+
+def hold_lock(path, locked, release):
+    """Hold an exclusive lock on a database until told."""
+    import sqlite3
+
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    locked.set()
+    release.wait()
+    connection.execute("ROLLBACK")
+    connection.close()
