@@ -124,8 +124,8 @@ def try_out(subject: Subject, arms: Callable[[BatchSource], tuple[Arm, Arm]], *,
     if subject.seconds <= 0 or not training.optimizers:
         return None
     try:
-        start = initial_state(training, subject.run.steps)
-        without, treated = arms(BatchSource(training.train_loader))
+        start = initial_state(training, subject.run)
+        without, treated = arms(BatchSource(training.train_loader, seconds=subject.seconds / 3))
         return try_remedy(training, without, treated, steps=steps, start=start, seconds=subject.seconds)
     except ExperimentError:
         return None

@@ -1,10 +1,14 @@
 """What active checks share: an isolated copy, short seeded trainings, and trials of remedies."""
 
-from nn_inspector.experiments.batches import BatchSource, batch_size, distinct_items
-from nn_inspector.experiments.isolation import Start, TrainingCopy, initial_state, isolated
+from nn_inspector.experiments.batch_contents import batch_size, distinct_items
+from nn_inspector.experiments.batches import BatchSource
+from nn_inspector.experiments.indices import item_sampler
+from nn_inspector.experiments.isolation import TrainingCopy, isolated
 from nn_inspector.experiments.lowest_loss import lowest_loss
 from nn_inspector.experiments.mini_training import evaluate, set_option, train, without_regularization
+from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
+from nn_inspector.experiments.start import Start, initial_state
 from nn_inspector.experiments.trials import Arm, compare, try_remedy
 
 __all__ = [
@@ -18,8 +22,10 @@ __all__ = [
     "evaluate",
     "initial_state",
     "isolated",
+    "item_sampler",
     "lowest_loss",
     "preserved_random_state",
+    "preserved_state",
     "set_option",
     "train",
     "try_remedy",

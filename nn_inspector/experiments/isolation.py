@@ -1,24 +1,27 @@
-"""A copy of the training to experiment on, and the proof that the user's own objects came out as they went in."""
+"""A copy of the training to experiment on, while the user's own objects stay as they are."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments.batches import to_device
+from nn_inspector.experiments.batch_contents import to_device
+from nn_inspector.experiments.belongings import Belongings
+from nn_inspector.experiments.copying import copy_training, first_line
+from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
-from nn_inspector.probes import group_name
+from nn_inspector.experiments.start import Start, set_rates
+from nn_inspector.experiments.user_hooks import global_hooks, user_hooks
 from nn_inspector.training import Training
 
-Start = Literal["now", "initial"]
+_NOW = Start()
 
 
 @dataclass
@@ -29,9 +32,20 @@ class TrainingCopy:
     model: nn.Module
     optimizers: list[Optimizer]
     loss_fn: Callable[..., torch.Tensor] | None
+    _modes: list[tuple[nn.Module, bool]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.model.training:
+            self.model.train()
+        self._modes = [(module, module.training) for module in self.model.modules()]
+
+    def train_mode(self) -> None:
+        """Switch the model to training, but for the modules that the user keeps in evaluation mode (frozen ones)."""
+        for module, mode in self._modes:
+            module.training = mode
 
     def loss(self, batch: Any) -> torch.Tensor:
-        """The loss of the copied model on a batch; what goes wrong in the user's code is said in one sentence.
+        """The loss of the copied model on a copy of a batch; what goes wrong in the user's code is said in one sentence.
 
         Raises:
             ExperimentError: the batch does not fit the model or the loss.
@@ -43,95 +57,50 @@ class TrainingCopy:
         except Exception as error:
             raise ExperimentError(
                 f"The model or the loss could not be computed on a batch of train_loader "
-                f"({type(error).__name__}: {_first_line(error)}). If your loop changes the batch first, show how: "
+                f"({type(error).__name__}: {first_line(error)}). If your loop changes the batch first, show how: "
                 "watch(..., step=lambda model, batch: loss)."
             ) from error
 
 
 @contextlib.contextmanager
-def isolated(training: Training, *, start: Start = "now", seed: int = 0) -> Iterator[TrainingCopy]:
+def isolated(training: Training, *, start: Start = _NOW, seed: int = 0) -> Iterator[TrainingCopy]:
     """Copy the training for the length of the block.
 
     Inside, all random generators are seeded with `seed`; afterwards they are as before. The gradients of the user's
     parameters are put aside meanwhile, so that a loss function that holds on to the original model cannot add to
-    them.
+    them. Lists, counters and generators that the loss, the step function or a hook of the user's refers to are put back.
 
     Args:
         training: the user's training.
-        start: "now" for its present state, "initial" for its weights at the time of `watch()` with fresh optimizers.
+        start: which weights and learning rates the copy begins with.
         seed: for the experiment.
 
     Raises:
-        ExperimentError: the training cannot be copied, or something of the user's changed in spite of all care.
+        ExperimentError: the training cannot be copied, or something of the user's changed in spite of all care; it was
+            put back then.
     """
-    copied = _copy(training)
-    if start == "initial":
-        _rewind(copied)
-    before = _fingerprint(training)
-    gradients = [(p, p.grad) for p in training.model.parameters()]
-    with preserved_random_state(seed):
+    belongings = Belongings(training)
+    functions = (training.step, training.loss_fn, *user_hooks(training.model), *global_hooks())
+    with (
+        preserved_random_state(seed),
+        preserved_state(*(one for one in functions if not isinstance(one, nn.Module))),
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+    ):
+        copied = TrainingCopy(training, *copy_training(training))
+        if start.weights == "initial":
+            _rewind(copied)
+        set_rates(training, copied.optimizers, start)
         try:
-            for parameter, _ in gradients:
-                parameter.grad = None
+            belongings.set_gradients_aside()
             yield copied
         finally:
-            for parameter, gradient in gradients:
-                parameter.grad = gradient
-    changed = [name for name, mark in _fingerprint(training).items() if before.get(name) != mark]
+            changed = belongings.restore()
     if changed:
         raise ExperimentError(
-            f"An experiment changed your own {', '.join(sorted(changed)[:3])}: the loss or step function works on the "
-            "original model, not on the one it is given. Use its argument `model`."
+            f"An experiment changed your own {', '.join(changed[:3])}: the loss or step function works on the original "
+            "model, not on the one it is given. It was put back. Use its argument `model`."
         )
-
-
-def initial_state(training: Training, steps: int) -> Start:
-    """Where an experiment about the beginning can start from.
-
-    Args:
-        training: the user's training.
-        steps: how many optimizer steps it has done.
-
-    Raises:
-        ExperimentError: it has moved on and its first weights are not known.
-    """
-    if steps == 0:
-        return "now"
-    if training.initial is None:
-        raise ExperimentError(
-            "The weights before the first step are not known: the model was too large to remember them. Build the "
-            "model anew, call watch(), and run this check before training."
-        )
-    return "initial"
-
-
-def _copy(training: Training) -> TrainingCopy:
-    memo: dict[int, Any] = {}
-    try:
-        model, loss_fn = copy.deepcopy((training.model, training.loss_fn), memo)
-        optimizers = [_copy_optimizer(optimizer, memo) for optimizer in training.optimizers]
-    except Exception as error:
-        raise ExperimentError(
-            f"This training cannot be copied, so no experiment was made ({type(error).__name__}: "
-            f"{_first_line(error)}). Check with copy.deepcopy(model) what is in the way."
-        ) from error
-    return TrainingCopy(training, model, optimizers, loss_fn)
-
-
-def _copy_optimizer(optimizer: Optimizer, memo: dict[int, Any]) -> Optimizer:
-    """A copy for the copied parameters, with all attributes.
-
-    `copy.deepcopy` of an optimizer goes through its state for pickling, which leaves out what a subclass adds (LBFGS
-    does not run any more). Hooks stay behind, and so does the step that a scheduler has wrapped.
-    """
-    twin: Optimizer = object.__new__(type(optimizer))
-    memo[id(optimizer)] = twin
-    for name, value in vars(optimizer).items():
-        if name.endswith("_hooks"):
-            setattr(twin, name, type(value)())
-        elif name != "step":
-            setattr(twin, name, copy.deepcopy(value, memo))
-    return twin
 
 
 @torch.no_grad()
@@ -144,30 +113,5 @@ def _rewind(copied: TrainingCopy) -> None:
     for name, weight in weights.items():
         tensors[name].copy_(weight)
         tensors[name].grad = None
-    for index, optimizer in enumerate(copied.optimizers):
+    for optimizer in copied.optimizers:
         optimizer.state.clear()
-        for number, group in enumerate(optimizer.param_groups):
-            if "lr" in group:
-                group["lr"] = copied.training.initial_rates[group_name(index, number)]
-
-
-def _fingerprint(training: Training) -> dict[str, tuple[Any, ...]]:
-    """Marks that change when a tensor is written to, replaced or frozen, or a mode is switched."""
-    marks: dict[str, tuple[Any, ...]] = {}
-    for name, parameter in training.model.named_parameters():
-        marks[f"parameter {name}"] = (id(parameter), parameter._version, parameter.requires_grad)
-    for name, buffer in training.model.named_buffers():
-        marks[f"buffer {name}"] = (id(buffer), buffer._version)
-    for name, module in training.model.named_modules():
-        marks[f"mode of {name or 'the model'}"] = (module.training,)
-    for index, optimizer in enumerate(training.optimizers):
-        marks[f"optimizer {index}"] = tuple(
-            tuple((key, value) for key, value in group.items() if isinstance(value, bool | int | float | tuple))
-            for group in optimizer.param_groups
-        )
-    return marks
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else "no message"

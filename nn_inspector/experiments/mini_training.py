@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments.batch_contents import check_count
+from nn_inspector.experiments.closures import Stepper
 from nn_inspector.experiments.isolation import TrainingCopy
 
 
@@ -38,10 +41,13 @@ def train(
         At most steps + 1 losses; it ends where a loss is not finite.
 
     Raises:
-        ExperimentError: the batches do not fit.
+        ArgumentError: `steps` is no number from 1.
+        ExperimentError: the batches do not fit, or an optimizer fails.
     """
+    check_count("steps", steps)
     losses: list[float] = []
-    copied.model.train()
+    steppers = [Stepper(optimizer) for optimizer in copied.optimizers]
+    copied.train_mode()
     for step in range(steps + 1):
         batch = batches[step % len(batches)]
         if judge is not None:
@@ -50,11 +56,11 @@ def train(
             break
         loss = _backward(copied, batch, zero_grad)
         if judge is None:
-            losses.append(loss)
+            losses.append(float(loss))
         if step == steps or not until < losses[-1] < math.inf or time.monotonic() > deadline:
             break
-        for optimizer in copied.optimizers:
-            _step(copied, optimizer, batch, zero_grad)
+        for stepper in steppers:
+            stepper.step(lambda batch=batch: _backward(copied, batch, zero_grad))  # type: ignore[misc]
     return losses
 
 
@@ -65,7 +71,7 @@ def evaluate(copied: TrainingCopy, batch: Any) -> float:
         with torch.no_grad():
             return float(copied.loss(batch))
     finally:
-        copied.model.train()
+        copied.train_mode()
 
 
 def without_regularization(copied: TrainingCopy) -> None:
@@ -86,17 +92,15 @@ def set_option(copied: TrainingCopy, name: str, value: float) -> None:
                 group[name] = value
 
 
-def _backward(copied: TrainingCopy, batch: Any, zero_grad: bool) -> float:
+def _backward(copied: TrainingCopy, batch: Any, zero_grad: bool) -> torch.Tensor:
     if zero_grad:
         for optimizer in copied.optimizers:
             optimizer.zero_grad()
     loss = copied.loss(batch)
+    if not loss.requires_grad:
+        raise ExperimentError(
+            "The loss does not depend on any parameter that needs a gradient, so nothing can be trained. Look for "
+            "detach(), no_grad() or requires_grad=False in the model and the loss."
+        )
     loss.backward()
-    return float(loss.detach())
-
-
-def _step(copied: TrainingCopy, optimizer: torch.optim.Optimizer, batch: Any, zero_grad: bool) -> None:
-    if isinstance(optimizer, torch.optim.LBFGS):
-        optimizer.step(lambda: _backward(copied, batch, zero_grad))
-    else:
-        optimizer.step()
+    return loss.detach()

@@ -18,13 +18,11 @@ def preserved_random_state(seed: int | None = None) -> Iterator[None]:
         seed: seeds all of them for the block, if given.
     """
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - the user's
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    cuda = torch.cuda.get_rng_state_all() if _cuda_in_use() else None
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     try:
         if seed is not None:
-            random.seed(seed)
-            np.random.seed(seed)  # noqa: NPY002
-            torch.manual_seed(seed)
+            _seed_all(seed)
         yield
     finally:
         random.setstate(python)
@@ -36,13 +34,16 @@ def preserved_random_state(seed: int | None = None) -> Iterator[None]:
             torch.mps.set_rng_state(mps)
 
 
-@contextlib.contextmanager
-def preserved_generators(*owners: object) -> Iterator[None]:
-    """Restore the `generator` that each of these objects (a loader, its sampler) may hold when the block ends."""
-    generators = {id(g): g for g in (getattr(owner, "generator", None) for owner in owners) if g is not None}
-    states = {key: g.get_state() for key, g in generators.items() if isinstance(g, torch.Generator)}
-    try:
-        yield
-    finally:
-        for key, state in states.items():
-            generators[key].set_state(state)
+def _seed_all(seed: int) -> None:
+    """Not by `torch.manual_seed`: that also notes the seed for a CUDA that is not in use yet, in place of the user's."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)
+    if _cuda_in_use():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
+def _cuda_in_use() -> bool:
+    return torch.cuda.is_available() and torch.cuda.is_initialized()

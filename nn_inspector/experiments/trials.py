@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nn_inspector.experiments.isolation import Start, TrainingCopy, isolated
+from nn_inspector.errors import ArgumentError
+from nn_inspector.experiments.isolation import TrainingCopy, isolated
 from nn_inspector.experiments.mini_training import train
+from nn_inspector.experiments.start import Start
 from nn_inspector.history import Trial
 from nn_inspector.training import Training
 
@@ -51,8 +53,11 @@ def try_remedy(
         The trial, or None if the time was too short for a single step.
 
     Raises:
+        ArgumentError: `steps` is no number from 1, or `seconds` no number.
         ExperimentError: the training cannot be copied, or the batches do not fit.
     """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or math.isnan(seconds):
+        raise ArgumentError("seconds", expected="a number of seconds", got=repr(seconds), advice="15.0 is usual.")
     curves: list[list[float]] = []
     for arm in (without, treated):
         with isolated(training, start=start) as copied:

@@ -120,6 +120,16 @@ def test_too_little_time_is_no_verdict(watched):
     assert "seconds=120" in finding.message
 
 
+def test_an_optimizer_that_had_no_time_is_not_called_worse_than_adam(watched, monkeypatch):
+    from nn_inspector.checks.fit import one_batch_fit
+
+    fits = iter(one_batch_fit._Fit([2.0, end], 0.0, 16) for end in (1.5, 0.01, 0.01))
+    monkeypatch.setattr(one_batch_fit, "_fit", lambda *arguments: next(fits))
+    finding = watched(classifier()).check("one_batch_fit")
+    assert finding.severity == "skipped"
+    assert "The time was enough for 1 of 400 steps only" in finding.message
+
+
 def test_no_loader_is_said(untrained):
     import nn_inspector as nni
 

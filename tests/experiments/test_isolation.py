@@ -1,4 +1,7 @@
 import random
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -6,14 +9,23 @@ import torch
 from torch import nn
 
 from nn_inspector import ExperimentError
-from nn_inspector.experiments import initial_state, isolated, preserved_random_state
+from nn_inspector.experiments import Start, initial_state, isolated, preserved_random_state, train
+from nn_inspector.history import Run
+from nn_inspector.probes import Measurement
 from nn_inspector.training import Training
-from tests.trainings import FEATURES, assert_equal, classifier, mlp, state_of
+from tests.trainings import FEATURES, Case, assert_equal, blobs, classifier, mlp, state_of
 
 
 def training(case=None, **options):
     case = case or classifier()
     return Training(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, **options)
+
+
+def run_of(steps, **rates):
+    run = Run("test", {})
+    run.steps = steps
+    run.record(Measurement(0, "learning_rate", source.replace("_", " "), rate) for source, rate in rates.items())
+    return run
 
 
 def draw():
@@ -75,7 +87,7 @@ def test_the_initial_start_has_the_first_weights_and_rates():
     first = {name: value.clone() for name, value in case.model.state_dict().items()}
     case.run(2)
     case.optimizer.param_groups[0]["lr"] = 1e-6
-    with isolated(subject, start=initial_state(subject, 12)) as copied:
+    with isolated(subject, start=initial_state(subject, run_of(12))) as copied:
         assert all(torch.equal(value, first[name]) for name, value in copied.model.state_dict().items())
         assert copied.optimizers[0].param_groups[0]["lr"] == 0.1
         assert not copied.optimizers[0].state
@@ -84,9 +96,9 @@ def test_the_initial_start_has_the_first_weights_and_rates():
 def test_a_large_model_has_no_initial_start(monkeypatch):
     monkeypatch.setattr("nn_inspector.training.INITIAL_WEIGHTS_LIMIT", 100)
     subject = training()
-    assert initial_state(subject, 0) == "now"
+    assert initial_state(subject, run_of(0)).weights == "now"
     with pytest.raises(ExperimentError, match="too large to remember"):
-        initial_state(subject, 1)
+        initial_state(subject, run_of(1))
 
 
 def test_a_model_with_new_layers_is_said_to_have_them():
@@ -95,14 +107,14 @@ def test_a_model_with_new_layers_is_said_to_have_them():
     case.model[2] = nn.Linear(16, 7)
     with (
         pytest.raises(ExperimentError, match=r"other layers now.*Call watch\(\) again"),
-        isolated(subject, start="initial"),
+        isolated(subject, start=Start("initial")),
     ):
         pass
 
 
 def test_what_cannot_be_copied_is_said_and_nothing_changes():
     case = classifier()
-    case.model.cache = case.model[0].weight * 2  # a tensor with a graph cannot be copied
+    case.model.lock = threading.Lock()
     before = state_of(case)
     with pytest.raises(ExperimentError, match="cannot be copied, so no experiment was made"), isolated(training(case)):
         pass
@@ -138,9 +150,136 @@ def test_a_step_that_changes_the_original_is_found_out():
             case.model[0].weight.add_(1.0)
         return case.model(batch[0]).sum()
 
-    message = r"changed your own parameter 0\.weight.*Use its argument `model`"
+    before = state_of(case)
+    message = r"changed your own parameter 0\.weight.*It was put back. Use its argument `model`"
     with pytest.raises(ExperimentError, match=message), isolated(training(case, step=step)) as copied:
-        copied.loss(next(iter(case.train_loader)))
+        copied.loss(blobs(16).tensors)
+    assert_equal(state_of(case), before)
+
+
+def normalized():
+    model = nn.Sequential(nn.Linear(FEATURES, 4), nn.BatchNorm1d(4), nn.Dropout(0.3))
+    return Case(model, torch.optim.Adam(model.parameters()), nn.CrossEntropyLoss(), classifier().train_loader)
+
+
+TRESPASSES = {
+    "buffers": lambda case: case.model(torch.randn(8, FEATURES)),
+    "another buffer": lambda case: setattr(case.model[1], "running_mean", torch.ones(4)),
+    "another parameter": lambda case: setattr(case.model[0], "bias", nn.Parameter(torch.ones(4))),
+    "a mode": lambda case: case.model.eval(),
+    "freezing": lambda case: case.model[0].weight.requires_grad_(False),
+    "a rate": lambda case: case.optimizer.param_groups[0].update(lr=7.0),
+    "a step": lambda case: (case.loss_fn(case.model(torch.randn(8, FEATURES)), torch.zeros(8).long()).backward(),
+                            case.optimizer.step()),
+    "weights": lambda case: nn.init.zeros_(case.model[0].weight),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TRESPASSES)
+def test_what_changes_all_the_same_is_put_back(kind):
+    case = normalized()
+    subject = training(case)
+    before, parts = state_of(case), [*case.model.parameters(), *case.model.buffers()]
+    modes = [module.training for module in case.model.modules()]
+    group = dict(case.optimizer.param_groups[0])
+    with pytest.raises(ExperimentError, match="An experiment changed your own"), isolated(subject):
+        TRESPASSES[kind](case)
+    assert all(a is b for a, b in zip([*case.model.parameters(), *case.model.buffers()], parts, strict=True))
+    assert [module.training for module in case.model.modules()] == modes
+    assert all(p.requires_grad and p.grad is None for p in case.model.parameters())
+    assert case.optimizer.param_groups[0] == group
+    after = {name: value for name, value in state_of(case).items() if not name.startswith("state")}
+    assert_equal(after, before)
+
+
+def test_modules_that_are_kept_in_evaluation_mode_stay_so_in_the_copy():
+    case = normalized()
+    case.model[1].eval()
+    with isolated(training(case)) as copied:
+        mean = copied.model[1].running_mean.clone()
+        train(copied, [blobs(16).tensors], steps=3, judge=blobs(16).tensors)
+        assert torch.equal(copied.model[1].running_mean, mean)
+        assert [module.training for module in copied.model] == [True, False, True]
+    case.model.eval()
+    with isolated(training(case)) as copied:
+        assert all(module.training for module in copied.model.modules())
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_an_experiment_can_be_made_where_gradients_are_off(mode):
+    case = classifier()
+    with mode(), isolated(training(case)) as copied:
+        assert len(train(copied, [blobs(16).tensors], steps=2)) == 3
+        assert torch.is_grad_enabled()
+
+
+# Learning rates
+
+
+def warm_up(optimizer):
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, step / 100))
+
+
+def one_cycle(optimizer):
+    torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=100)
+
+
+def linear(optimizer):
+    torch.optim.lr_scheduler.LinearLR(optimizer, 1e-4, 1.0, 10)
+
+
+@pytest.mark.parametrize("schedule", [warm_up, one_cycle, linear])
+@pytest.mark.parametrize("weights", ["now", "initial"])
+def test_a_warm_up_does_not_hold_a_copy_back(schedule, weights):
+    case = classifier(lr=0.1)
+    schedule(case.optimizer)
+    rate = case.optimizer.param_groups[0]["lr"]
+    with isolated(training(case), start=Start(weights)) as copied:
+        assert copied.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1)
+    assert case.optimizer.param_groups[0]["lr"] == rate
+
+
+@pytest.mark.parametrize("steps", [0, 12])
+def test_the_largest_rate_of_the_run_is_used(steps):
+    case = classifier(lr=0.0)
+    subject = training(case)
+    run = run_of(steps, optimizer_0_group_0=0.02)
+    run.record([Measurement(5, "learning_rate", "optimizer 0 group 0", 0.3), Measurement(9, "learning_rate", "optimizer 0 group 0", 0.001)])  # fmt: skip
+    with isolated(subject, start=initial_state(subject, run)) as copied:
+        assert copied.optimizers[0].param_groups[0]["lr"] == 0.3
+
+
+def test_groups_that_were_added_later_keep_their_rate():
+    model = mlp()
+    optimizer = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    subject = Training(model, optimizer, nn.CrossEntropyLoss(), train_loader=classifier().train_loader)
+    optimizer.add_param_group({"params": model[2].parameters(), "lr": 0.05})
+    with isolated(subject, start=Start("initial")) as copied:
+        assert [group["lr"] for group in copied.optimizers[0].param_groups] == [0.1, 0.05]
+
+
+def test_a_rate_that_is_a_tensor_stays_one():
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters(), lr=torch.tensor(0.0))
+    subject = Training(model, optimizer, nn.CrossEntropyLoss(), train_loader=classifier().train_loader)
+    with isolated(subject, start=Start("now", {"optimizer 0 group 0": 0.25})) as copied:
+        assert copied.optimizers[0].param_groups[0]["lr"] == torch.tensor(0.25)
+    assert optimizer.param_groups[0]["lr"] == 0
+
+
+def test_seeding_does_not_reach_a_cuda_that_is_not_in_use_yet():
+    """`torch.manual_seed` keeps a seed for it, in place of the user's."""
+    script = (
+        "import torch\n"
+        "from nn_inspector.experiments import preserved_random_state\n"
+        "torch.manual_seed(3)\n"
+        "before = [call[0] if isinstance(call, tuple) else call for call in torch.cuda._queued_calls]\n"
+        "with preserved_random_state(7):\n"
+        "    torch.rand(1)\n"
+        "after = [call[0] if isinstance(call, tuple) else call for call in torch.cuda._queued_calls]\n"
+        "assert before == after and torch.cuda._lazy_seed_tracker.manual_seed_all_cb is None or before == after\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_an_error_of_the_users_code_is_one_sentence_with_advice():
@@ -161,7 +300,7 @@ def test_buffers_and_modes_stay(start):
     optimizer = torch.optim.Adam(model.parameters())
     subject = Training(model, optimizer, nn.CrossEntropyLoss(), train_loader=classifier().train_loader)
     mean, modes = model[1].running_mean.clone(), [m.training for m in model.modules()]
-    with isolated(subject, start=start) as copied:
+    with isolated(subject, start=Start(start)) as copied:
         copied.model.train()
         copied.loss(next(iter(subject.train_loader))).backward()
         assert not torch.equal(copied.model[1].running_mean, mean)

@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from nn_inspector import ArgumentError, ExperimentError
 from nn_inspector.experiments import (
     Arm,
     BatchSource,
+    Start,
     isolated,
     lowest_loss,
     set_option,
@@ -17,7 +19,7 @@ from nn_inspector.experiments import (
 )
 from nn_inspector.probes import CallMode
 from nn_inspector.training import Training
-from tests.trainings import CLASSES, FEATURES, classifier
+from tests.trainings import CLASSES, FEATURES, blobs, classifier
 
 
 def subject(**options):
@@ -94,6 +96,88 @@ def test_a_closure_optimizer_is_stepped_with_one():
     assert losses[-1] < 0.5 * losses[0]
 
 
+class Sam(torch.optim.Optimizer):
+    """Sharpness-aware minimization: it looks at the loss twice."""
+
+    def __init__(self, parameters, rho=0.05, **options):
+        super().__init__(parameters, {"rho": rho, **options})
+        self.base_optimizer = torch.optim.SGD(self.param_groups, **options)
+        self.param_groups = self.base_optimizer.param_groups
+
+    @torch.no_grad()
+    def _twice(self, closure):
+        moved = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                moved.append((p, p.detach().clone()))
+                p.add_(group["rho"] * p.grad.sign())
+        self.zero_grad()
+        with torch.enable_grad():
+            closure()
+        for p, old in moved:
+            p.copy_(old)
+        self.base_optimizer.step()
+
+
+class Mandatory(Sam):
+    def step(self, closure):
+        self._twice(closure)
+
+
+class Checked(Sam):
+    def step(self, closure=None):
+        assert closure is not None, "SAM needs a closure"
+        self._twice(closure)
+
+
+class WithModel(torch.optim.SGD):
+    def step(self, closure=None, *, model):
+        super().step(closure)
+
+
+@pytest.mark.parametrize("kind", [Mandatory, Checked])
+def test_an_optimizer_that_needs_a_closure_gets_one(kind):
+    case = classifier()
+    optimizer = kind(case.model.parameters(), lr=0.2)
+    training = Training(case.model, optimizer, case.loss_fn, train_loader=case.train_loader)
+    before = [p.detach().clone() for p in case.model.parameters()]
+    with isolated(training) as copied:
+        assert copied.optimizers[0].base_optimizer is not optimizer.base_optimizer
+        assert copied.optimizers[0].param_groups is copied.optimizers[0].base_optimizer.param_groups
+        losses = train(copied, BatchSource(case.train_loader).mixed(1, size=32), steps=20)
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(torch.equal(a, b) for a, b in zip(before, case.model.parameters(), strict=True))
+
+
+def test_an_optimizer_that_needs_more_is_said_to():
+    case = classifier()
+    training = Training(case.model, WithModel(case.model.parameters(), lr=0.1), case.loss_fn)
+    with isolated(training) as copied, pytest.raises(ExperimentError, match=r"copy of WithModel could not make a step"):
+        train(copied, [blobs(16).tensors], steps=1)
+
+
+def test_a_loss_without_a_gradient_is_said():
+    case = classifier()
+    training = Training(case.model, case.optimizer, step=lambda model, batch: model(batch[0]).detach().sum())
+    with isolated(training) as copied, pytest.raises(ExperimentError, match="does not depend on any parameter"):
+        train(copied, [blobs(16).tensors], steps=1)
+
+
+@pytest.mark.parametrize("steps", [0, -1, None])
+def test_no_steps_are_refused(steps):
+    with isolated(subject()) as copied, pytest.raises(ArgumentError, match="steps: expected a whole number from 1"):
+        train(copied, [blobs(16).tensors], steps=steps)
+
+
+@pytest.mark.parametrize("seconds", [None, "long", float("nan")])
+def test_a_time_that_is_none_is_refused(seconds):
+    batches = [blobs(16).tensors]
+    with pytest.raises(ArgumentError, match="seconds: expected a number of seconds"):
+        try_remedy(
+            subject(), Arm(batches, batches[0]), Arm(batches, batches[0]), steps=1, start=Start(), seconds=seconds
+        )
+
+
 @pytest.mark.parametrize(
     ("loss_fn", "target", "lowest"),
     [
@@ -106,14 +190,28 @@ def test_a_closure_optimizer_is_stepped_with_one():
         (nn.MSELoss(), torch.randn(4, CLASSES), 0.0),
         (nn.BCEWithLogitsLoss(), torch.full((4, CLASSES), 0.5), math.log(2)),
         (nn.L1Loss(), torch.randn(4, CLASSES), 0.0),
+        (nn.NLLLoss(), torch.tensor([0, 1, 2, 3]), 0.0),
+        (nn.KLDivLoss(reduction="batchmean"), torch.full((4, CLASSES), 1 / CLASSES), 0.0),
+        (nn.MSELoss(), 1e4 * torch.eye(4)[:, :CLASSES] - 5e3, 0.0),
+        (nn.PoissonNLLLoss(), torch.full((4, CLASSES), 2.0), 2 - 2 * math.log(2)),
     ],
-    ids=["cross entropy", "label smoothing", "squares", "soft labels", "absolute"],
+    ids=[
+        "cross entropy",
+        "label smoothing",
+        "squares",
+        "soft labels",
+        "absolute",
+        "log-probabilities",
+        "divergence",
+        "large targets",
+        "counts",
+    ],
 )
 def test_the_lowest_loss_is_found(loss_fn, target, lowest):
     calls = []
     with CallMode(calls.append):
-        loss_fn(torch.zeros(4, CLASSES), target)
-    assert lowest_loss(calls[0]) == pytest.approx(lowest, abs=0.02)
+        start = loss_fn(torch.zeros(4, CLASSES).log_softmax(1), target)
+    assert lowest_loss(calls[0]) == pytest.approx(lowest, abs=max(0.02, 1e-3 * start.item()))
 
 
 def test_a_remedy_that_helps_and_one_that_does_not():
@@ -123,8 +221,8 @@ def test_a_remedy_that_helps_and_one_that_does_not():
     def faster(copied):
         set_option(copied, "lr", 0.5)
 
-    helped = try_remedy(training, Arm(batches, judge), Arm(batches, judge, faster), steps=20, start="now", seconds=20)
-    useless = try_remedy(training, Arm(batches, judge), Arm(batches, judge), steps=5, start="now", seconds=20)
+    helped = try_remedy(training, Arm(batches, judge), Arm(batches, judge, faster), steps=20, start=Start(), seconds=20)
+    useless = try_remedy(training, Arm(batches, judge), Arm(batches, judge), steps=5, start=Start(), seconds=20)
     assert helped.helped
     assert helped.without[0] == helped.treated[0]
     assert len(helped.without) == len(helped.treated) == 21
@@ -140,7 +238,7 @@ def test_a_remedy_against_a_training_that_breaks():
         Arm(batches, judge),
         Arm(batches, judge, lambda copied: set_option(copied, "lr", 0.1)),
         steps=5,
-        start="now",
+        start=Start(),
         seconds=20,
     )
     assert trial.helped
@@ -150,4 +248,4 @@ def test_a_remedy_against_a_training_that_breaks():
 def test_no_time_no_trial():
     training = subject()
     batches, judge = BatchSource(training.train_loader).for_training(10)
-    assert try_remedy(training, Arm(batches, judge), Arm(batches, judge), steps=5, start="now", seconds=-1) is None
+    assert try_remedy(training, Arm(batches, judge), Arm(batches, judge), steps=5, start=Start(), seconds=-1) is None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, SequentialSampler
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
+from nn_inspector.checks.data.evenness import FEW_ITEMS, Evenness, evenness
+from nn_inspector.checks.data.label_choice import likely_labels, seen_target
+from nn_inspector.checks.data.one_label import judge_one_label, one_label
+from nn_inspector.checks.data.shuffling_remedy import by_design, remedy, speaks_against, try_shuffling
 from nn_inspector.errors import InspectorError
-from nn_inspector.experiments import Arm, BatchSource, without_regularization
-from nn_inspector.history import Finding, Remedy, Trial
-from nn_inspector.probes import Epoch
+from nn_inspector.experiments import item_sampler, preserved_state
+from nn_inspector.history import Finding, Severity
+from nn_inspector.probes import Epoch, LabelOrder
 
 INFO = CheckInfo(
     name="shuffling",
@@ -24,65 +26,53 @@ INFO = CheckInfo(
         "after the other and forgets the last one each time. Curves look fine within a class, and the result is poor."
     ),
     how=(
-        "Two passes over your loader are compared, and within a pass it is counted how often an item has the same label "
-        "as the one before it. Random order gives a known number. More than 10 standard deviations above it means "
-        "sorted or grouped; shuffled training on a copy then shows what that costs."
+        "Two passes over your loader are compared, and within a pass the batches are: do they differ in their classes "
+        "(or in the mean of their targets) more than random order gives? The order within a batch does not matter. If a "
+        "quarter of the labels' variation lies between batches, they are sorted or grouped; shuffled training on a copy "
+        "then shows what that costs, and without a gain in it this is a remark only."
     ),
     remedy="Pass shuffle=True to the DataLoader. Do not shuffle time within a sequence, and validation needs no shuffling.",
     sources=(
         "Northcutt and others, cleanlab: test for data that are not independent and identically distributed",
-        "Wald and Wolfowitz, On a test whether two samples are from the same population (1940)",
+        "Kazi-Aoual and others, Refined approximations to permutation tests for multivariate inference (1995)",
     ),
 )
 
-GROUPED = 10.0
-"""Standard deviations above random order from which labels count as sorted or grouped."""
+GROUPED = 0.25
+"""Share of the labels' variation between batches from which they count as sorted or grouped; random order gives 0."""
 
-_FEW_ITEMS = 20
-_TRIAL_STEPS = 120
+UNREADABLE = "could not be read, so it is not known whether the order matters"
 
 
 def look(subject: Subject) -> Finding:
     """Compare what the loader handed out with what random order would give."""
     epochs = _epochs(subject)
-    longest = max(epochs, key=lambda epoch: epoch.items)
-    same_order = _same_order(epochs)
+    longest = max(epochs, key=lambda epoch: max((part.items for part in epoch.parts.values()), default=0))
+    labels = likely_labels(longest.parts.values(), seen_target(subject.run.trace))
+    same_order = _same_order(epochs, labels, _is_sequential(subject.training.train_loader))
     evidence: dict[str, float | list[float]] = {"passes_seen": len(epochs)}
     if same_order is not None:
         evidence["same_order"] = float(same_order)
-    z = grouping(longest) if longest.items >= _FEW_ITEMS and longest.batches > 1 else None
-    if z is not None:
-        evidence["deviations_from_random"] = z
-        evidence["one_class_batches"] = longest.one_class_batches / longest.read
-    if z is not None and z > GROUPED:
-        return _grouped(subject, longest, evidence, same_order)
-    if same_order and longest.batches > 1:
-        message = "The items come in the same order in every epoch. Their labels are mixed, so this does little harm."
-        return finding(INFO, "info", message, evidence=evidence, remedy=_remedy(subject, None), where="train_loader")
-    if z is None and same_order is None:
-        raise InspectorError(
-            "Nothing can be said yet: one pass was seen and its batches hold no class labels. Train for a second epoch."
-        )
-    mixed = "" if z is None else " and neighbours share a label as often as chance gives"
-    again = "the order is new in every epoch" if same_order is False else "one pass was seen"
-    return finding(INFO, "ok", f"Yes: {again}{mixed}.", evidence=evidence, where="train_loader")
+    if longest.batches == 1:
+        return finding(INFO, "ok", "Yes: one batch holds all the data.", evidence=evidence, where="train_loader")
+    alike = judge_one_label(INFO, subject, longest, labels, evidence)
+    if alike is not None:
+        return alike
+    found = [(part, spread) for part in labels if (spread := evenness(part)) is not None]
+    uneven = [(part, spread) for part, spread in found if spread.real and _unevenness(subject, spread) >= GROUPED]
+    if found:
+        part, spread = max(uneven or found, key=lambda pair: _unevenness(subject, pair[1]))
+        evidence |= _evidence(spread)
+        if uneven and len(uneven) < len(labels):
+            return _undecided(part, labels, evidence)
+        if uneven:
+            return _grouped(subject, spread, evidence, same_order)
+    return _mixed(subject, [spread for _, spread in found], labels, evidence, same_order)
 
 
-def grouping(epoch: Epoch) -> float:
-    """How many standard deviations more often than in random order neighbours in a batch have the same label.
-
-    Under random order each of the m pairs of neighbours shares a label with the chance p that two items do, so their
-    number has mean m * p and about the variance m * p * (1 - p) of independent draws.
-
-    Example:
-        >>> import numpy as np
-        >>> grouping(Epoch("train", 0, 0, items=200, class_counts=np.array([100, 100]), pairs=199, same_pairs=198)) > 10
-        True
-    """
-    n, counts = epoch.items, epoch.class_counts.astype(np.float64)
-    chance = float((counts * (counts - 1)).sum() / (n * (n - 1)))
-    spread = math.sqrt(epoch.pairs * chance * (1 - chance))
-    return (epoch.same_pairs - epoch.pairs * chance) / spread if spread > 0 else 0.0
+def _unevenness(subject: Subject, spread: Evenness) -> float:
+    """A sampler of the user's may put few classes into each batch, as for contrastive losses; not one class only."""
+    return spread.purity if by_design(subject) else spread.uneven
 
 
 def _epochs(subject: Subject) -> list[Epoch]:
@@ -98,58 +88,104 @@ def _epochs(subject: Subject) -> list[Epoch]:
     if not isinstance(loader, Sequence):
         raise InspectorError("Only a DataLoader or a list of batches can be looked at without using it up.")
     passes = []
-    for number in range(2):
-        epoch = Epoch("train", number, 0)
-        for batch in loader:
-            epoch.add(batch)
-        epoch.complete = True
-        passes.append(epoch)
+    with preserved_state(loader):
+        for number in range(2):
+            epoch = Epoch("train", number, 0)
+            for batch in loader:
+                epoch.add(batch)
+            epoch.complete = True
+            passes.append(epoch)
     return passes
 
 
-def _same_order(epochs: Sequence[Epoch]) -> bool | None:
-    """Whether two complete passes held the same in the same order; None if there were not two."""
-    complete = [epoch for epoch in epochs if epoch.complete and epoch.read]
+def _same_order(epochs: Sequence[Epoch], labels: Sequence[LabelOrder], sequential: bool) -> bool | None:
+    """Whether two complete passes held the same in the same order; None if that cannot be told.
+
+    Items that are changed at random look new in every pass, even if the sampler goes through the data in order. Their
+    labels decide then.
+    """
+    complete = [epoch for epoch in epochs if epoch.complete and epoch.read and epoch.order]
     if len(complete) < 2 or complete[0].batches != complete[1].batches:
         return None
-    return complete[0].order == complete[1].order
+    first, second = complete[:2]
+    if first.order == second.order:
+        return True
+    if not sequential:
+        return False
+    places = [part.place for part in labels if part.place in first.parts and part.place in second.parts]
+    told = [
+        place for place in places if first.parts[place].items >= FEW_ITEMS and one_label(first.parts[place]) is None
+    ]
+    return all(first.parts[place].checksum == second.parts[place].checksum for place in told) if told else None
 
 
-def _grouped(subject: Subject, epoch: Epoch, evidence: dict[str, float | list[float]], same: bool | None) -> Finding:
-    trial = _try_shuffling(subject)
-    share = epoch.one_class_batches / epoch.read
-    message = f"No: the items come sorted or grouped by label. {share:.0%} of the batches hold one class only"
-    message += ", and the order is the same in every epoch." if same else "."
-    severe = trial is not None and trial.helped
-    return finding(
-        INFO,
-        "error" if severe else "warning",
-        message,
-        evidence=evidence,
-        remedy=_remedy(subject, trial),
-        where="train_loader",
-    )
+def _is_sequential(loader: object) -> bool:
+    return isinstance(loader, DataLoader) and isinstance(item_sampler(loader), SequentialSampler | list | range)
 
 
-def _remedy(subject: Subject, trial: Trial | None) -> Remedy:
-    loader = subject.training.train_loader
-    size = loader.batch_size if isinstance(loader, DataLoader) else None
-    if size is None:
-        code = "import random\n\nrandom.shuffle(train_loader)  # mixes the batches of the list; better: mix the items themselves"
+def _evidence(spread: Evenness) -> dict[str, float | list[float]]:
+    known: dict[str, float | list[float]] = {
+        "deviations_from_random": spread.deviations,
+        "between_batches": spread.uneven,
+        "batches_compared": spread.batches,
+    }
+    return known | ({"one_class_batches": spread.one_class} if spread.one_class is not None else {})
+
+
+def _grouped(
+    subject: Subject, spread: Evenness, evidence: dict[str, float | list[float]], same_order: bool | None
+) -> Finding:
+    trial = try_shuffling(subject)
+    message = "No: the items come sorted or grouped by label. "
+    if spread.one_class is not None and spread.one_class >= 0.5:
+        message += f"{spread.one_class:.0%} of the batches hold one class only"
     else:
-        code = f"train_loader = torch.utils.data.DataLoader(train_loader.dataset, batch_size={size}, shuffle=True)"
-    return Remedy("Shuffle the training data anew in every epoch.", code, trial)
+        blocks = "batches" if spread.batches == 1 else f"blocks of {spread.batches} batches"
+        message += f"{spread.uneven:.0%} of the labels' variation lies between {blocks}, where random order gives none"
+    message += ", and the order is the same in every epoch." if same_order else "."
+    severity: Severity = "warning"
+    if trial is not None and trial.helped and not (by_design(subject) and spread.lasting < GROUPED):
+        severity = "error"
+    elif speaks_against(trial):
+        severity = "info"
+        message += " Shuffled training on a copy did no better, so this does little harm."
+    advice = remedy(subject, trial)
+    return finding(INFO, severity, message, evidence=evidence, remedy=advice, where="train_loader")
 
 
-def _try_shuffling(subject: Subject) -> Trial | None:
-    def arms(source: BatchSource) -> tuple[Arm, Arm]:
-        in_order = source.as_loaded(_TRIAL_STEPS)
-        judge = source.mixed(1, size=256)[0]
-        # Regularization is off in both, so that a second fault does not hide what this one does.
-        sorted_arm = Arm(in_order, judge, change=without_regularization)
-        return sorted_arm, Arm(source.mixed(len(in_order)), judge, change=without_regularization)
+def _undecided(part: LabelOrder, labels: Sequence[LabelOrder], evidence: dict[str, float | list[float]]) -> Finding:
+    places = " and ".join(repr(one.place) for one in labels)
+    message = (
+        f"Which part of a batch holds the labels is not known: {places} both may. Part {part.place!r} comes sorted or "
+        "grouped. If it is the labels, shuffle the data."
+    )
+    return finding(INFO, "info", message, evidence=evidence, where="train_loader")
 
-    return try_out(subject, arms, steps=_TRIAL_STEPS)
+
+def _mixed(
+    subject: Subject,
+    spreads: Sequence[Evenness],
+    labels: Sequence[LabelOrder],
+    evidence: dict[str, float | list[float]],
+    same_order: bool | None,
+) -> Finding:
+    items = max((part.items for part in labels), default=0)
+    few = f"Only {items} labels were read, too few to tell whether they are mixed." if labels else ""
+    if same_order:
+        message = "The items come in the same order in every epoch. "
+        message += (
+            "Their labels are mixed, so this does little harm." if spreads else few or f"Their labels {UNREADABLE}."
+        )
+        return finding(INFO, "info", message, evidence=evidence, remedy=remedy(subject, None), where="train_loader")
+    if not spreads and same_order is None:
+        reason = few or f"its labels {UNREADABLE}."
+        raise InspectorError(f"Nothing can be said yet: {reason} Train for two whole epochs, then look again.")
+    mixed = " and the batches differ in their labels no more than by chance" if spreads else ""
+    if any(spread.real for spread in spreads):
+        share = max(_unevenness(subject, spread) for spread in spreads)
+        mixed = f" and only {share:.0%} of the labels' variation lies between batches"
+    again = "the order is new in every epoch" if same_order is False else "one pass was seen"
+    return finding(INFO, "ok", f"Yes: {again}{mixed}.", evidence=evidence, where="train_loader")
 
 
 CHECK = Check(INFO, look, trial_chart)

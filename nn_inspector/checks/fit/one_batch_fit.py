@@ -74,7 +74,7 @@ def look(subject: Subject, *, items: int = ITEMS, steps: int = _STEPS) -> Findin
     if subject.seconds <= 0:
         raise ExperimentError("This check makes an experiment, and there is no time left for one.")
     training = subject.training
-    start = initial_state(training, subject.run.steps)
+    start = initial_state(training, subject.run)
     batch = distinct_items(BatchSource(training.train_loader).mixed(1, size=8 * items)[0], items)
     items = batch_size(batch)
     own = _fit(subject, start, batch, steps, None) if training.optimizers else None
@@ -84,7 +84,7 @@ def look(subject: Subject, *, items: int = ITEMS, steps: int = _STEPS) -> Findin
     attempts = [(rate, _fit(subject, start, batch, steps, rate)) for rate in _RATES]
     rate, best = min(attempts, key=lambda attempt: attempt[1].end if math.isfinite(attempt[1].end) else math.inf)
     evidence = {**(own.evidence("loss") if own else {}), **best.evidence("loss_with_adam")}
-    if best.learned:
+    if best.learned and not (own is not None and own.cut_short(steps)):
         return _only_with_adam(own, best, rate, evidence, items)
     cut_short = [fit for fit in (own, *(fit for _, fit in attempts)) if fit is not None and fit.cut_short(steps)]
     if cut_short:
@@ -169,7 +169,6 @@ class _Fit:
 
 def _fit(subject: Subject, start: Start, batch: Any, steps: int, adam_rate: float | None) -> _Fit:
     """Train a fresh copy on the batch until it is learned."""
-    deadline = time.monotonic() + subject.seconds / (1 + len(_RATES))
     with isolated(subject.training, start=start) as copied:
         without_regularization(copied)
         if adam_rate is not None:
@@ -179,6 +178,7 @@ def _fit(subject: Subject, start: Start, batch: Any, steps: int, adam_rate: floa
         with CallMode(calls.append):
             first = float(copied.loss(batch).detach())
         fit = _Fit([first], _floor(first, calls), calls[0].target.numel() if len(calls) == 1 else batch_size(batch))
+        deadline = time.monotonic() + subject.seconds / (1 + len(_RATES))
         return replace(fit, losses=train(copied, [batch], steps=steps, deadline=deadline, until=fit.threshold))
 
 

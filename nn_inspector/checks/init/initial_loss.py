@@ -63,7 +63,7 @@ def look(subject: Subject, *, batches: int = _BATCHES) -> Finding:
         batches: how many batches to look at.
     """
     training = subject.training
-    start = initial_state(training, subject.run.steps)
+    start = initial_state(training, subject.run)
     data = BatchSource(training.train_loader).mixed(batches)
     with isolated(training, start=start) as copied:
         loss, chance, input_spread = _measure(copied, data)
@@ -123,7 +123,7 @@ def _measure(copied: TrainingCopy, data: Sequence[object]) -> tuple[float, Chanc
         if first is not None and first.is_floating_point() and first.numel() > 1:
             spreads.append(float(first.detach().float().std()))
 
-    copied.model.train()
+    copied.train_mode()
     copied.model.register_forward_pre_hook(note_input)
     for batch in data:
         calls.clear()

@@ -55,7 +55,7 @@ def pull_at_start(subject: Subject) -> float:
     if subject.seconds <= 0 or not training.optimizers:
         return 0.0
     try:
-        start = initial_state(training, subject.run.steps)
+        start = initial_state(training, subject.run)
         batches = BatchSource(training.train_loader).mixed(1)
         steps: list[torch.Tensor] = []
         for decays in (True, False):

@@ -140,7 +140,7 @@ def _try_without_penalty(subject: Subject) -> Trial | None:
         return None
     try:
         batches, _ = BatchSource(training.train_loader).for_training(len(seen))
-        with isolated(training, start=initial_state(training, subject.run.steps)) as copied:
+        with isolated(training, start=initial_state(training, subject.run)) as copied:
             deadline = time.monotonic() + subject.seconds
             treated = train(copied, batches, steps=len(seen), deadline=deadline)
     except ExperimentError:

@@ -1,0 +1,53 @@
+"""Mixes the items of batches that are already made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils import _pytree
+
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments.batch_contents import batch_size
+
+
+def remix(pool: list[Any], size: int | None = None) -> Iterator[Any]:
+    """Items of all batches in the pool, in random order, in batches of `size` (of the largest batch's if None).
+
+    Batches that cannot be taken apart, for example because they are padded to different lengths, stay whole and come in
+    random order.
+    """
+    columns = _columns(pool)
+    if columns is None:
+        for place in torch.randperm(len(pool)).tolist():
+            yield pool[place]
+        return
+    size = size or max(batch_size(batch) for batch in pool)
+    structure = _pytree.tree_flatten(pool[0])[1]
+    for chosen in torch.randperm(len(columns[0])).split(size):
+        parts = [
+            part[chosen] if isinstance(part, torch.Tensor) else [part[i] for i in chosen.tolist()] for part in columns
+        ]
+        yield _pytree.tree_unflatten(parts, structure)
+
+
+def _columns(pool: list[Any]) -> list[Any] | None:
+    """Each tensor of a batch's structure over all batches; None if they do not fit together."""
+    flattened = [_pytree.tree_flatten(batch) for batch in pool]
+    leaves, structure = flattened[0]
+    if not leaves or any(other != structure for _, other in flattened):
+        return None
+    columns = []
+    for place in range(len(leaves)):
+        parts = [parts[place] for parts, _ in flattened]
+        if not all(isinstance(part, torch.Tensor) and part.dim() for part in parts):
+            return None
+        if any(part.shape[1:] != parts[0].shape[1:] or part.dtype != parts[0].dtype for part in parts):
+            return None
+        columns.append(torch.cat(parts))
+    try:
+        items = sum(batch_size(batch) for batch in pool)
+    except ExperimentError:
+        return None
+    return columns if all(len(column) == items for column in columns) else None
