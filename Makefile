@@ -14,7 +14,7 @@ JS_SOURCES := $(shell find js/src js/style js/schema -type f) package.json yarn.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 HEADLESS := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser)
 
-.PHONY: lab test test-all lint unit notebooks ui packaging build clean
+.PHONY: lab test test-all lint unit notebooks ui packaging bench build clean
 
 lab: $(VENV)/.lab
 	jupyter lab $(AS_ROOT) $(HEADLESS) $(NOTEBOOK)
@@ -40,6 +40,9 @@ packaging: $(VENV)/.test
 
 test-all: test
 	tests/matrix.sh
+
+bench: $(VENV)/.bench
+	python -m benchmarks.overhead
 
 build: $(VENV)/.test
 	python -m build
@@ -68,4 +71,8 @@ $(VENV)/.lab: $(BUNDLE) pyproject.toml constraints.txt install.json
 
 $(VENV)/.test: $(VENV)/.lab
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.lab
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
 	touch $@

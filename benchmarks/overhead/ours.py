@@ -1,0 +1,54 @@
+"""Nothing at all, and nn_inspector at several cadences."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nn_inspector as nni
+from benchmarks.overhead.loop import Loop
+from benchmarks.overhead.variant import Session, Variant
+
+_LONG_ENOUGH = 60
+"""With every="auto" nn_inspector takes a gap of more than 20 usual steps for a pause of the user's. The other copy's
+block must be such a gap, else its time would be taken for training time that pays for measurements."""
+
+
+@contextlib.contextmanager
+def nothing(loop: Loop, folder: Path) -> Iterator[Session]:
+    """Shows what the method itself makes of two trainings that do not differ."""
+    yield Session(quantities=tuple)
+
+
+@contextlib.contextmanager
+def watch(loop: Loop, folder: Path, **options: Any) -> Iterator[Session]:
+    with nni.watch(loop.model, loop.optimizer, loop.loss_fn, show=False, **options) as inspector:
+        yield Session(quantities=inspector.run.quantities, measured=lambda: inspector.overhead.measured_steps)
+        if inspector.problems:
+            raise RuntimeError("; ".join(inspector.problems))
+
+
+def _without_probes() -> str | None:
+    known = "probes" in inspect.signature(nni.watch).parameters
+    return None if known else "this nn_inspector has no probes= argument"
+
+
+NOTHING = Variant("nothing", "-", nothing)
+
+OURS = (
+    Variant("nn_inspector", "auto", watch, shortest_block=_LONG_ENOUGH),
+    *(
+        Variant(f"nn_inspector-{every}", f"every {every}", functools.partial(watch, every=every), period=every)
+        for every in (1, 10, 100)
+    ),
+    Variant(
+        "nn_inspector-1-full",
+        "every 1, full",
+        functools.partial(watch, every=1, probes="full"),
+        lacking=_without_probes,
+    ),
+)
