@@ -112,6 +112,9 @@ class ChartWidget(ipywidgets.VBox):
         )
 
     def _draw(self, mark: bqplot.Mark, chart: Chart, curves: list[tuple[str, Curve]]) -> None:
+        if chart.kind == "rows" or any(curve.role == "points" for _, curve in curves):
+            curves = [(colour, _finite(curve, chart.log)) for colour, curve in curves]
+        curves = [(colour, curve) for colour, curve in curves if len(curve.x)]
         if not curves:
             mark.visible = False
             return
@@ -252,6 +255,12 @@ def _values(values: np.ndarray, log: bool) -> np.ndarray:
             fresh = np.log10(fresh)
     fresh[~np.isfinite(fresh)] = math.nan
     return fresh
+
+
+def _finite(curve: Curve, log: bool) -> Curve:
+    """Without the points that have no place: bqplot leaves gaps in lines, but not for markers."""
+    keep = np.isfinite(_values(curve.y, log))
+    return Curve(np.asarray(curve.x)[keep], np.asarray(curve.y)[keep], curve.role)
 
 
 def _staircase(curve: Curve) -> Curve:

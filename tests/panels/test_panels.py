@@ -201,6 +201,18 @@ def test_ticks_of_steps_are_few_and_round(steps):
     assert set(ticks) == {round(tick) for tick in ticks}
 
 
+@pytest.mark.parametrize("log", [True, False])
+def test_what_is_not_finite_has_no_marker(log):
+    values = np.array([1.0, np.inf, np.nan, 2.0])
+    labels = ((0.0, "a"), (1.0, "b"), (2.0, "c"), (3.0, "d"))
+    shown = ChartWidget(Chart("rows", "norm", "", {"now": curve(values, "points")}, labels, log=log))
+    marks = [mark for mark in shown._marks if mark.visible]
+    assert [mark.y.tolist() for mark in marks] == [[0.0, 3.0]]
+    assert all(np.isfinite(mark.x).all() for mark in marks)
+    shown.update(Chart("rows", "norm", "", {"now": curve(np.full(4, np.inf), "points")}, labels, log=log))
+    assert shown._figure.layout.visibility == "hidden"
+
+
 def test_rows_run_from_top_to_bottom():
     chart = nni.Chart("rows", "x", "", {"now": curve([1.0, 10.0], "points")}, row_labels(["first", "second"]), log=True)
     widget = ChartWidget(chart)
