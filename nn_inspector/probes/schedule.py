@@ -11,8 +11,8 @@ DENSE_STEPS = 20
 _IDLE = 20.0
 """A gap longer than so many usual steps is a pause of the user's, not training time."""
 
-_LEAST = 0.1
-"""So much of the budget goes to full measurements even where what is done at every step uses it up."""
+_LEAST = 0.25
+"""So much of the budget goes to full measurements even where what is done at every step uses it up: panels must move."""
 
 
 class Schedule:

@@ -41,6 +41,13 @@ def test_the_budget_is_kept_after_the_first_steps(clock, full, budget):
     assert sum(measured[DENSE_STEPS:]) >= 0.5 * (budget - 0.005) * total / full - 1
 
 
+def test_a_fast_loop_is_still_measured_now_and_then(clock):
+    """What every step costs uses up the budget: a quarter of it goes to full measurements all the same."""
+    measured = simulate(clock, Schedule("auto", 0.03), 20_000, step=0.001, light=0.00006, full=0.003)
+    share = sum(measured[DENSE_STEPS:]) * 0.003 / (20_000 * 0.001)
+    assert 0.005 < share < 0.01
+
+
 def test_a_cheap_measurement_is_made_at_every_step(clock):
     assert simulate(clock, Schedule("auto", 0.03), 200, full=0.0002).count(False) <= 2
 
