@@ -16,7 +16,7 @@ def picture(run: Run, selection: Selection) -> Chart:
     without = [layer for layer, norm in now.items() if norm == 0]
     broken = [layer for layer, norm in now.items() if not np.isfinite(norm)]
     notes = [f"Gradient is zero in: {', '.join(without[:4])}."] if without else []
-    notes += [f"Gradient is NaN or Inf in: {', '.join(broken[:4])}."] if broken else []
+    notes += [f"Gradient is NaN, Inf or above 1e19 in: {', '.join(broken[:4])}."] if broken else []
     series = {
         "first step": curve(list(first.values()), "faint"),
         "now": curve(list(now.values()), "points"),
