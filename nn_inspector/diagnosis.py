@@ -9,8 +9,11 @@ from typing import Any
 
 from nn_inspector.checks import Check, Subject, find_check
 from nn_inspector.checks.examine import examine
-from nn_inspector.history import SEVERITIES, Finding
+from nn_inspector.history import BASES, SEVERITIES, Finding
 from nn_inspector.history.finding_html import findings_html
+
+_SHARE = 4.0
+"""An experiment may take so many times its even share of the time that is left: most take less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Diagnosis:
     def causes(self) -> list[Finding]:
         """Errors and warnings that no other finding explains."""
         raised = [finding for finding in self.findings if finding.raised]
-        return [finding for finding in raised if not any(_explains(other, finding) for other in raised)]
+        return [finding for finding in raised if not _explained(finding, raised)]
 
     def symptoms(self, cause: Finding) -> list[Finding]:
         """Errors and warnings that `cause` explains."""
@@ -85,22 +88,50 @@ def diagnose(subject: Subject, checks: Sequence[Check], *, active: bool = True, 
     deadline = time.monotonic() + budget
     findings: list[Finding] = []
     left_out: dict[str, str] = {}
-    for index, check in enumerate(checks):
+    passive = [check for check in checks if check.info.kind == "passive"]
+    experiments = [check for check in checks if check.info.kind == "active"]
+    for index, check in enumerate((*passive, *experiments)):
         rest = deadline - time.monotonic()
         if check.info.kind == "active" and not active:
             left_out[check.info.name] = "it makes an experiment, and active=False"
         elif check.info.kind == "active" and rest <= 0:
             left_out[check.info.name] = f"the budget of {budget:g} s was used up"
         else:
-            share = max(rest, 0.0) / (len(checks) - index)
+            share = min(1.0, _SHARE / (len(checks) - index)) * max(rest, 0.0)
             findings.append(examine(check, replace(subject, seconds=share if active else 0.0)))
-    return Diagnosis(sorted(findings, key=_suspicion), left_out)
+    return Diagnosis(ranked(findings), left_out)
 
 
-def _suspicion(finding: Finding) -> tuple[int, int]:
-    """What is proven by experiment comes before what is read from the run."""
+def ranked(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings in the order of suspicion.
+
+    Causes come first, what they explain after them, and then what is no reason to do anything. Among equals, what a trial
+    has proven stands before what can be read from how the parts are put together, and that before what is a matter of
+    numbers; then errors stand before warnings.
+    """
+    raised = [finding for finding in findings if finding.raised]
+
+    def suspicion(finding: Finding) -> tuple[int, ...]:
+        if not finding.raised:
+            return 2, SEVERITIES.index(finding.severity)
+        return int(_explained(finding, raised)), *_strength(finding)
+
+    return sorted(findings, key=suspicion)
+
+
+def _strength(finding: Finding) -> tuple[int, int]:
     tried = finding.remedy.tried if finding.remedy is not None else None
-    return SEVERITIES.index(finding.severity), 0 if tried is not None and tried.helped else 1
+    basis = "experiment" if tried is not None and tried.helped else finding.basis
+    return BASES.index(basis), SEVERITIES.index(finding.severity)
+
+
+def _explained(symptom: Finding, raised: Sequence[Finding]) -> bool:
+    """Whether another finding explains this one; of two that explain each other, the stronger one stands."""
+    return any(
+        _explains(cause, symptom) and (not _explains(symptom, cause) or _strength(cause) < _strength(symptom))
+        for cause in raised
+        if cause is not symptom
+    )
 
 
 def _explains(cause: Finding, symptom: Finding) -> bool:

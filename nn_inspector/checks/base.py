@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import Arm, BatchSource, initial_state, try_remedy
-from nn_inspector.history import Chart, Evidence, Finding, Remedy, Run, Severity, Trial, curve
+from nn_inspector.errors import ExperimentError, InspectorError
+from nn_inspector.experiments import (
+    Anatomy,
+    Arm,
+    BatchSource,
+    Start,
+    initial_state,
+    isolated,
+    take_apart,
+    try_remedy,
+)
+from nn_inspector.history import Basis, Chart, Evidence, Finding, Remedy, Run, Severity, Trial, curve
 from nn_inspector.training import Training
 
 Stage = Literal["data", "init", "model", "loop", "fit", "train", "evaluate", "tune"]
@@ -72,11 +81,56 @@ class Subject:
         training: the user's objects.
         run: what was measured so far.
         seconds: how long experiments may take; 0 forbids them.
+        looks: what checks of one diagnosis have looked at together, so that it is done once.
     """
 
     training: Training
     run: Run
     seconds: float
+    looks: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` returns, or the error of this project that it raised: made at the first call, then remembered."""
+        if key not in self.looks:
+            try:
+                self.looks[key] = make()
+            except InspectorError as error:
+                self.looks[key] = error
+        if isinstance(self.looks[key], InspectorError):
+            raise self.looks[key]
+        return self.looks[key]
+
+    def batches(self, count: int = 8) -> list[Any]:
+        """Up to `count` batches of training data, of items drawn at random; the same ones for all checks.
+
+        Raises:
+            ExperimentError: there is no train_loader, or it cannot be read.
+        """
+        drawn: list[Any] = self.once(
+            ("batches", count), lambda: BatchSource(self.training.train_loader, seconds=5.0).mixed(count)
+        )
+        return drawn
+
+    def anatomy(self, weights: Literal["initial", "now"] = "initial", *, training: bool = True) -> Anatomy:
+        """One pass of a copy over one batch, taken apart. It is made once for all checks of a diagnosis: change nothing.
+
+        Args:
+            weights: those at the time of `watch()`, or those of now.
+            training: in training mode, else in evaluation mode.
+
+        Raises:
+            ExperimentError: no experiment is allowed, or none is possible.
+        """
+
+        def make() -> Anatomy:
+            if self.seconds <= 0:
+                raise ExperimentError("This check makes an experiment, and there is no time left for one.")
+            start = initial_state(self.training, self.run) if weights == "initial" else Start()
+            with isolated(self.training, start=start) as copied:
+                return take_apart(copied, self.batches()[0], training=training)
+
+        seen: Anatomy = self.once(("anatomy", weights, training), make)
+        return seen
 
 
 def no_chart(finding: Finding) -> Chart | None:
@@ -107,9 +161,10 @@ def finding(
     evidence: Evidence | None = None,
     remedy: Remedy | None = None,
     where: str | None = None,
+    basis: Basis = "statistics",
 ) -> Finding:
     """A finding of the check described by `info`."""
-    return Finding(info.name, severity, message, evidence or {}, remedy, where, info.sources)
+    return Finding(info.name, severity, message, evidence or {}, remedy, where, info.sources, basis)
 
 
 def try_out(subject: Subject, arms: Callable[[BatchSource], tuple[Arm, Arm]], *, steps: int) -> Trial | None:

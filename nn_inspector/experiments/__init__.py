@@ -1,5 +1,6 @@
 """What active checks share: an isolated copy, short seeded trainings, and trials of remedies."""
 
+from nn_inspector.experiments.anatomy import Anatomy, Call, ModuleRun, take_apart
 from nn_inspector.experiments.batch_contents import batch_size, distinct_items
 from nn_inspector.experiments.batches import BatchSource
 from nn_inspector.experiments.indices import item_sampler
@@ -12,8 +13,11 @@ from nn_inspector.experiments.start import Start, initial_state
 from nn_inspector.experiments.trials import Arm, compare, try_remedy
 
 __all__ = [
+    "Anatomy",
     "Arm",
     "BatchSource",
+    "Call",
+    "ModuleRun",
     "Start",
     "TrainingCopy",
     "batch_size",
@@ -27,6 +31,7 @@ __all__ = [
     "preserved_random_state",
     "preserved_state",
     "set_option",
+    "take_apart",
     "train",
     "try_remedy",
     "without_regularization",

@@ -1,7 +1,7 @@
 """Measurements over time."""
 
 from nn_inspector.history.chart import Chart, Curve, curve, row_labels
-from nn_inspector.history.finding import SEVERITIES, Evidence, Finding, Remedy, Severity, Trial
+from nn_inspector.history.finding import BASES, SEVERITIES, Basis, Evidence, Finding, Remedy, Severity, Trial
 from nn_inspector.history.metadata import surroundings
 from nn_inspector.history.nonfinite import ModuleSummary, Nonfinite
 from nn_inspector.history.places import run_path
@@ -10,7 +10,9 @@ from nn_inspector.history.saved_run import open_run, runs
 from nn_inspector.history.series import Series
 
 __all__ = [
+    "BASES",
     "SEVERITIES",
+    "Basis",
     "Chart",
     "Curve",
     "Evidence",

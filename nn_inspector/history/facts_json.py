@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nn_inspector.history.facts import TRACE_LIMIT, Facts
-from nn_inspector.history.finding import SEVERITIES, Finding, Remedy, Trial
+from nn_inspector.history.finding import BASES, SEVERITIES, Finding, Remedy, Trial
 from nn_inspector.probes import Epoch, TraceEntry
 
 LONGEST = 1 << 26
@@ -109,7 +109,9 @@ def _trace_entry(row: Any) -> TraceEntry:
 
 
 def _finding(row: Any) -> Finding:
-    _require(isinstance(row, dict) and set(row) == {field.name for field in fields(Finding)}, "the fields of a finding")
+    _require(isinstance(row, dict), "a finding")
+    row = {"basis": "statistics", **row}  # older files do not say
+    _require(set(row) == {field.name for field in fields(Finding)} and row["basis"] in BASES, "the fields of a finding")
     texts = (row["check"], row["message"], row["where"] or "", *_rows(row["sources"]))
     _require(all(isinstance(text, str) for text in texts) and row["severity"] in SEVERITIES, "a finding's texts")
     evidence = row["evidence"]

@@ -12,6 +12,11 @@ Severity = Literal["ok", "info", "warning", "error", "skipped"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info", "ok", "skipped")
 """From what is worth stopping for to what could not be looked at."""
 
+Basis = Literal["experiment", "structure", "statistics"]
+
+BASES: tuple[Basis, ...] = ("experiment", "structure", "statistics")
+"""What a finding rests on, the strongest first."""
+
 Evidence = Mapping[str, float | list[float]]
 
 
@@ -65,6 +70,8 @@ class Finding:
         remedy: what to do, or None.
         where: the module, parameter, loader or source line it is about, or None.
         sources: where the rule comes from.
+        basis: "experiment" if copies have shown it, "structure" if it can be read from how the parts are put together,
+            "statistics" if numbers are out of the usual. A remedy that was tried and helped is an experiment as well.
     """
 
     check: str
@@ -74,6 +81,7 @@ class Finding:
     remedy: Remedy | None = None
     where: str | None = None
     sources: tuple[str, ...] = ()
+    basis: Basis = "statistics"
 
     @property
     def raised(self) -> bool:

@@ -1,1 +1,7 @@
-"""Checks of whether the network can learn at all."""
+"""Checks of whether it can learn at all."""
+
+from nn_inspector.checks.base import Check
+from nn_inspector.checks.fit import one_batch_fit
+
+CHECKS: tuple[Check, ...] = (one_batch_fit.CHECK,)
+"""In the order in which they are made."""

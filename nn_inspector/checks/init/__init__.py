@@ -1,1 +1,7 @@
-"""Checks of the network before its first step."""
+"""Checks before the first step."""
+
+from nn_inspector.checks.base import Check
+from nn_inspector.checks.init import initial_loss
+
+CHECKS: tuple[Check, ...] = (initial_loss.CHECK,)
+"""In the order in which they are made."""
