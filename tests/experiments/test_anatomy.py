@@ -30,7 +30,7 @@ def test_modules_and_functions_come_in_the_order_in_which_they_ran():
     seen = apart(Functional(), nn.CrossEntropyLoss(), batch)
     assert [run.name for run in seen.modules] == ["first", "last", ""]
     assert [run.name for run in seen.leaves] == ["first", "last"]
-    names = [(call.name, call.module) for call in seen.calls]
+    names = [(call.name, call.module) for call in seen.calls if call.name not in ("detach", "to", "requires_grad")]
     assert names == [
         ("linear", "first"), ("relu", ""), ("linear", "last"), ("softmax", ""), ("cross_entropy", None),
     ]  # fmt: skip
