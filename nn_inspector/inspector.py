@@ -31,7 +31,7 @@ from nn_inspector.probes import (
     choose_probes,
     is_first_rank,
 )
-from nn_inspector.training import Step, Training
+from nn_inspector.training import Loop, Step, Training
 from nn_inspector.views import in_notebook, open_view
 
 _RUNNING_FOR = 3.0
@@ -363,6 +363,7 @@ def watch(
     train_loader: Iterable[Any] | None = None,
     val_loader: Iterable[Any] | None = None,
     step: Step | None = None,
+    loop: Loop | None = None,
     probes: str | Sequence[str] = "standard",
     layers: LayerChoice = None,
     every: int | Literal["auto"] = "auto",
@@ -380,6 +381,8 @@ def watch(
         train_loader: where the training batches come from: a `DataLoader` or a list of batches.
         val_loader: where the validation batches come from.
         step: a function of (model, batch) that returns the loss, where `loss_fn(model(*inputs), target)` would not.
+        loop: the function that trains, or several: their source is read (never called) by the checks of the loop. In a
+            notebook the cells that ran are read where it is not given.
         probes: what is measured: "light" (loss, rates, gradients, updates), "standard" (activations and their units as
             well), "full" (everything), or a list of names from `nn_inspector.probes.PROBES`. Panels and checks show what
             there is.
@@ -424,7 +427,9 @@ def watch(
     if not isinstance(motivation, str):
         raise ArgumentError("motivation", expected="a text", got=describe(motivation), advice="Say it in your words.")
     path = run_path(run, type(model).__name__, automatic=in_notebook())
-    training = Training(model, optimizer, loss_fn, train_loader=train_loader, val_loader=val_loader, step=step)
+    training = Training(
+        model, optimizer, loss_fn, train_loader=train_loader, val_loader=val_loader, step=step, loop=loop
+    )
     choose_probes(probes), choose_layers(model, layers)  # what is wrong with them is said before anything is attached
     if _current is not None and _current.training.model is model:
         _current.detach()

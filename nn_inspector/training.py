@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any
@@ -17,6 +19,7 @@ from nn_inspector.errors import ArgumentError, ExperimentError, describe
 from nn_inspector.probes import Phase, group_name
 
 Step = Callable[[nn.Module, Any], torch.Tensor]
+Loop = Callable[..., Any] | Sequence[Callable[..., Any]]
 
 INITIAL_WEIGHTS_LIMIT = 64 * 2**20
 """Bytes. The weights at the time of `watch()` are remembered, on the CPU, for models up to this size."""
@@ -31,6 +34,7 @@ class Training:
         loss_fn: a module or function of (prediction, target).
         train_loader, val_loader: iterables of batches.
         step: computes the loss of a batch, where `loss_fn(model(*inputs), target)` would not do.
+        loop: the function, method or functions that make up the training loop; read, never called.
 
     Raises:
         ArgumentError: an argument is not what it should be; the message says what to do.
@@ -39,6 +43,7 @@ class Training:
         optimizers: those known so far.
         initial: the weights at the time of `watch()`, or None where they are too large to remember.
         initial_rates: learning rate of each parameter group when its optimizer became known.
+        loop: the functions whose source the checks of the loop read; empty where none were given.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Training:
         train_loader: Iterable[Any] | None = None,
         val_loader: Iterable[Any] | None = None,
         step: Step | None = None,
+        loop: Loop | None = None,
     ) -> None:
         _check_model(model)
         for name, value, advice in (
@@ -64,6 +70,7 @@ class Training:
         self.train_loader = train_loader
         self.val_loader = val_loader
         self.step = step
+        self.loop = _as_functions(loop)
         self.optimizers: list[Optimizer] = []
         self.initial_rates: dict[str, float] = {}
         self.initial = _remember_weights(model)
@@ -209,6 +216,27 @@ def _check_callable(name: str, value: object, advice: str) -> None:
         advice = f"Make an instance of it: {value.__name__}()."
     if value is not None and (isinstance(value, type) or not callable(value)):
         raise ArgumentError(name, expected="a function or module", got=describe(value), advice=advice)
+
+
+def _as_functions(loop: object) -> tuple[Callable[..., Any], ...]:
+    """The functions of the loop, each checked to be one that somebody has written."""
+    if loop is None:
+        return ()
+    given: list[Any] = list(loop) if isinstance(loop, list | tuple) else [loop]
+    functions = [function.func if isinstance(function, functools.partial) else function for function in given]
+    for function in functions:
+        if not (inspect.isfunction(function) or inspect.ismethod(function)):
+            raise ArgumentError(
+                "loop",
+                expected="the function that trains, or a list of such functions",
+                got=describe(function),
+                advice="It is read, not called: pass the function itself, for example loop=train.",
+            )
+    if not functions:
+        raise ArgumentError(
+            "loop", expected="at least one function", got="an empty list", advice="Leave it out if there is none."
+        )
+    return tuple(functions)
 
 
 def _check_loader(name: str, loader: object) -> None:

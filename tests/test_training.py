@@ -1,5 +1,7 @@
 """Bad input gets an error that names the argument, what was expected, what came, and what to do."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -44,6 +46,10 @@ class Stream(IterableDataset):
         ((MODEL, OPTIMIZER, None, {"val_loader": torch.zeros(3, 2)}), "val_loader: expected an iterable of batches, got a Tensor"),
         ((MODEL, OPTIMIZER, None, {"train_loader": DataLoader(blobs(4), batch_size=8, drop_last=True)}), "drop_last with a batch size larger"),
         ((MODEL, OPTIMIZER, None, {"step": "loss"}), "step: expected a function or module, got a str."),
+        ((MODEL, OPTIMIZER, None, {"loop": "train()"}), "loop: expected the function that trains, or a list of such functions, got a str. It is read, not called"),
+        ((MODEL, OPTIMIZER, None, {"loop": [len]}), "loop: expected the function that trains, or a list of such functions, got a builtin_function_or_method."),
+        ((MODEL, OPTIMIZER, None, {"loop": nn.Linear}), "got the class Linear itself."),
+        ((MODEL, OPTIMIZER, None, {"loop": []}), "loop: expected at least one function, got an empty list."),
         ((MODEL, OPTIMIZER, None, {"every": 0}), 'every: expected a number of steps from 1, or "auto", got 0.'),
         ((MODEL, OPTIMIZER, None, {"every": True}), 'every: expected a number of steps from 1, or "auto", got True.'),
         ((MODEL, OPTIMIZER, None, {"max_overhead": 3}), "max_overhead: expected a share between 0 and 1, got 3. 0.03 means 3 %."),
@@ -71,6 +77,35 @@ def test_bad_arguments_of_watch(arguments, error):
 )
 def test_anything_that_can_be_iterated_is_a_loader(loader, accepted):
     assert Training(MODEL, OPTIMIZER, train_loader=loader).train_loader is loader
+
+
+class Trainer:
+    def fit(self):
+        raise AssertionError("a loop is never called")
+
+
+def train():
+    raise AssertionError("a loop is never called")
+
+
+@pytest.mark.parametrize(
+    ("loop", "count"),
+    [
+        (None, 0),
+        (train, 1),
+        (Trainer().fit, 1),
+        (Trainer.fit, 1),
+        ([train, Trainer.fit], 2),
+        ((train,), 1),
+        (functools.wraps(train)(lambda: None), 1),
+        (torch.no_grad()(train), 1),
+        (functools.partial(train, 3), 1),
+        (lambda: None, 1),
+    ],
+)
+def test_a_loop_is_one_function_or_several(loop, count):
+    with nni.watch(MODEL, OPTIMIZER, loop=loop) as inspector:
+        assert len(inspector.training.loop) == count
 
 
 @pytest.mark.parametrize(
