@@ -14,6 +14,8 @@ export function checkMessage(changes: JSONObject = {}): JSONObject {
     remedy: null,
     tried: null,
     code: null,
+    rank: null,
+    symptom_of: null,
     ...changes
   };
 }

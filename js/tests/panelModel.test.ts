@@ -71,6 +71,21 @@ describe('a row', () => {
   });
 });
 
+describe('a stage', () => {
+  it('opens, closes, and opens for a check that is to be seen', () => {
+    const { source, model, port, link } = open();
+    source.current = { link, isStarting: false };
+    port.announce(announcement(snapshotMessage({ checks: [checkMessage({ state: 'error' })] })));
+    model.toggleStage('init');
+    expect(model.isOpen('init')).toBe(true);
+    model.toggleStage('init');
+    expect(model.isOpen('init')).toBe(false);
+    model.reveal('initial_loss');
+    expect(model.isOpen('init')).toBe(true);
+    link.dispose();
+  });
+});
+
 describe('dispose', () => {
   it('may be called twice, and ends following', () => {
     const { source, model } = open();

@@ -44,7 +44,7 @@ class StepPage(ipywidgets.VBox):
         self._evidence = ipywidgets.VBox()
         self._remedy = ipywidgets.HTML()
         self._message = ipywidgets.HTML()
-        self._run.on_click(self._make_check)
+        self._run.on_click(lambda _: self.run())
         self._check_cell.on_click(self._put_check)
         self._remedy_cell.on_click(self._put_remedy)
         self._run.add_class("nni-run-check")
@@ -83,7 +83,8 @@ class StepPage(ipywidgets.VBox):
         self._remedy.value = self._verdict.value = ""
         if finding is None:
             return
-        self._verdict.value = f"{badge_html(finding.severity)} {paragraph(finding.message)}"
+        where = paragraph(finding.where, "Where:") if finding.where is not None and finding.raised else ""
+        self._verdict.value = f"{badge_html(finding.severity)} {paragraph(finding.message)}{where}"
         chart = find_check(finding.check).chart(finding)
         parts: list[ipywidgets.Widget] = [ipywidgets.HTML(evidence_table(finding.evidence))]
         if chart is not None and not chart.empty:
@@ -93,7 +94,8 @@ class StepPage(ipywidgets.VBox):
             tried = paragraph(remedy.tried.text) if remedy.tried is not None else ""
             self._remedy.value = paragraph(remedy.text, "Remedy.") + tried + code_block(remedy.code)
 
-    def _make_check(self, _: Any) -> None:
+    def run(self) -> None:
+        """Make the check of the step that is shown."""
         assert self._info is not None, "a step is shown before it can be run"
         self._run.disabled, self._run.description = True, "Running …"
         self._message.value = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nn_inspector.checks import CheckInfo, catalog
+from nn_inspector.checks import CheckInfo, Stage, catalog
 from nn_inspector.history import Finding
 
 
@@ -21,6 +21,11 @@ class Progress:
     steps: list[CheckInfo] = field(default_factory=catalog)
     position: int = 0
     findings: dict[str, Finding] = field(default_factory=dict)
+
+    @property
+    def stages(self) -> list[Stage]:
+        """The stages that have steps, in order."""
+        return list(dict.fromkeys(step.stage for step in self.steps))
 
     @property
     def step(self) -> CheckInfo:
@@ -52,7 +57,7 @@ class Progress:
         """How far it went, in one sentence.
 
         Example:
-            >>> Progress().summary()
+            >>> Progress(steps=catalog()[:5]).summary()
             '0 of 5 steps made.'
         """
         raised = [finding.check for finding in self.findings.values() if finding.raised]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ipywidgets
@@ -10,14 +10,17 @@ from IPython.core.getipython import get_ipython
 
 from nn_inspector.guide.html import code_block
 from nn_inspector.guide.setup_form import SetupForm
+from nn_inspector.guide.step_list import StepList
 from nn_inspector.guide.step_page import StepPage
 from nn_inspector.guide.steps import Progress
 from nn_inspector.history import Finding
-from nn_inspector.history.finding_html import MARKS
 from nn_inspector.inspector import Inspector, current_inspector
 from nn_inspector.live import connect
 from nn_inspector.panels.chart_widget import STYLE
 from nn_inspector.snippets import check_cell, remedy_cell
+
+_BUDGET = 60.0
+"""Seconds for all steps together."""
 
 
 class Wizard(ipywidgets.VBox):
@@ -35,19 +38,22 @@ class Wizard(ipywidgets.VBox):
         self.progress = Progress()
         self._title = ipywidgets.HTML()
         self._page = StepPage(self._make_check, self._put_check, self._put_remedy)
-        self._steps = [self._step_button(index) for index in range(len(self.progress.steps))]
+        self._steps = StepList(self.progress, self._go, self._make_stage)
+        self._all = ipywidgets.Button(description="Run all steps", icon="fast-forward", layout={"width": "auto"})
+        self._all.tooltip = "A minute at most. The likeliest cause is opened then."
+        self._all.add_class("nni-run-all")
+        self._all.on_click(self._make_all)
         self._back = ipywidgets.Button(description="Back", icon="arrow-left")
         self._next = ipywidgets.Button(description="Next", icon="arrow-right")
         self._back.on_click(lambda _: self._go(self.progress.position - 1))
         self._next.on_click(lambda _: self._go(self.progress.position + 1))
         self._next.add_class("nni-next")
         self._insertion = ipywidgets.HTML()
-        steps = ipywidgets.VBox(self._steps, layout={"flex": "0 0 210px"})
         body = ipywidgets.VBox(
-            [self._page, self._insertion, ipywidgets.HBox([self._back, self._next])],
+            [self._page, self._insertion, ipywidgets.HBox([self._back, self._next, self._all])],
             layout={"flex": "1 1 380px", "min_width": "0px", "padding": "0 0 0 12px"},
         )
-        self._checklist = ipywidgets.HBox([steps, body], layout={"flex_flow": "row wrap"})
+        self._checklist = ipywidgets.HBox([self._steps, body], layout={"flex_flow": "row wrap"})
         super().__init__([self._title])
         self.add_class("nni-wizard")
         if inspector is None:
@@ -72,39 +78,52 @@ class Wizard(ipywidgets.VBox):
     def _refresh(self) -> None:
         self._title.value = self._headline()
         self._back.disabled, self._next.disabled = self.progress.is_first, self.progress.is_last
-        for index, (button, step) in enumerate(zip(self._steps, self.progress.steps, strict=True)):
-            finding = self.progress.findings.get(step.name)
-            sign = MARKS[finding.severity][0] if finding is not None else "·"
-            state = finding.severity if finding is not None else "open"
-            button.description = f"{sign} {step.title}"
-            button.tooltip = f"{step.question} ({state})"
-            button.button_style = "info" if index == self.progress.position else ""
+        self._steps.refresh()
 
     def _headline(self) -> str:
         model = f" · {self._inspector.run.parameters['model']}" if self._inspector is not None else ""
         return f"{STYLE}<b>Debug wizard</b>{model} · {self.progress.summary()}"
 
-    def _step_button(self, index: int) -> ipywidgets.Button:
-        button = ipywidgets.Button(layout={"width": "200px"}, style={"text_align": "left"})
-        button.add_class("nni-step")
-        button.on_click(lambda _: self._go(index))
-        return button
-
     def _make_check(self, name: str) -> Finding:
-        assert self._inspector is not None, "steps are shown once there is an inspector"
-        finding = self._inspector.check(name)
-        self.progress.record(finding)
+        finding = self._watching.check(name)
+        self._note([finding])
+        return finding
+
+    def _make_stage(self, stage: str) -> None:
+        """Make the steps of a stage one after the other, each shown while it is made."""
+        for index, step in enumerate(self.progress.steps):
+            if step.stage == stage:
+                self._go(index)
+                self._page.run()
+
+    def _make_all(self, _: Any) -> None:
+        self._all.disabled, self._all.description = True, "Running …"
+        try:
+            diagnosis = self._watching.diagnose(budget=_BUDGET)
+            self._note(diagnosis.findings)
+            causes = [finding.check for finding in diagnosis.causes]
+            names = [step.name for step in self.progress.steps]
+            self._go(names.index(causes[0]) if causes and causes[0] in names else self.progress.position)
+        finally:
+            self._all.disabled, self._all.description = False, "Run all steps"
+
+    def _note(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self.progress.record(finding)
         self._refresh()
         if self._connection is not None:
             self._connection.send_snapshot()
-        return finding
+
+    @property
+    def _watching(self) -> Inspector:
+        assert self._inspector is not None, "steps are shown once there is an inspector"
+        return self._inspector
 
     def _put_check(self, name: str) -> str:
         return self._insert(check_cell(name, self._inspector, self._namespace))
 
     def _put_remedy(self, finding: Finding) -> str:
-        assert self._inspector is not None
-        return self._insert(remedy_cell(finding, self._inspector, self._namespace))
+        return self._insert(remedy_cell(finding, self._watching, self._namespace))
 
     def _insert(self, source: str) -> str:
         if self._connection is not None and self._connection.insert_cell(source):

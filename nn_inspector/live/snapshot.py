@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from nn_inspector.checks import STAGES, Check, checks
+from nn_inspector.diagnosis import Diagnosis, ranked
 from nn_inspector.inspector import Inspector
 from nn_inspector.snippets import remedy_cell
 
 PROTOCOL = 1
 """Version of the messages between kernel and lab extension; each message carries it."""
+
+_NOT_RAISED = {"rank": None, "symptom_of": None}
 
 
 def snapshot(inspector: Inspector | None, namespace: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -24,12 +27,29 @@ def snapshot(inspector: Inspector | None, namespace: Mapping[str, Any] | None = 
     Returns:
         {"version", "training": {...}, "problems": [...], "checks": [...]}; numbers that are not finite are None.
     """
+    standing = _standing(inspector)
     return {
         "version": PROTOCOL,
         "training": _training(inspector),
         "problems": list(inspector.problems) if inspector is not None else [],
-        "checks": [_row(check, inspector, namespace or {}) for check in checks()],
+        "checks": [
+            _row(check, inspector, namespace or {}) | standing.get(check.info.name, _NOT_RAISED) for check in checks()
+        ],
     }
+
+
+def _standing(inspector: Inspector | None) -> dict[str, dict[str, Any]]:
+    """Of each error and warning: its place in the order of suspicion, and the cause that explains it."""
+    if inspector is None:
+        return {}
+    diagnosis = Diagnosis(ranked(inspector.run.findings), {})
+    found: dict[str, dict[str, Any]] = {
+        f.check: {"rank": rank, "symptom_of": None} for rank, f in enumerate(diagnosis.findings) if f.raised
+    }
+    for cause in reversed(diagnosis.causes):
+        for symptom in diagnosis.symptoms(cause):
+            found[symptom.check]["symptom_of"] = cause.check
+    return found
 
 
 def _training(inspector: Inspector | None) -> dict[str, Any]:

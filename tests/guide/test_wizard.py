@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import nn_inspector as nni
+from nn_inspector.checks import STAGES
 from nn_inspector.guide.setup_form import NOTHING, SetupForm
 from nn_inspector.guide.wizard import Wizard
 from tests.trainings import blobs, classifier, mlp, sorted_by_label
@@ -49,10 +50,22 @@ def broken():
     inspector.detach()
 
 
-def test_the_five_steps_name_the_three_mistakes(broken):
+MISTAKES = ("shuffling", "zeroed_gradients", "regularization_share")
+
+
+def open_step(wizard, name):
+    """By clicking: first on its stage, then on the step."""
+    info = next(info for info in nni.catalog() if info.name == name)
+    press(wizard, STAGES[info.stage])
+    press(wizard, info.title)
+    return info
+
+
+def test_every_step_asks_and_answers_and_three_name_the_mistakes(broken):
     case, inspector = broken
     wizard = Wizard(inspector, {"inspector": inspector, "net": case.model, "opt": case.optimizer})
-    for number, info in enumerate(nni.catalog()):
+    for name in ("initial_loss", "one_batch_fit", *MISTAKES):
+        info = open_step(wizard, name)
         shown = text(wizard)
         for part in (info.question, "Why it matters.", "How it is checked."):
             assert part.split("'")[0] in shown
@@ -63,17 +76,34 @@ def test_the_five_steps_name_the_three_mistakes(broken):
             assert finding.remedy.text.split("'")[0] in text(wizard)
             assert "Tried on a copy" in text(wizard)
             assert charts(wizard), "the trial is drawn"
-        if number < 4:
-            press(wizard, "Next")
     raised = {name for name, finding in wizard.progress.findings.items() if finding.raised}
-    assert raised == {"zeroed_gradients", "shuffling", "regularization_share"}
-    assert "5 of 5 steps made. To repair: zeroed_gradients, shuffling, regularization_share." in text(wizard)
+    assert raised == set(MISTAKES)
+    assert f"5 of {len(nni.catalog())} steps made. To repair: {', '.join(MISTAKES)}." in text(wizard)
+
+
+def test_the_steps_of_a_stage_are_made_together(broken):
+    _, inspector = broken
+    wizard = Wizard(inspector, {})
+    press(wizard, STAGES["loop"])
+    press(wizard, "Run these steps")
+    names = {info.name for info in nni.catalog() if info.stage == "loop"}
+    assert wizard.progress.findings.keys() == names
+    assert f"{STAGES['loop']} ✖" in " ".join(w.description for w in everything(wizard) if hasattr(w, "description"))
+
+
+def test_all_steps_are_made_together_and_the_likeliest_cause_is_opened(broken):
+    _, inspector = broken
+    wizard = Wizard(inspector, {})
+    press(wizard, "Run all steps")
+    assert len(wizard.progress.findings) == len(nni.catalog())
+    assert wizard.progress.finding.check in MISTAKES
+    assert "Run all steps" in [w.description for w in everything(wizard) if isinstance(w, ipywidgets.Button)]
 
 
 def test_a_step_can_be_chosen_directly_and_made_again(broken):
     _, inspector = broken
     wizard = Wizard(inspector, {})
-    press(wizard, "Zeroed gradients")
+    open_step(wizard, "zeroed_gradients")
     press(wizard, "Run this check")
     assert "✖ Zeroed gradients" in [w.description for w in everything(wizard) if isinstance(w, ipywidgets.Button)]
     press(wizard, "Back")
@@ -85,10 +115,11 @@ def test_a_step_can_be_chosen_directly_and_made_again(broken):
 def test_without_a_front_end_that_inserts_cells_the_code_is_shown(broken):
     case, inspector = broken
     wizard = Wizard(inspector, {"spy": inspector, "net": case.model, "opt": case.optimizer})
+    open_step(wizard, "initial_loss")
     press(wizard, "Put the check into a cell")
     assert "no nn_inspector extension that could insert a cell" in text(wizard)
     assert "spy.check(&quot;initial_loss&quot;)" in text(wizard)
-    press(wizard, "Zeroed gradients")
+    open_step(wizard, "zeroed_gradients")
     press(wizard, "Run this check")
     press(wizard, "Put the remedy into a cell")
     assert "opt.zero_grad()" in text(wizard)
@@ -98,6 +129,7 @@ def test_a_sound_step_offers_no_remedy():
     case = classifier()
     with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader) as inspector:
         wizard = Wizard(inspector, {})
+        open_step(wizard, "initial_loss")
         press(wizard, "Run this check")
         assert "ok" in text(wizard)
         with pytest.raises(AssertionError):
@@ -108,7 +140,7 @@ def test_findings_made_before_are_shown():
     case = classifier()
     with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader) as inspector:
         inspector.check("initial_loss")
-        assert "1 of 5 steps made." in text(Wizard(inspector, {}))
+        assert f"1 of {len(nni.catalog())} steps made." in text(Wizard(inspector, {}))
 
 
 def notebook():
@@ -131,6 +163,7 @@ def test_it_begins_by_finding_the_objects():
         "Model": "net", "Optimizer": "opt", "Loss": "criterion", "Training loader": "train", "Validation loader": NOTHING,
     }  # fmt: skip
     press(wizard, "Start")
+    open_step(wizard, "initial_loss")
     assert "Is the first loss what chance gives?" in text(wizard)
     press(wizard, "Run this check")
     assert wizard.progress.finding.severity == "ok"

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from nn_inspector.checks import STAGES, find_check
 from tests.ui.lab import PATIENCE
 
 pytestmark = pytest.mark.ui
@@ -14,13 +15,14 @@ pytestmark = pytest.mark.ui
 RAISED = re.compile("error|warning")
 """On a slow machine the budget of diagnose() may be over before an experiment proves a suspicion."""
 
-CULPRITS = {
-    "Zeroed gradients": "error",
-    "Shuffling": "error",
-    "Regularization share": "error",
-    "Initial loss": "ok",
-    "One batch fit": "ok",
-}
+STEPS = (
+    ("data", "Shuffling", "error"),
+    ("init", "Initial loss", "ok"),
+    ("loop", "Zeroed gradients", "error"),
+    ("fit", "One batch fit", "ok"),
+    ("train", "Regularization share", "error"),
+)
+"""Steps of the wizard by stage, and what each finds here."""
 
 
 def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
@@ -53,18 +55,12 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
     expect(notebook.output(training)).not_to_contain_text("Traceback")
     notebook.wait_until_idle()
 
-    # The wizard asks five questions and names the three mistakes.
+    # The wizard asks its questions and names the three mistakes.
     notebook.run(notebook.find("nni.wizard()"))
     wizard = notebook.wizard
-    for number, (title, state) in enumerate(
-        [
-            ("Initial loss", "ok"),
-            ("One batch fit", "ok"),
-            ("Zeroed gradients", "error"),
-            ("Shuffling", "error"),
-            ("Regularization share", "error"),
-        ]
-    ):
+    for number, (stage, title, state) in enumerate(STEPS):
+        wizard.get_by_role("button", name=STAGES[stage]).click()
+        wizard.get_by_role("button", name=title).click()
         expect(wizard).to_contain_text("Why it matters.")
         wizard.get_by_role("button", name="Run this check").click()
         verdict = wizard.locator(".nni-verdict")
@@ -74,9 +70,7 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
             expect(wizard.locator(".nni-chart svg").first).to_be_visible()
         wizard.scroll_into_view_if_needed()
         picture(f"03-wizard-{number + 1}-{title.split()[0].lower()}")
-        if number < 4:
-            wizard.get_by_role("button", name="Next").click()
-    expect(wizard).to_contain_text("To repair: zeroed_gradients, shuffling, regularization_share.")
+    expect(wizard).to_contain_text("To repair: shuffling, zeroed_gradients, regularization_share.")
 
     # A remedy goes into a cell below, in the notebook's own names, and runs.
     before = notebook.sources()
@@ -101,7 +95,9 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
     notebook.run(notebook.find("for epoch in range(20)"))
     last = len(notebook.sources()) - 1
     notebook.run(last)
-    expect(notebook.output(last)).to_contain_text("Nothing wrong was found by 5 checks.", timeout=2 * PATIENCE)
+    expect(notebook.output(last)).to_contain_text(
+        re.compile(r"Nothing wrong was found by \d+ checks\."), timeout=2 * PATIENCE
+    )
     steps = notebook.dashboard.locator(".nni-chart").first.locator(".axis").first.locator(".tick text")
     assert "1,000" in steps.all_text_contents()
     picture("04-repaired")
@@ -113,7 +109,7 @@ def test_the_side_panel_shows_the_same_checklist_and_stops_the_training(first_lo
     expect(panel).to_contain_text("does not use nn_inspector yet", timeout=PATIENCE)
     training = notebook.find("for epoch in range(150)")
     notebook.run_through(training - 1)
-    expect(panel.locator(".jp-nni-Check")).to_have_count(5, timeout=PATIENCE)
+    expect(panel.locator(".jp-nni-Stage")).to_have_count(6, timeout=PATIENCE)
 
     notebook.start(training)
     expect(panel.locator(".jp-nni-Training")).to_have_attribute("data-state", "running", timeout=PATIENCE)
@@ -129,10 +125,18 @@ def test_the_side_panel_shows_the_same_checklist_and_stops_the_training(first_lo
         ("regularization_share", RAISED),
         ("initial_loss", "ok"),
     ):
+        stage = panel.locator(f".jp-nni-Stage[data-stage={find_check(name).info.stage}]")
+        if stage.locator(".jp-nni-Stage-toggle").get_attribute("aria-expanded") == "false":
+            stage.locator(".jp-nni-Stage-toggle").click()
         expect(panel.locator(f".jp-nni-Check[data-check={name}]")).to_have_attribute(
             "data-state", state, timeout=PATIENCE
         )
-    assert panel.locator(".jp-nni-Finding").count() == 3
+    findings = panel.locator(".jp-nni-Finding")
+    assert {findings.nth(place).get_attribute("data-check") for place in range(3)} == {
+        "zeroed_gradients",
+        "shuffling",
+        "regularization_share",
+    }
     panel.locator(".jp-nni-Finding[data-check=zeroed_gradients]").click()
     row = panel.locator(".jp-nni-Check[data-check=zeroed_gradients]")
     expect(row).to_contain_text("Call optimizer.zero_grad() before each backward().")

@@ -18,8 +18,17 @@ export function byStage(checks: readonly ICheck[]): IStage[] {
   return [...stages.values()];
 }
 
-/** The checks that found an error or a warning, errors first. */
+/** The checks that found an error or a warning, the likeliest cause first. */
 export function raised(checks: readonly ICheck[]): ICheck[] {
-  const of = (state: ICheck['state']): ICheck[] => checks.filter(check => check.state === state);
-  return [...of('error'), ...of('warning')];
+  const rank = (check: ICheck): number => check.rank ?? checks.length;
+  return checks
+    .filter(check => check.state === 'error' || check.state === 'warning')
+    .sort((one, other) => rank(one) - rank(other));
+}
+
+/** How many checks of a stage were made, and the worst that was found. */
+export function standing(stage: IStage): { made: number; worst: 'error' | 'warning' | null } {
+  const states = stage.checks.map(check => check.state);
+  const worst = (['error', 'warning'] as const).find(state => states.includes(state)) ?? null;
+  return { made: states.filter(state => state !== 'open').length, worst };
 }

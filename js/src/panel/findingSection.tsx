@@ -10,12 +10,13 @@ export function FindingSection({ raised }: { readonly raised: readonly ICheck[] 
   if (raised.length === 0) {
     return null;
   }
+  const titles = new Map(raised.map(check => [check.name, check.title]));
   return (
     <section className="jp-nni-Findings">
       <h3 className="jp-nni-heading">{trans.__('Findings')}</h3>
       <ul className="jp-nni-Findings-list">
         {raised.map(check => (
-          <li key={check.name}>
+          <li key={check.name} className={check.symptomOf === null ? undefined : 'jp-nni-Symptom'}>
             <button
               type="button"
               className="jp-nni-Finding"
@@ -30,6 +31,11 @@ export function FindingSection({ raised }: { readonly raised: readonly ICheck[] 
                 <StateSign state={check.state} />
               </span>
               <span className="jp-nni-Finding-message">{check.message}</span>
+              {check.symptomOf !== null && (
+                <span className="jp-nni-Finding-cause">
+                  {trans.__('Explained by %1', titles.get(check.symptomOf) ?? '')}
+                </span>
+              )}
             </button>
           </li>
         ))}

@@ -43,7 +43,7 @@ export class PanelModel implements IDisposable {
     return byStage(this._checks);
   }
 
-  /** The checks that found an error or a warning, errors first. */
+  /** The checks that found an error or a warning, the likeliest cause first. */
   get raised(): readonly ICheck[] {
     return raised(this._checks);
   }
@@ -77,8 +77,24 @@ export class PanelModel implements IDisposable {
     this._changed.emit();
   }
 
+  /** Whether a stage shows its checks. */
+  isOpen(stage: string): boolean {
+    return this._stages.has(stage);
+  }
+
+  toggleStage(stage: string): void {
+    if (!this._stages.delete(stage)) {
+      this._stages.add(stage);
+    }
+    this._changed.emit();
+  }
+
   /** Expand a check's row and bring it into view. */
   reveal(name: string): void {
+    const stage = this._checks.find(check => check.name === name)?.stage;
+    if (stage !== undefined) {
+      this._stages.add(stage);
+    }
     this._expanded.add(name);
     this._target = name;
     this._changed.emit();
@@ -101,6 +117,7 @@ export class PanelModel implements IDisposable {
   private readonly _source: IPanelSource;
   private readonly _changed = new Signal<this, void>(this);
   private readonly _expanded = new Set<string>();
+  private readonly _stages = new Set<string>();
   private _target: string | null = null;
   private _isDisposed = false;
 }

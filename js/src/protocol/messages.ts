@@ -31,6 +31,10 @@ export interface ICheck {
   readonly remedy: string | null;
   readonly tried: string | null;
   readonly code: string | null;
+  /** Place in the order of suspicion, from 0; null where nothing is wrong. */
+  readonly rank: number | null;
+  /** Name of the check whose finding explains this one. */
+  readonly symptomOf: string | null;
 }
 
 /** How a watched training stands. */

@@ -84,6 +84,8 @@ function readCheck(check: Reader): ICheck {
     message: optional('message'),
     remedy: optional('remedy'),
     tried: optional('tried'),
-    code: optional('code')
+    code: optional('code'),
+    rank: check.field('rank').optional(value => value.number()),
+    symptomOf: optional('symptom_of')
   };
 }
