@@ -14,7 +14,7 @@ JS_SOURCES := $(shell find js/src js/style js/schema -type f) package.json yarn.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 HEADLESS := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser)
 
-.PHONY: lab test test-all lint unit notebooks ui packaging bench build clean
+.PHONY: lab test test-all lint unit notebooks ui packaging bench diagnosis build clean
 
 lab: $(VENV)/.lab
 	jupyter lab $(AS_ROOT) $(HEADLESS) $(NOTEBOOK)
@@ -43,6 +43,10 @@ test-all: test
 
 bench: $(VENV)/.bench
 	python -m benchmarks.overhead
+
+diagnosis: $(VENV)/.bench
+	pytest -m suite tests/faults tests/healthy
+	python -m benchmarks.diagnosis
 
 build: $(VENV)/.test
 	python -m build

@@ -1,5 +1,7 @@
 """A ReLU after the last layer: scores that die, and values that cannot be reached."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,7 +18,7 @@ SYMPTOMS = NO_SIGNAL | {"initial_loss", "output_bias"}
 class MLP(nn.Module):
     def __init__(self, sizes, relu_last):
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.relu_last = relu_last
 
     def forward(self, x):

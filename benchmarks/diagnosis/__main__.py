@@ -1,0 +1,118 @@
+"""`python -m benchmarks.diagnosis`: diagnose every training of the suite, and print the figures as Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import nn_inspector
+from benchmarks.diagnosis.answer import ours_active, ours_passive, watched_by_us
+from benchmarks.diagnosis.counting import Outcome, check_scores, score, verdict
+from benchmarks.diagnosis.processes import LIMIT, answers
+from benchmarks.diagnosis.table import by_check, summary
+from benchmarks.diagnosis.tasks import PARTS, Task, all_tasks
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark.
+
+    Returns:
+        0, or 1 if some training got no answer or none was chosen.
+    """
+    options = _parser().parse_args(arguments)
+    parts = PARTS if options.part == "all" else (options.part,)
+    if options.show is not None:
+        return _show(options.show, options.seeds[0], active=options.active)
+    tasks = all_tasks(seeds=options.seeds, only=options.only, parts=parts, sound=not options.broken)
+    if not tasks:
+        print(f"No training matches --only {options.only!r} in --part {options.part}.", file=sys.stderr)
+        return 1
+    print(f"nn_inspector {nn_inspector.__version__}, torch {torch.__version__}: {len(tasks)} trainings\n", flush=True)
+    outcomes = _run(tasks, options)
+    print(_tables(outcomes))
+    if options.json is not None:
+        options.json.write_text(json.dumps(_as_json(outcomes), indent=1), encoding="utf-8")
+    return int(any(answer.failure is not None for _, answer in outcomes))
+
+
+def _run(tasks: Sequence[Task], options: argparse.Namespace) -> list[Outcome]:
+    watcher = ours_active if options.active else ours_passive
+    found: list[Outcome] = []
+    for task, answer in answers(tasks, watcher, jobs=options.jobs, limit=options.limit):
+        found.append((task, answer))
+        line = f"[{len(found)}/{len(tasks)}] {task.name}: {verdict(task, answer)}"
+        print(line, file=sys.stderr, flush=True)
+    order = {task: index for index, task in enumerate(tasks)}
+    return sorted(found, key=lambda outcome: order[outcome[0]])
+
+
+def _tables(outcomes: Sequence[Outcome]) -> str:
+    texts = {"set": "Thresholds were set on these", "held-out": "Kept apart"}
+    by_part = {part: [outcome for outcome in outcomes if outcome[0].part == part] for part in PARTS}
+    present = {part: found for part, found in by_part.items() if found}
+    pieces = [summary({texts[part]: score(found) for part, found in present.items()})]
+    for part, found in present.items():
+        pieces += [f"### {texts[part]}", by_check(check_scores(found))]
+    return "\n\n".join(pieces)
+
+
+def _show(name: str, seed: int, *, active: bool) -> int:
+    """Print the whole diagnosis of a training and of its twin."""
+    tasks = [task for task in all_tasks(seeds=(seed,)) if task.id == name]
+    if not tasks:
+        known = ", ".join(sorted({task.id for task in all_tasks()}))
+        print(f"There is no training {name!r}. There are: {known}.", file=sys.stderr)
+        return 1
+    torch.set_num_threads(1)
+    for task in tasks:
+        scene = task.build()
+        with contextlib.redirect_stdout(io.StringIO()):
+            diagnosis, seconds = watched_by_us(scene, active=active)
+        wanted = f"\nright answers: {', '.join(sorted(task.causes))}" if task.causes else ""
+        print(f"== {task.name}, {task.kind}, {task.part}{wanted}\n{diagnosis}\n{seconds:.2f} s\n", flush=True)
+    return 0
+
+
+def _as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": task.id,
+            "kind": task.kind,
+            "role": task.role,
+            "part": task.part,
+            "seed": task.seed,
+            "causes": sorted(task.causes),
+            **answer.to_json(),
+            "verdict": verdict(task, answer),
+        }
+        for task, answer in outcomes
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.diagnosis", description=__doc__)
+    parser.add_argument("--only", default="", metavar="PATTERN", help="regular expression for ids, kinds or causes")
+    parser.add_argument(
+        "--part", choices=[*PARTS, "all"], default="all", help="what thresholds were set on, or the rest"
+    )
+    parser.add_argument("--broken", action="store_true", help="leave out repaired twins and sound trainings")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="default 0")
+    parser.add_argument("--active", action="store_true", default=True, help="with experiments (the default)")
+    parser.add_argument("--passive", dest="active", action="store_false", help="without experiments")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default 2)")
+    parser.add_argument("--limit", type=float, default=LIMIT, metavar="SECONDS", help=f"for a training ({LIMIT:g})")
+    parser.add_argument("--json", type=lambda name: Path(name).resolve(), metavar="FILE", help="write all answers here")
+    parser.add_argument("--show", metavar="ID", help="print the whole diagnosis of one training and of its twin")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
