@@ -9,7 +9,7 @@ from typing import Any
 from nn_inspector.history.finding import Finding
 from nn_inspector.probes import Epoch, TraceEntry
 
-TRACE_LIMIT = 2000
+TRACE_LIMIT = 6000
 """So many latest calls of the loop are kept; only those of the first steps are noted at all."""
 
 FIRST_EPOCHS = 2

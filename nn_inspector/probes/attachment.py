@@ -19,6 +19,7 @@ from nn_inspector.probes.hidden_states import HiddenStateProbe
 from nn_inspector.probes.layer_choice import choose_layers
 from nn_inspector.probes.learning_rate import LearningRateProbe
 from nn_inspector.probes.loaders import LoaderProbe
+from nn_inspector.probes.loop_trace import LoopTrace
 from nn_inspector.probes.loss import LossProbe
 from nn_inspector.probes.memory import MemoryProbe
 from nn_inspector.probes.module_outputs import ModuleOutputs, OutputReader
@@ -80,10 +81,11 @@ class Attachment:
             role: loader for role, loader in loaders.items() if role == "train" or loader is not loaders.get("train")
         }
         observed = [
-            LoaderProbe(recorder, loader, role, on_epoch, self._on_loader)
+            LoaderProbe(recorder, loader, role, on_epoch, self)
             for role, loader in own.items()
             if isinstance(loader, DataLoader)
         ]
+        self._trace = LoopTrace(recorder, model, self._optimizers, loaders.get("train"))
         self._time = TimeProbe(recorder, next((_waiting(probe) for probe in observed if probe.role == "train"), None))
         of_outputs: dict[str, OutputReader] = {
             "activations": ActivationProbe(recorder, len(self._modules)),
@@ -107,7 +109,12 @@ class Attachment:
         observers = [reader for name, reader in of_outputs.items() if name in self.chosen]
         self._outputs = ModuleOutputs(recorder, model, self._modules, observers)
         others = OtherSteps(recorder, self._optimizers)
-        readers = [self._outputs, *observers, *(reader for name, reader in of_steps.items() if name in self.chosen)]
+        readers = [
+            self._trace,
+            self._outputs,
+            *observers,
+            *(reader for name, reader in of_steps.items() if name in self.chosen),
+        ]
         self._steps = StepProbe(recorder, readers, self._end_step)
         self.probes: tuple[Probe, ...] = (self._forward, *readers, self._steps, others, *observed)
         self._silences = Silences(
@@ -146,6 +153,7 @@ class Attachment:
 
     def settle(self) -> None:
         """No training is running: leave nothing on torch's stacks, and hand on all that was measured."""
+        self._trace.close()
         self._loss.close_window()
         self._loss.end_validation()
         self._time.pause()
@@ -163,9 +171,19 @@ class Attachment:
             self._loss.begin_forward(args)
         self._outputs.begin_pass()
 
-    def _on_loader(self, role: Phase, active: bool) -> None:
-        self._forward.validating = active and role == "validation"
-        if not active and role == "validation":
+    def fetch(self) -> None:
+        """A loader is about to make a batch."""
+        self._trace.fetch()
+
+    def batch(self, role: Phase, batch: Any) -> None:
+        """A loader hands out a batch."""
+        self._forward.validating = role == "validation"
+        self._trace.batch(role, batch)
+
+    def end(self, role: Phase) -> None:
+        """A loader came to its end."""
+        self._forward.validating = False
+        if role == "validation":
             self._loss.close_window()
             self._loss.end_validation()
 

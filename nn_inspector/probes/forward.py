@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.probe import Probe
 from nn_inspector.probes.recorder import Phase, Recorder
 
@@ -46,13 +45,4 @@ class ForwardProbe(Probe):
         if self._known_mode.get(phase) is not module.training:
             self._known_mode[phase] = module.training
             recorder.record("training_mode", phase, float(module.training))
-        if recorder.tracing:
-            first = first_tensor(args)
-            recorder.trace(
-                "forward",
-                phase=phase,
-                training=module.training,
-                input_shape=None if first is None else list(first.shape),
-                input_dtype=None if first is None else str(first.dtype),
-            )
         self._on_forward(args)

@@ -12,13 +12,26 @@ import time
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from torch.utils.data import DataLoader
 
 from nn_inspector.probes.batches import Epoch
 from nn_inspector.probes.probe import Probe
 from nn_inspector.probes.recorder import Phase, Recorder
+
+
+class LoaderWatch(Protocol):
+    """Is told what a loader does."""
+
+    def fetch(self) -> None:
+        """It is about to make a batch."""
+
+    def batch(self, role: Phase, batch: Any) -> None:
+        """It hands out a batch."""
+
+    def end(self, role: Phase) -> None:
+        """It came to its end."""
 
 
 class LoaderProbe(Probe):
@@ -29,7 +42,7 @@ class LoaderProbe(Probe):
         loader: the user's loader.
         role: what it is for.
         on_epoch: called with each new `Epoch`, which is then filled as the loader is read.
-        on_active: called with True when a batch was handed out, with False when the pass ended.
+        watch: is told of each batch.
 
     Attributes:
         waited: seconds that the loop has waited for batches so far.
@@ -43,7 +56,7 @@ class LoaderProbe(Probe):
         loader: DataLoader[Any],
         role: Phase,
         on_epoch: Callable[[Epoch], None],
-        on_active: Callable[[Phase, bool], None],
+        watch: LoaderWatch,
     ) -> None:
         super().__init__(recorder)
         self.role: Phase = role
@@ -51,7 +64,7 @@ class LoaderProbe(Probe):
         self.waited = 0.0
         self._loader = loader
         self._on_epoch = on_epoch
-        self._on_active = on_active
+        self._watch = watch
 
     def attach(self) -> None:
         source = self._loader.__dict__.get("_get_iterator")
@@ -73,17 +86,22 @@ class LoaderProbe(Probe):
         self._on_epoch(epoch)
         return epoch
 
+    def fetch(self) -> None:
+        """The loader is about to make a batch, or to start its workers."""
+        with self._safely():
+            self._watch.fetch()
+
     def observe(self, epoch: Epoch, batch: Any) -> None:
         """The loader hands out a batch."""
         with self._safely():
             epoch.add(batch)
-            self._on_active(self.role, True)  # noqa: FBT003
+            self._watch.batch(self.role, batch)
 
     def end(self, epoch: Epoch) -> None:
         """The pass came to its end."""
         with self._safely():
             epoch.complete = True
-            self._on_active(self.role, False)  # noqa: FBT003
+            self._watch.end(self.role)
 
     @contextlib.contextmanager
     def _safely(self) -> Iterator[None]:
@@ -110,10 +128,12 @@ class _IteratorSource:
     def __call__(self) -> Iterator[Any]:
         loader = self._loader()
         assert loader is not None, "a loader that is iterated is alive"
+        watching = [probe for probe in self.probes if not probe.failure and not probe.recorder.suspended]
+        for probe in watching:
+            probe.fetch()
         iterator: Iterator[Any] = type(loader)._get_iterator(loader)
-        for probe in self.probes:
-            if not probe.failure and not probe.recorder.suspended:
-                iterator = _ObservedIterator(iterator, probe)
+        for probe in watching:
+            iterator = _ObservedIterator(iterator, probe)
         return iterator
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -141,6 +161,7 @@ class _ObservedIterator:
         if self._epoch is None:
             self._epoch = self._probe.begin()
         epoch = self._epoch
+        self._probe.fetch()
         begin = time.perf_counter()
         try:
             batch = next(self._iterator)

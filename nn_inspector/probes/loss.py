@@ -68,7 +68,7 @@ class LossProbe(StepReader):
         self._model = model
         self._arrivals = arrivals
         self._loss_module = loss_fn if isinstance(loss_fn, nn.Module) else None
-        self._mode = CallMode(self._on_loss_call, self._on_backward)
+        self._mode = CallMode(self._on_loss_call, self._on_backward, recorder.schedule)
         self._mode_handles: list[Removable] = []
         self._plain = self._loss_module is not None
         self._expected = True
@@ -158,8 +158,6 @@ class LossProbe(StepReader):
     def _on_loss_call(self, call: LossCall) -> None:
         if self.recorder.suspended:
             return
-        if self.recorder.tracing:
-            self.recorder.trace(call.name, phase=self.recorder.phase, **call.facts())
         if not self._inside_module:
             self._plain = False
             self._add_term(call.value)
@@ -167,8 +165,6 @@ class LossProbe(StepReader):
     def _on_backward(self, objective: torch.Tensor) -> None:
         if self.recorder.suspended:
             return
-        if self.recorder.tracing:
-            self.recorder.trace("backward", objective_shape=list(objective.shape))
         backward = self._backwards[-1]
         if len(backward.terms) != 1 or not _is_multiple(objective, self._last_term):
             self._plain = False

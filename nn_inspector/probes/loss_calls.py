@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._device import DeviceContext
 
 from nn_inspector.probes.measurement import Fact
+from nn_inspector.probes.schedule import Schedule
 
 LOSS_FUNCTIONS: Mapping[Any, str] = {
     function: function.__name__
@@ -70,6 +71,7 @@ class LossCall:
             "prediction_dtype": str(self.prediction.dtype),
             "target_shape": list(self.target.shape),
             "target_dtype": str(self.target.dtype),
+            "result_shape": list(self.value.shape),
         }
         facts.update({name: option for name, option in self.options.items() if isinstance(option, _PLAIN)})
         facts["weighted"] = self.options.get("weight") is not None
@@ -82,6 +84,7 @@ class CallMode(TorchFunctionMode):
     Args:
         on_loss: called after a loss function returned.
         on_backward: called with the tensor just before backward() runs on it.
+        schedule: on whose account the two work.
 
     An exception in either switches the reports off and is kept in `failure`; the user's call is not affected.
     """
@@ -90,10 +93,12 @@ class CallMode(TorchFunctionMode):
         self,
         on_loss: Callable[[LossCall], None],
         on_backward: Callable[[torch.Tensor], None] | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__()
         self._on_loss = on_loss
         self._on_backward = on_backward
+        self._schedule = schedule if schedule is not None else Schedule()
         self.failure: Exception | None = None
 
     def __torch_function__(
@@ -105,19 +110,23 @@ class CallMode(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func is torch.Tensor.backward and self._on_backward is not None:
-            self._report(self._on_backward, args[0])
+            self.report(self._on_backward, args[0])
         result = func(*args, **kwargs)
         if func in LOSS_FUNCTIONS:
-            self._report(self._on_loss, _loss_call(func, args, kwargs, result))
+            self.report(self._on_loss, loss_call(func, args, kwargs, result))
         return result
 
-    def _report(self, listener: Callable[[Any], None], what: Any) -> None:
+    def report(self, listener: Callable[..., None], *what: Any) -> None:
+        """Tell a listener, unless one has failed."""
         if self.failure is not None:
             return
+        self._schedule.start()
         try:
-            listener(what)
+            listener(*what)
         except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
             self.failure = error
+        finally:
+            self._schedule.stop()
 
 
 def push(mode: CallMode) -> bool:
@@ -133,22 +142,20 @@ def push(mode: CallMode) -> bool:
     return True
 
 
-def pop(mode: CallMode) -> bool:
-    """Take a mode off the stack, from under others of ours if need be; return whether it is gone."""
+def pop(mode: CallMode) -> None:
+    """Take a mode off the stack, from under others if need be: those do not notice."""
     stack = torch.overrides._get_current_function_mode_stack()
     if mode not in stack:
-        return True
+        return
     above = stack[stack.index(mode) + 1 :]
-    if not all(isinstance(entered, CallMode) for entered in above):
-        return False
-    for entered in (*reversed(above), mode):
-        entered.__exit__(None, None, None)
+    for _ in (*above, mode):
+        torch.overrides._pop_mode()
     for entered in above:
-        entered.__enter__()
-    return True
+        torch.overrides._push_mode(entered)
 
 
-def _loss_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> LossCall:
+def loss_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> LossCall:
+    """The call of one of `LOSS_FUNCTIONS`, with its arguments by name."""
     names = _ARGUMENTS[func]
     options = dict(zip(names, args, strict=False)) | kwargs
     prediction, target = (options.pop(name) for name in names[:2])

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 Tag = str | int | float | bool
-Fact = Tag | None | list[int] | list[str]
+Fact = Tag | None | list[int] | list[float] | list[str]
 
 QUANTITIES: Mapping[str, str] = MappingProxyType(
     {
@@ -82,8 +82,9 @@ class TraceEntry:
 
     Attributes:
         step: how many optimizer steps were complete.
-        call: "forward", "module" (in the first two steps), the name of a loss function, "backward" or "step".
-        facts: shapes, dtypes and options of the call; plain values only, never a tensor.
+        call: "batch", "forward", "module", the name of a loss function, "function", "backward", "clip", "unscale",
+            "zero_grad", "scheduler" or "step"; docs/trace.md lists the facts of each.
+        facts: shapes, dtypes, options and numbers of the call; plain values only, never a tensor.
     """
 
     step: int

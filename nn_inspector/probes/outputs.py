@@ -22,11 +22,17 @@ def first_tensor(value: Any) -> torch.Tensor | None:
     """
     if isinstance(value, torch.Tensor):
         return value
-    tensors = _tensors(value)
+    tensors = all_tensors(value)
     return next((t for t in tensors if t.is_floating_point() or t.is_complex()), tensors[0] if tensors else None)
 
 
-def _tensors(value: Any, depth: int = 0) -> list[torch.Tensor]:
+def all_tensors(value: Any, deepest: int = 3) -> list[torch.Tensor]:
+    """The tensors in `value`, in order, down to `deepest` levels.
+
+    Example:
+        >>> [len(tensor) for tensor in all_tensors((torch.zeros(1), {"a": [torch.zeros(2), 3]}))]
+        [1, 2]
+    """
     if isinstance(value, torch.Tensor):
         return [value]
     if isinstance(value, PackedSequence):
@@ -35,6 +41,6 @@ def _tensors(value: Any, depth: int = 0) -> list[torch.Tensor]:
         value = list(value.values())
     elif is_dataclass(value) and not isinstance(value, type):
         value = [getattr(value, field.name, None) for field in fields(value)]
-    if isinstance(value, list | tuple) and depth < 3:
-        return [tensor for part in value for tensor in _tensors(part, depth + 1)]
+    if isinstance(value, list | tuple) and deepest:
+        return [tensor for part in value for tensor in all_tensors(part, deepest - 1)]
     return []

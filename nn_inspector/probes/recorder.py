@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -26,6 +26,10 @@ Pack = Callable[[np.ndarray], np.ndarray]
 
 TRACED_STEPS = 20
 """So many first steps have their calls noted one by one."""
+
+_TRACED_CALLS = 600
+_TRACED_CALLS_OF_VALIDATION = 40
+"""Of one step so many are noted."""
 
 _FLUSH_AFTER = 0.2
 """Seconds after which queued numbers are copied to the host even if no step was measured in full."""
@@ -83,6 +87,7 @@ class Recorder:
         self._loss_is_finite = True
         self._look_closer = False
         self._last_flush = time.monotonic()
+        self._traced: Counter[tuple[int, Phase]] = Counter()
 
     @property
     def tracing(self) -> bool:
@@ -155,8 +160,14 @@ class Recorder:
         self.put(values, read, merged=merged)
 
     def trace(self, call: str, **facts: Fact) -> None:
-        """Note a call of the loop; ask `tracing` first, so that later steps do not even collect the facts."""
-        self._trace(TraceEntry(self.step, call, facts))
+        """Note a call of the loop; ask `tracing` first, so that later steps do not even collect the facts.
+
+        Of a step that makes more calls than usual (validation in between, accumulation) the first are noted.
+        """
+        place = (self.step, self.phase)
+        self._traced[place] += 1
+        if self._traced[place] <= (_TRACED_CALLS if self.phase == "train" else _TRACED_CALLS_OF_VALIDATION):
+            self._trace(TraceEntry(self.step, call, facts))
 
     def end_step(self) -> None:
         """An optimizer step is complete: decide about the next one, and hand on what has gathered."""

@@ -57,6 +57,11 @@ class Schedule:
             self._step_own += time.perf_counter() - self._running_since
 
     @property
+    def working(self) -> bool:
+        """Whether it is nn_inspector that works now."""
+        return self._depth > 0
+
+    @property
     def spent(self) -> float:
         """Seconds spent by nn_inspector so far."""
         running = time.perf_counter() - self._running_since if self._depth else 0.0

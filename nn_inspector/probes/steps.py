@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from nn_inspector.probes.between_events import learning_rates
 from nn_inspector.probes.probe import Probe, StepReader
 from nn_inspector.probes.recorder import Recorder
 
@@ -47,7 +48,7 @@ class StepProbe(Probe):
         for reader in self._all if recorder.due else self._cheap:
             self._guard(reader, reader.after_step, index)
         if recorder.tracing:
-            recorder.trace("step", optimizer=index)
+            recorder.trace("step", optimizer=index, rates=learning_rates(optimizer))
         was_due = recorder.due
         recorder.end_step()
         if recorder.due:

@@ -1,0 +1,69 @@
+"""Numbers of the prediction and the target that a loss function was given."""
+
+from __future__ import annotations
+
+import torch
+
+from nn_inspector.probes.loss_calls import LossCall
+from nn_inspector.probes.measurement import Fact
+from nn_inspector.probes.origin import origin
+from nn_inspector.stats import strided_sample
+
+MOST = 1 << 22
+"""Of larger tensors a sample of so many elements is looked at."""
+
+MOST_DISTINCT = 1000
+"""Distinct values are counted up to here."""
+
+_COUNTED = 1 << 18
+
+
+@torch.no_grad()
+def loss_numbers(call: LossCall) -> dict[str, Fact]:
+    """The facts of a loss function that cost more than its shapes; see docs/trace.md."""
+    prediction, target = call.prediction, call.target
+    facts: dict[str, Fact] = {
+        "value": float(call.value.detach().to(torch.float64).mean()),
+        "same_shape": prediction.shape == target.shape,
+        "prediction_origin": origin(prediction),
+    }
+    facts |= {f"prediction_{name}": value for name, value in _numbers(prediction).items()}
+    facts |= {f"target_{name}": value for name, value in _numbers(target).items()}
+    facts |= _of_rows(prediction)
+    if _has_values(target):
+        values = strided_sample(target.detach(), _COUNTED).to(torch.float64)
+        facts["target_whole"] = bool((values == values.floor()).all())
+        facts["target_distinct"] = min(int(values.unique().numel()), MOST_DISTINCT)
+    return facts
+
+
+def _numbers(tensor: torch.Tensor) -> dict[str, Fact]:
+    if not _has_values(tensor):
+        return {}
+    values = strided_sample(tensor.detach(), MOST).to(torch.float64)
+    finite = values[values.isfinite()]
+    facts: dict[str, Fact] = {"finite": len(finite) == len(values)}
+    if len(finite):
+        facts |= {"low": float(finite.min()), "high": float(finite.max()), "mean": float(finite.mean())}
+        facts["spread"] = float(finite.std(correction=0))
+    return facts
+
+
+def _of_rows(prediction: torch.Tensor) -> dict[str, Fact]:
+    """What the rows of a prediction add up to, and how far its items are apart."""
+    if not _has_values(prediction) or prediction.dim() == 0 or not prediction.is_floating_point():
+        return {}
+    items = max(1, MOST * len(prediction) // prediction.numel())
+    rows = prediction.detach()[:items].to(torch.float64)
+    facts: dict[str, Fact] = {}
+    if rows.dim() > 1:
+        sums = rows.sum(1)
+        facts = {"rows_sum_mean": float(sums.mean()), "rows_sum_off": float((sums - 1).abs().max())}
+    if len(rows) > 1:
+        facts["between_items"] = float(rows.reshape(len(rows), -1).std(0, correction=0).mean())
+    return facts
+
+
+def _has_values(tensor: torch.Tensor) -> bool:
+    plain = tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_complex() or tensor.is_quantized)
+    return plain and tensor.numel() > 0
