@@ -191,5 +191,6 @@ def trial_chart(finding: Finding) -> Chart | None:
     trial = finding.remedy.tried if finding.remedy else None
     if trial is None:
         return None
-    series = {"without the remedy": curve(trial.without), "with the remedy": curve(trial.treated)}
-    return Chart("lines", "step of the trial", "loss on one fixed batch", series)
+    arms = {"without the remedy": trial.without, "with the remedy": trial.treated}
+    series = {name: curve(values, every=trial.every) for name, values in arms.items()}
+    return Chart("lines", "step of the trial", f"{trial.measure} on one fixed batch", series)

@@ -59,15 +59,15 @@ class Chart:
         return not any(np.isfinite(curve.y).any() for curve in self.series.values())
 
 
-def curve(values: Sequence[float] | np.ndarray, role: Role = "main") -> Curve:
-    """Values over 0, 1, 2, ...
+def curve(values: Sequence[float] | np.ndarray, role: Role = "main", every: int = 1) -> Curve:
+    """Values over 0, 1, 2, ... times `every`.
 
     Example:
         >>> curve([3.0, 1.0]).x
         array([0., 1.])
     """
     y = np.asarray(values, dtype=np.float64)
-    return Curve(np.arange(len(y), dtype=np.float64), y, role)
+    return Curve(np.arange(len(y), dtype=np.float64) * every, y, role)
 
 
 def row_labels(names: Sequence[str]) -> tuple[tuple[float, str], ...]:

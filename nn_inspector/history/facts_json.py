@@ -129,10 +129,17 @@ def _remedy(row: Any) -> Remedy | None:
     tried = row["tried"]
     if tried is None:
         return Remedy(row["text"], row["code"])
-    _require(isinstance(tried, dict) and set(tried) == {"without", "treated", "helped"}, "the fields of a trial")
+    _require(isinstance(tried, dict), "a trial")
+    tried = {"measure": "loss", "every": 1, **tried}  # older files do not say
+    _require(set(tried) == {"without", "treated", "helped", "measure", "every"}, "the fields of a trial")
+    _require(isinstance(tried["measure"], str) and _is_whole(tried["every"]), "what a trial measured")
     curves = (_rows(tried["without"]), _rows(tried["treated"]))
     _require(all(curve and all(map(_is_number, curve)) for curve in curves), "the numbers of a trial")
-    return Remedy(row["text"], row["code"], Trial(*curves, helped=bool(tried["helped"])))
+    return Remedy(
+        row["text"],
+        row["code"],
+        Trial(*curves, helped=bool(tried["helped"]), measure=tried["measure"], every=tried["every"]),
+    )
 
 
 def _rows(data: Any) -> list[Any]:

@@ -25,22 +25,29 @@ class Trial:
     """A remedy that was tried: two short trainings on copies, from one state and on the same batches.
 
     Attributes:
-        without, treated: the loss on one fixed batch after each step of the training, without the remedy and with it.
-        helped: whether the remedy clearly lowered the loss.
+        without, treated: what was measured on one fixed batch after each step of the training, without the remedy and
+            with it; lower is better.
+        helped: whether the remedy clearly lowered it.
+        measure: what was measured.
+        every: after so many steps each.
     """
 
     without: list[float]
     treated: list[float]
     helped: bool
+    measure: str = "loss"
+    every: int = 1
 
     @property
     def text(self) -> str:
         """The trial in one sentence."""
-        start, steps = _digits(self.treated[0]), len(self.treated) - 1
+        start, steps = _digits(self.treated[0]), self.every * (len(self.treated) - 1)
         end, other = _digits(self.treated[-1]), _digits(self.without[-1])
         verdict = "" if self.helped else " In so short a trial that is no clear gain."
         unit = "step" if steps == 1 else "steps"
-        return f"Tried on a copy: loss {start} → {end} in {steps} {unit} with it, {other} without it.{verdict}"
+        return (
+            f"Tried on a copy: {self.measure} {start} → {end} in {steps} {unit} with it, {other} without it.{verdict}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

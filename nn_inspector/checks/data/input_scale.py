@@ -1,0 +1,113 @@
+"""input_scale: do the inputs have a scale that the network can work with?"""
+
+from __future__ import annotations
+
+import torch
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
+from nn_inspector.checks.data.inputs_seen import InputsSeen, inputs_seen, standardize
+from nn_inspector.checks.race import race
+from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.history import Finding, Remedy
+
+INFO = CheckInfo(
+    name="input_scale",
+    stage="data",
+    kind="active",
+    question="Do the inputs have a scale that the network can work with?",
+    why=(
+        "Layers are initialized for inputs around 0 with a standard deviation of about 1. With pixels from 0 to 255, or "
+        "one column in millions beside another in tenths, the first steps are far too large for some weights and far "
+        "too small for others. Inputs that were scaled twice are almost constant, and the network hardly sees them."
+    ),
+    how=(
+        "It looks at what a copy of your network really gets, after all that the data set and the loop did to it: mean "
+        "and standard deviation of each column or channel. If they are far from 0 and 1, a copy is trained with "
+        "standardized inputs. It is an error if that copy gets much further in a few steps than your whole training "
+        "did, and else a remark."
+    ),
+    remedy="Bring each column or channel to mean 0 and standard deviation 1, with numbers from the training data.",
+    sources=(
+        "LeCun and others, Efficient BackProp (1998): normalizing the inputs",
+        "CS231n, Convolutional Neural Networks for Visual Recognition: data preprocessing",
+    ),
+    explains=(
+        *ALL_SYMPTOMS, "initial_loss", "learning_rate", "weight_scale", "hidden_activation", "normalization", "output_bias",
+        "target_scale", "optimizer_settings", "label_alignment", "batch_size", "capacity",
+    ),
+)  # fmt: skip
+
+USUAL_SPREAD = (0.1, 4.0)
+"""Standard deviations of the inputs, all columns together, that need no second look."""
+
+OFF_CENTRE = 3.0
+"""So many of its standard deviations a column's mean may be away from 0."""
+
+UNEVEN = 30.0
+"""The widest column of a table may be so many times as wide as the narrowest."""
+
+_FEW_COLUMNS = 32
+
+
+def look(subject: Subject) -> Finding:
+    """Look at the inputs, and train a copy with standardized ones if they are unusual."""
+    seen = inputs_seen(subject)
+    mean, spread = float(seen.values.mean()), float(seen.values.std(correction=0))
+    evidence = {"mean": mean, "spread": spread, "low": float(seen.values.min()), "high": float(seen.values.max())}
+    measured = f"mean {mean:.3g}, standard deviation {spread:.3g}, from {evidence['low']:.3g} to {evidence['high']:.3g}"
+    unusual = rule(seen)
+    if not torch.isfinite(seen.values).all():
+        return finding(INFO, "info", f"The inputs hold NaN or Inf ({measured}); their scale comes after that.")
+    if unusual is None:
+        return finding(INFO, "ok", f"Yes: {measured}.", evidence=evidence)
+    if seen.normalized_first:
+        message = f"{unusual} ({measured}), but the first layer normalizes them."
+        return finding(INFO, "ok", message, evidence=evidence)
+    tried = race(subject, lambda copied: standardize(seen, copied))
+    remedy = Remedy(
+        "Standardize the inputs with the mean and standard deviation of the training data, and use the same two numbers "
+        "for validation.",
+        _code(seen),
+        tried.trial if tried is not None else None,
+    )
+    if tried is None or tried.severity == "info":
+        message = f"{unusual} ({measured}). That is unusual, but no harm was seen."
+        return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where="train_loader")
+    message = f"No: {unusual.lower()} ({measured}). {tried.text}"
+    return finding(
+        INFO, tried.severity, message, evidence=evidence, remedy=remedy, where="train_loader", basis="experiment"
+    )
+
+
+def rule(seen: InputsSeen) -> str | None:
+    """What is unusual about inputs, in a few words; None if nothing is.
+
+    Words and colours counted as 0 and 1, and images from 0 to 1, are usual.
+    """
+    low, high, spread = float(seen.values.min()), float(seen.values.max()), float(seen.values.std(correction=0))
+    if spread > USUAL_SPREAD[1]:
+        return "The inputs are large"
+    varying = seen.spread[seen.spread > 1e-6 * (1e-30 + seen.values.abs().amax(0))]
+    if spread < USUAL_SPREAD[0] and not (seen.whole and high <= 1 and low >= 0):
+        return "The inputs are almost constant" if abs(float(seen.values.mean())) > spread else "The inputs are small"
+    if len(varying) == 0 or seen.whole:
+        return None
+    table = seen.dims == 2 and len(varying) <= _FEW_COLUMNS
+    if table and float(varying.max()) > UNEVEN * float(varying.min()):
+        return "Some columns of the inputs are much wider than others"
+    if float((seen.mean.abs() / seen.spread.clamp(min=1e-12)).median()) > OFF_CENTRE:
+        return "The inputs are far from 0"
+    return None
+
+
+def _code(seen: InputsSeen) -> str:
+    others = [axis for axis in range(seen.dims) if axis != seen.axis]
+    over = f"dim={tuple(others) if len(others) > 1 else others[0]}, keepdim=True" if seen.axis else ""
+    return (
+        "x = torch.cat([batch[0] for batch in train_loader]).float()\n"
+        f"mean, std = x.mean({over}), x.std({over}) + 1e-8\n"
+        "x_scaled = (x - mean) / std  # in the data set, or at the start of model.forward()"
+    )
+
+
+CHECK = Check(INFO, look, trial_chart)

@@ -1,0 +1,195 @@
+"""A remedy against the user's own training: does a short training with it get further than the whole one did?"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nn_inspector.checks.answers import Answers, Kind, answers
+from nn_inspector.checks.base import Subject
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import BatchSource, Start, TrainingCopy, initial_state, isolated, train
+from nn_inspector.history import Severity, Trial
+
+Change = Callable[[TrainingCopy], None]
+DataChange = Callable[[Any], Any]
+
+STEPS = 240
+"""Steps of a short training at most, and no more than the user's own took, but for `FEWEST`: a sound small network has
+learned most of its task by then."""
+
+FEWEST = 80
+
+BADLY = 0.3
+"""A training that has more than this still to learn did badly."""
+
+WELL: Mapping[Kind, float] = {"classes": 0.12, "yes or no": 0.12, "numbers": BADLY}
+"""One that has no more than this still to learn did well: nothing that it does is called a fault here.
+
+Of numbers a sound training may leave a tenth or two of the variance for the steps to come.
+"""
+
+BETTER = {True: 1 / 2, False: 1 / 3}
+"""A remedy clearly helps if it leaves less than this share of what is left without it, for a training that did badly and for
+one that did not."""
+
+_PARTS = 8
+_JUDGED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """What is still to learn (see `Answers.unlearned`) after a short training without a remedy, and with it.
+
+    Attributes:
+        without, treated: at the start and after each part of the steps.
+        now: what the user's own training has left; None if it has not begun.
+        steps: how many steps each short training took.
+        kind: of the answers.
+    """
+
+    without: list[float]
+    treated: list[float]
+    now: float | None
+    steps: int
+    kind: Kind
+
+    @property
+    def left(self) -> float:
+        """What is left without the remedy: the better of the short training and the user's own."""
+        return min(self.without[-1], math.inf if self.now is None else self.now)
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is to do without the remedy: an error if the training did badly, a warning if it did not do well.
+
+        The remedy has to get clearly further than both the same short training and the user's own whole one; else it is
+        a remark only.
+        """
+        badly = self.left > BADLY
+        if self.left <= WELL[self.kind] or not self.treated[-1] < BETTER[badly] * min(self.left, 1.0):
+            return "info"
+        return "error" if badly else "warning"
+
+    @property
+    def trial(self) -> Trial:
+        """Both curves, for a remedy to carry."""
+        every = self.steps // (len(self.treated) - 1)
+        helped = self.severity != "info"
+        return Trial(self.without, self.treated, helped=helped, measure="share still to learn", every=every)
+
+    @property
+    def text(self) -> str:
+        """The race in one sentence."""
+        own = "" if self.now is None else f", and your own training has learned {_percent(self.now)}"
+        return (
+            f"On a copy, {self.steps} steps with the remedy learned {_percent(self.treated[-1])} of the task, without "
+            f"it {_percent(self.without[-1])}{own}."
+        )
+
+
+def race(subject: Subject, change: Change | None = None, data: DataChange | None = None) -> Race | None:
+    """Train a copy with a remedy from the first weights and compare it with one without and with the user's own.
+
+    Args:
+        subject: training and run.
+        change: makes the remedy on a copy. It may register hooks on it.
+        data: makes the remedy on a batch, of those to train on and those to judge by.
+
+    Returns:
+        None if there is nothing to gain, for the user's training did well or the same short training does without the
+        remedy; and where experiments are not allowed or not possible, or it is not known what the network is asked.
+    """
+    if subject.seconds <= 0 or not subject.training.optimizers:
+        return None
+    try:
+        kind, now = left_now(subject)
+        if now is not None and now <= WELL[kind]:
+            return None
+        without: list[float] = subject.once("short training", lambda: _short(subject, None, None))
+        if without[-1] <= WELL[kind]:
+            return None
+        treated = _short(subject, change, data)
+    except ExperimentError:
+        return None
+    looks = min(len(without), len(treated))
+    if looks <= _PARTS // 2:
+        return None
+    return Race(without[:looks], treated[:looks], now, (looks - 1) * _part(subject), kind)
+
+
+def left_now(subject: Subject) -> tuple[Kind, float | None]:
+    """What is asked, and what the user's training has still to learn of it; None if it has not begun.
+
+    Raises:
+        ExperimentError: it is not known what the network is asked, or no experiment is possible.
+    """
+
+    def look() -> tuple[Kind, float | None]:
+        if subject.seconds <= 0:
+            raise ExperimentError("This needs an experiment, and there is no time left for one.")
+        with isolated(subject.training, start=Start()) as copied:
+            kind, left = _left(copied, _data(subject)[1])
+        return kind, left if subject.run.steps else None
+
+    found: tuple[Kind, float | None] = subject.once("left to learn", look)
+    return found
+
+
+def _short(subject: Subject, change: Change | None, data: DataChange | None) -> list[float]:
+    """What is left to learn at the start of a short training and after each part of it."""
+    batches, judges = _data(subject)
+    if data is not None:
+        batches, judges = [data(batch) for batch in batches], [data(batch) for batch in judges]
+    deadline = time.monotonic() + subject.seconds / 3
+    part = _part(subject)
+    with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
+        if change is not None:
+            change(copied)
+        left = [_left(copied, judges)[1]]
+        for number in range(_PARTS):
+            chosen = [batches[(number * part + place) % len(batches)] for place in range(part)]
+            if not math.isfinite(train(copied, chosen, steps=part, deadline=deadline)[-1]):
+                return left + [math.inf] * (_PARTS + 1 - len(left))
+            if time.monotonic() > deadline:
+                break
+            left.append(_left(copied, judges)[1])
+    return left
+
+
+def _part(subject: Subject) -> int:
+    return min(max(subject.run.steps, FEWEST), STEPS) // _PARTS
+
+
+def _left(copied: TrainingCopy, judges: Sequence[Any]) -> tuple[Kind, float]:
+    found = [one for one in (answers(copied, batch) for batch in judges) if one is not None]
+    left = Answers.together(found).unlearned if found else None
+    if left is None:
+        raise ExperimentError("It is not known what the network should answer, so how far it has come cannot be told.")
+    return found[0].kind, left
+
+
+def _data(subject: Subject) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Batches to train on, and others, drawn apart, to judge by."""
+
+    def draw() -> tuple[Sequence[Any], Sequence[Any]]:
+        loader, seconds = subject.training.train_loader, max(subject.seconds / 6, 0.1)
+        batches = BatchSource(loader, seconds=seconds).mixed(STEPS)
+        apart = BatchSource(loader, seed=1, seconds=seconds)
+        one = apart.mixed(1, size=_JUDGED)
+        try:  # a network may be made for its own size of batch
+            with isolated(subject.training) as copied:
+                answers(copied, one[0])
+        except ExperimentError:
+            return batches, apart.mixed(_PARTS)
+        return batches, one
+
+    data: tuple[Sequence[Any], Sequence[Any]] = subject.once("data for short trainings", draw)
+    return data
+
+
+def _percent(left: float) -> str:
+    return f"{max(0.0, 1 - left):.0%}"
