@@ -25,8 +25,8 @@ def test_a_sound_training_has_no_cause():
         case.run(4)
         diagnosis = inspector.diagnose(budget=300)
     assert diagnosis.causes == []
-    assert [finding.severity for finding in diagnosis.findings] == ["ok"] * 5
-    assert str(diagnosis).startswith("Nothing wrong was found by 5 checks.")
+    assert not any(finding.raised or "failed itself" in finding.message for finding in diagnosis.findings)
+    assert str(diagnosis).startswith("Nothing wrong was found by ")
     assert inspector.findings
 
 
@@ -73,10 +73,8 @@ def test_without_experiments_it_is_quick_and_says_what_it_left_out():
         begin = time.monotonic()
         diagnosis = inspector.diagnose(active=False)
         assert time.monotonic() - begin < 1
-    assert diagnosis.left_out == {
-        "initial_loss": "it makes an experiment, and active=False",
-        "one_batch_fit": "it makes an experiment, and active=False",
-    }
+    active = [info.name for info in nni.catalog() if info.kind == "active"]
+    assert diagnosis.left_out == dict.fromkeys(active, "it makes an experiment, and active=False")
     assert all(finding.remedy is None or finding.remedy.tried is None for finding in diagnosis.findings)
     assert "Left out: one_batch_fit" in str(diagnosis)
 
