@@ -1,7 +1,7 @@
 """What active checks share: an isolated copy, short seeded trainings, and trials of remedies."""
 
 from nn_inspector.experiments.anatomy import Anatomy, Call, ModuleRun, take_apart
-from nn_inspector.experiments.batch_contents import batch_size, distinct_items
+from nn_inspector.experiments.batch_contents import batch_size, distinct_items, tensors_of
 from nn_inspector.experiments.batches import BatchSource
 from nn_inspector.experiments.indices import item_sampler
 from nn_inspector.experiments.isolation import TrainingCopy, isolated
@@ -32,6 +32,7 @@ __all__ = [
     "preserved_state",
     "set_option",
     "take_apart",
+    "tensors_of",
     "train",
     "try_remedy",
     "without_regularization",

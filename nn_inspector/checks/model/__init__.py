@@ -1,6 +1,7 @@
 """Checks of the model's parts."""
 
 from nn_inspector.checks.base import Check
+from nn_inspector.checks.model import simpler_baseline
 
-CHECKS: tuple[Check, ...] = ()
+CHECKS: tuple[Check, ...] = (simpler_baseline.CHECK,)
 """In the order in which they are made."""

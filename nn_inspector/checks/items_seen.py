@@ -1,0 +1,219 @@
+"""What the network is given, what it says and what it is told, one row for each thing that it predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nn_inspector.checks.base import Subject
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import BatchSource, Start, TrainingCopy, batch_size, isolated, tensors_of
+from nn_inspector.probes import CallMode, LossCall
+
+Task = Literal["classes", "labels", "numbers"]
+
+TASKS: Mapping[str, Task] = {
+    "cross_entropy": "classes",
+    "nll_loss": "classes",
+    "binary_cross_entropy_with_logits": "labels",
+    "binary_cross_entropy": "labels",
+    "mse_loss": "numbers",
+    "l1_loss": "numbers",
+    "smooth_l1_loss": "numbers",
+    "huber_loss": "numbers",
+}
+"""Which loss functions are read, and what is learned with them."""
+
+ITEMS = 1024
+"""So many items are looked at, or a few more."""
+
+_ROWS = 4096
+_VOCABULARY = 1024
+_FEATURES = 1024
+_SIDE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsSeen:
+    """Rows of input, prediction and target; a row is an item, or one position of a sequence.
+
+    Attributes:
+        task: what is learned, as the loss function says.
+        features: the input in plain numbers, float32 [rows, features]: pixels, columns, or counts of tokens.
+        target: [rows] or [rows, outputs].
+        prediction: of the network as it is now, in evaluation mode; [rows] or [rows, outputs], as the loss takes it.
+        busy: the same in training mode.
+        call: one call of the loss function, for its name and options.
+        reconstructs: whether the targets are the inputs.
+    """
+
+    task: Task
+    features: torch.Tensor
+    target: torch.Tensor
+    prediction: torch.Tensor
+    busy: torch.Tensor
+    call: LossCall
+    reconstructs: bool
+
+    def loss(self, prediction: torch.Tensor, rows: torch.Tensor | slice = slice(None)) -> torch.Tensor:
+        """The user's loss function, on a prediction for some of the rows."""
+        value: torch.Tensor = getattr(F, self.call.name)(prediction, self.target[rows], **self.call.options)
+        return value.mean()
+
+    def score(self, prediction: torch.Tensor, rows: torch.Tensor | slice = slice(None)) -> float:
+        """How good a prediction is: share of right answers, or for numbers R²: the share of the spread explained."""
+        target = self.target[rows]
+        if self.answers:
+            return float((self.answer(prediction, target) == self.right(target)).float().mean())
+        target = target.float()
+        spread = (target - target.mean(0)).square().mean()
+        wrong = (self.answer(prediction, target) - target).square().mean()
+        return float(1 - wrong / spread.clamp(min=1e-12))
+
+    def balanced_score(self, prediction: torch.Tensor, rows: torch.Tensor | slice = slice(None)) -> float:
+        """The share of right answers, with each class counting alike; R² for numbers."""
+        if not self.answers:
+            return self.score(prediction, rows)
+        right = self.right(self.target[rows]).flatten()
+        hits = (self.answer(prediction, self.target[rows]).flatten() == right).float()
+        return float(torch.stack([hits[right == one].mean() for one in right.unique()]).mean())
+
+    @property
+    def answers(self) -> bool:
+        """Whether a prediction is right or wrong, not near or far."""
+        return self.task == "classes" or (
+            self.task == "labels" and bool(((self.target == 0) | (self.target == 1)).all())
+        )
+
+    def answer(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """What a prediction says, in the form of `right`."""
+        if self.task == "classes":
+            return prediction.argmax(1)
+        prediction = prediction.reshape(target.shape)
+        if self.task == "numbers":
+            return prediction
+        probability = prediction.sigmoid() if self.call.name.endswith("logits") else prediction
+        return (probability > 0.5).to(target.dtype) if self.answers else probability
+
+    def right(self, target: torch.Tensor) -> torch.Tensor:
+        """The right answers: the class of each row where classes are predicted, else the targets."""
+        return target.argmax(1) if self.task == "classes" and target.is_floating_point() else target
+
+
+def items_seen(subject: Subject) -> ItemsSeen:
+    """About a thousand items as the network sees them now; looked at once for all checks of a diagnosis.
+
+    Raises:
+        ExperimentError: no experiment is allowed or possible, the loss is not known, or there is no single answer for
+            each item or position.
+    """
+    seen: ItemsSeen = subject.once("items seen", lambda: _look(subject))
+    return seen
+
+
+def _look(subject: Subject) -> ItemsSeen:
+    if subject.seconds <= 0:
+        raise ExperimentError("This check makes an experiment, and there is no time left for one.")
+    source = BatchSource(subject.training.train_loader, seconds=5.0)
+    size = batch_size(source.mixed(1)[0])
+    batches = source.mixed(max(1, -(-ITEMS // size)))
+    with isolated(subject.training, start=Start()) as copied:
+        resting = [_Pass(copied, batch, training=False) for batch in batches]
+        busy = [_Pass(copied, batch, training=True) for batch in batches]
+    rows = [one.rows() for one in resting]
+    first = resting[0].call
+    features, prediction, target = (torch.cat(parts)[:_ROWS] for parts in zip(*rows, strict=True))
+    features = features[:, features.std(0) > 0] if len(features) > 1 else features
+    if first.options.get("ignore_index", -100) in target.unique() and not target.is_floating_point():
+        raise ExperimentError("Some of the targets are left out by the loss function, which this check does not read.")
+    return ItemsSeen(
+        TASKS[first.name],
+        features,
+        target,
+        prediction,
+        torch.cat([one.rows()[1] for one in busy])[:_ROWS],
+        first,
+        all(one.reconstructs for one in resting),
+    )
+
+
+class _Pass:
+    """One forward pass: what the model was called with, and the one call of the loss function."""
+
+    def __init__(self, copied: TrainingCopy, batch: Any, *, training: bool) -> None:
+        given: list[list[torch.Tensor]] = []
+        calls: list[LossCall] = []
+        copied.train_mode()
+        if not training:
+            copied.model.eval()
+
+        def note(_: nn.Module, args: Any, kwargs: Any) -> None:
+            given.append([tensor.detach() for tensor in tensors_of([args, kwargs])])
+
+        handle = copied.model.register_forward_pre_hook(note, with_kwargs=True)
+        try:
+            with torch.no_grad(), CallMode(calls.append):
+                copied.loss(batch)
+        finally:
+            handle.remove()
+            copied.train_mode()
+        if len(given) != 1 or not given[0]:
+            raise ExperimentError("The model is called several times for one loss, or without a tensor.")
+        if len(calls) != 1 or calls[0].name not in TASKS:
+            raise ExperimentError("The loss is not one known loss function of torch.nn on the prediction.")
+        self.call = calls[0]
+        self._given = given[0]
+
+    @property
+    def reconstructs(self) -> bool:
+        target = self.call.target
+        return any(
+            given.numel() == target.numel() and torch.equal(given.flatten().float(), target.flatten().float())
+            for given in self._given
+        )
+
+    def rows(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features, prediction and target."""
+        prediction, target = self.call.prediction.detach(), self.call.target.detach()
+        first, count = self._given[0], len(self._given[0]) if self._given[0].dim() else 0
+        whole = [given for given in self._given if given.dim() and len(given) == count]
+        if count == len(target) == len(prediction) and max(target.dim(), prediction.dim()) <= 2:
+            return torch.cat([_of_items(given) for given in whole], 1), prediction, target
+        positions = first.shape[0] * first.shape[1] if first.dim() in (2, 3) else 0
+        if TASKS[self.call.name] == "classes" and not target.is_floating_point() and target.numel() == positions:
+            if prediction.dim() == 3:  # [items, classes, positions]
+                prediction = prediction.movedim(1, 2).flatten(0, 1)
+            features = _tokens(first.flatten()[:, None]) if first.dim() == 2 else first.flatten(0, 1).float()
+            return features, prediction, target.flatten()
+        raise ExperimentError("The targets are not one answer for each item, or one for each position of a sequence.")
+
+
+def _of_items(given: torch.Tensor) -> torch.Tensor:
+    """The input of each item as a row of numbers: images made smaller, tokens counted."""
+    if not given.is_floating_point():
+        if given.dim() == 2 and given.dtype == torch.int64 and int(given.min()) >= 0 and int(given.max()) < _VOCABULARY:
+            return _tokens(given)
+        return given.flatten(1).float() if given.dim() > 1 else given[:, None].float()
+    given = given.float()
+    if given.dim() in (3, 4) and given[0].numel() > _FEATURES:
+        if given.dim() == 4:
+            given = F.adaptive_avg_pool2d(given, (min(given.shape[2], _SIDE), min(given.shape[3], _SIDE)))
+        else:
+            given = F.adaptive_avg_pool1d(given, min(given.shape[2], _SIDE))
+    return given.reshape(len(given), -1)[:, : 4 * _FEATURES]
+
+
+def _tokens(given: torch.Tensor) -> torch.Tensor:
+    """How often each token comes in each row, and which one comes first and last."""
+    if int(given.max()) >= _VOCABULARY or int(given.min()) < 0:
+        raise ExperimentError(f"The input holds tokens beyond the first {_VOCABULARY}.")
+    counts = torch.zeros(len(given), _VOCABULARY, device=given.device)
+    counts.scatter_add_(1, given, torch.ones_like(given, dtype=torch.float32))
+    if given.shape[1] == 1:
+        return counts
+    return torch.cat([counts, *(F.one_hot(given[:, end], _VOCABULARY).float() for end in (0, -1))], 1)
