@@ -11,6 +11,7 @@ from nn_inspector.checks.data.evenness import FEW_ITEMS, Evenness, evenness
 from nn_inspector.checks.data.label_choice import likely_labels, seen_target
 from nn_inspector.checks.data.one_label import judge_one_label, one_label
 from nn_inspector.checks.data.shuffling_remedy import by_design, remedy, speaks_against, try_shuffling
+from nn_inspector.checks.symptoms import NOT_LEARNING, UNSTABLE
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import item_sampler, preserved_state
 from nn_inspector.history import Finding, Severity
@@ -36,6 +37,7 @@ INFO = CheckInfo(
         "Northcutt and others, cleanlab: test for data that are not independent and identically distributed",
         "Kazi-Aoual and others, Refined approximations to permutation tests for multivariate inference (1995)",
     ),
+    explains=(*NOT_LEARNING, *UNSTABLE),
 )
 
 GROUPED = 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
+from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import Arm, BatchSource, without_regularization
 from nn_inspector.history import Finding, Remedy, Severity, Trial
@@ -24,6 +25,7 @@ INFO = CheckInfo(
     ),
     remedy="Call optimizer.zero_grad() once before each backward(), or once before the first of those that belong together.",
     sources=("PyTorch documentation: torch.optim.Optimizer.zero_grad",),
+    explains=ALL_SYMPTOMS,
 )
 
 _OFTEN = 0.5

@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
+from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.decay_pull import pull_at_start, strongest_decay, usual
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import Arm, BatchSource, compare, initial_state, isolated, set_option, train
@@ -34,6 +35,7 @@ INFO = CheckInfo(
         "CS231n, Neural Networks Part 3: regularization against data loss",
         "Braiek and Khomh, TheDeepChecker (2022): regularization gradient at least twice the data gradient",
     ),
+    explains=ALL_SYMPTOMS,
 )
 
 SUSPECT = 0.1
