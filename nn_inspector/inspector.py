@@ -290,6 +290,7 @@ class Inspector:
 
     def _on_step(self) -> None:
         self.run.steps = self._recorder.step
+        self.training.note_step()
         now = time.monotonic()
         self._usual_step = 0.9 * self._usual_step + 0.1 * min(now - self._last_step, 10.0)
         self._last_step = now

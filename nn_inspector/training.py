@@ -25,6 +25,10 @@ INITIAL_WEIGHTS_LIMIT = 64 * 2**20
 """Bytes. The weights at the time of `watch()` are remembered, on the CPU, for models up to this size."""
 
 
+_FIRST_STEPS = 20
+"""A warm-up may begin with steps that change nothing; so many are looked at."""
+
+
 class Training:
     """What the user handed to `watch()`, checked.
 
@@ -43,6 +47,7 @@ class Training:
         optimizers: those known so far.
         initial: the weights at the time of `watch()`, or None where they are too large to remember.
         initial_rates: learning rate of each parameter group when its optimizer became known.
+        after_first_step: the weights after the first optimizer step that changed any, where `initial` is known; None before.
         loop: the functions whose source the checks of the loop read; empty where none were given.
     """
 
@@ -74,6 +79,8 @@ class Training:
         self.optimizers: list[Optimizer] = []
         self.initial_rates: dict[str, float] = {}
         self.initial = _remember_weights(model)
+        self.after_first_step: dict[str, torch.Tensor] | None = None
+        self._looks_at_first_step = _FIRST_STEPS
         for one in _as_optimizers(optimizer):
             _check_optimizer(one, model)
             self.add_optimizer(one)
@@ -83,6 +90,14 @@ class Training:
         self.optimizers.append(optimizer)
         for index, group in enumerate(optimizer.param_groups):
             self.initial_rates[group_name(len(self.optimizers) - 1, index)] = float(group.get("lr", 0.0))
+
+    def note_step(self) -> None:
+        """An optimizer step is complete: the first one that changed a weight is remembered."""
+        if self.initial is None or self.after_first_step is not None or not self._looks_at_first_step:
+            return
+        self._looks_at_first_step -= 1
+        if any(_differs(p, self.initial.get(name)) for name, p in self.model.named_parameters()):
+            self.after_first_step = _remember_weights(self.model)
 
     def owns(self, optimizer: Optimizer) -> bool:
         """Whether an optimizer steps any parameter of this model."""
@@ -301,6 +316,10 @@ def _remember_weights(model: nn.Module) -> dict[str, torch.Tensor] | None:
     if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > INITIAL_WEIGHTS_LIMIT:
         return None
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+
+def _differs(parameter: torch.Tensor, before: torch.Tensor | None) -> bool:
+    return before is None or before.shape != parameter.shape or not torch.equal(parameter.detach().cpu(), before)
 
 
 def _describe_loader(loader: Iterable[Any]) -> dict[str, Any]:

@@ -196,3 +196,31 @@ def test_what_a_training_consists_of():
 )
 def test_values_in_words(value, words):
     assert describe(value) == words
+
+
+def test_the_weights_after_the_first_step_are_remembered():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn) as inspector:
+        training = inspector.training
+        assert training.after_first_step is None
+        x, y = blobs(16).tensors
+        rate, case.optimizer.param_groups[0]["lr"] = case.optimizer.param_groups[0]["lr"], 0.0
+        for steps in range(3):
+            case.optimizer.zero_grad()
+            case.loss_fn(case.model(x), y).backward()
+            case.optimizer.step()
+            if steps == 0:
+                assert training.after_first_step is None, "a step at rate 0 changes nothing"
+                case.optimizer.param_groups[0]["lr"] = rate
+            elif steps == 1:
+                expected = {name: value.clone() for name, value in case.model.state_dict().items()}
+    assert training.after_first_step.keys() == training.initial.keys()
+    assert all(torch.equal(training.after_first_step[name], value) for name, value in expected.items())
+
+
+def test_a_large_model_has_no_first_step(monkeypatch):
+    monkeypatch.setattr("nn_inspector.training.INITIAL_WEIGHTS_LIMIT", 100)
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn) as inspector:
+        case.run(1)
+    assert inspector.training.after_first_step is None

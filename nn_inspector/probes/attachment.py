@@ -27,6 +27,7 @@ from nn_inspector.probes.moments import MomentProbe
 from nn_inspector.probes.other_steps import OtherSteps
 from nn_inspector.probes.parameter_distributions import GradientDistributionProbe, WeightDistributionProbe
 from nn_inspector.probes.parameters import ParameterNames
+from nn_inspector.probes.predictions import PredictionProbe
 from nn_inspector.probes.presets import choose_probes
 from nn_inspector.probes.probe import Probe, StepReader
 from nn_inspector.probes.ranks import Ranks
@@ -73,9 +74,9 @@ class Attachment:
         self.chosen = chosen if chosen is not None else choose_probes("standard")
         self._modules = modules if modules is not None else choose_layers(model)
         names = ParameterNames(model, self._optimizers)
-        zeroing = ZeroingProbe(recorder, names)
+        zeroing, predictions = ZeroingProbe(recorder, names), PredictionProbe(recorder)
         gradients = GradientProbe(recorder, self._optimizers, names)
-        self._loss = LossProbe(recorder, model, loss_fn, lambda: zeroing.arrivals)
+        self._loss = LossProbe(recorder, model, loss_fn, lambda: zeroing.arrivals, predictions.observe)
         self._forward = ForwardProbe(recorder, model, self._begin_forward)
         own = {
             role: loader for role, loader in loaders.items() if role == "train" or loader is not loaders.get("train")
@@ -96,6 +97,7 @@ class Attachment:
         }
         of_steps: dict[str, StepReader] = {
             "loss": self._loss,
+            "predictions": predictions,
             "learning_rate": LearningRateProbe(recorder, self._optimizers),
             "gradients": gradients,
             "gradient_distributions": GradientDistributionProbe(recorder, self._optimizers, names),

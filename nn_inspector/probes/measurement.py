@@ -15,6 +15,11 @@ QUANTITIES: Mapping[str, str] = MappingProxyType(
     {
         "loss": "value of the loss function; source: train or validation",
         "objective": "value that backward() was called on, where it is not the loss itself",
+        "prediction_spread": "standard deviation of the predictions between the items of a batch, mean over outputs; source: train",
+        "prediction_mean": "mean of the predictions; source: train",
+        "prediction_top_share": "of class scores, share of the class that is predicted most often in a batch; source: train",
+        "target_spread": "standard deviation of targets that are numbers between the items of that batch; source: train",
+        "target_top_share": "share of the most frequent class among the targets of that batch; source: train",
         "learning_rate": "learning rate; source: parameter group",
         "gradient_norm": "Euclidean norm of the gradient that the step uses; source: parameter",
         "gradient_sum": "sum of the elements of that gradient; source: parameter",

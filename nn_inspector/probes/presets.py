@@ -15,6 +15,7 @@ PROBES: Mapping[str, str] = MappingProxyType(
         "updates": "norm of each parameter and of what the step changed",
         "zeroing": "whether gradients are cleared between steps",
         "time": "seconds of a step, and how many of them are waiting for data",
+        "predictions": "whether predictions differ from item to item, and how much their targets do; measured with the loss",
         "activations": "distribution of each module's output, saturation, NaN and Inf",
         "units": "dead and saturated units of activations",
         "memory": "memory of the process and of the device",
@@ -33,7 +34,7 @@ _LIGHT = ("loss", "learning_rate", "gradients", "updates", "zeroing", "time")
 PRESETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "light": _LIGHT,
-        "standard": (*_LIGHT, "activations", "units", "memory"),
+        "standard": (*_LIGHT, "predictions", "activations", "units", "memory"),
         "full": tuple(PROBES),
     }
 )
@@ -66,7 +67,7 @@ def choose_probes(probes: str | Sequence[str]) -> frozenset[str]:
     if unknown or not probes:
         got = f"{unknown[0]!r}" if unknown else "an empty list"
         raise ArgumentError("probes", expected="names of probes", got=got, advice=f"There are {_listed(PROBES)}.")
-    return frozenset(probes)
+    return frozenset(probes) | ({"loss"} if "predictions" in probes else frozenset())
 
 
 def _listed(names: Mapping[str, object]) -> str:
