@@ -24,6 +24,9 @@ _ASIDE = frozenset(
 )
 """What asks about a tensor and computes nothing."""
 
+_ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "data", "real", "imag"})
+"""Attributes of a tensor that are tensors made of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -35,6 +38,7 @@ class Call:
         inputs: the tensors among its arguments, as they were at that moment if nothing changed them in place later.
         output: the first tensor that it returned.
         options: all other arguments that were given, by position ("0", "1", ...) or by name.
+        outputs: all tensors that it returned.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Call:
     inputs: tuple[torch.Tensor, ...]
     output: torch.Tensor | None
     options: Mapping[str, Any]
+    outputs: tuple[torch.Tensor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ class _Recorder(TorchFunctionMode):
     def hook(self, model: nn.Module) -> Iterator[Any]:
         for name, module in model.named_modules():
             yield module.register_forward_pre_hook(self._enter(name))
-            yield module.register_forward_hook(self._leave(name))
+            yield module.register_forward_hook(self._leave(name), with_kwargs=True)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -175,7 +180,7 @@ class _Recorder(TorchFunctionMode):
         output = first_tensor(result)
         self._count(output)
         module = self._running[-1] if self._running else None
-        self._seen.calls.append(Call(name, module, inputs, output, options))
+        self._seen.calls.append(Call(name, module, inputs, output, options, tuple(tensors_of(result))))
 
     def _enter(self, name: str) -> Callable[..., None]:
         def enter(module: nn.Module, args: Any) -> None:
@@ -184,9 +189,9 @@ class _Recorder(TorchFunctionMode):
         return enter
 
     def _leave(self, name: str) -> Callable[..., None]:
-        def leave(module: nn.Module, args: Any, output: Any) -> None:
+        def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             self._running.pop()
-            inputs, leaf = tuple(tensors_of(args)), next(module.children(), None) is None
+            inputs, leaf = tuple(tensors_of([args, kwargs])), next(module.children(), None) is None
             self._seen.modules.append(ModuleRun(name, module, inputs, first_tensor(output), leaf))
             if not name:
                 self._seen.output = output
@@ -208,6 +213,9 @@ def plain_name(function: Callable[..., Any]) -> str:
         ['relu', 'relu', 'matmul', 'softmax']
     """
     name = getattr(function, "__name__", "") or str(resolve_name(function)).rpartition(".")[2]
+    if name == "__get__":
+        attribute = str(resolve_name(function)).split(".")[-2]
+        return attribute if attribute in _ATTRIBUTES else name
     if name in _ASIDE:
         return name
     name = name.strip("_")

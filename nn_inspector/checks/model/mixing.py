@@ -1,0 +1,176 @@
+"""Where items of a batch, or times of a sequence, reach into each other's outputs: seen on a copy by changing some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import Anatomy, TrainingCopy, take_apart, tensors_of
+from nn_inspector.experiments.batch_contents import select
+from nn_inspector.experiments.flow import Flow, Node, flow_of
+
+TOLERANCE = 1e-3
+"""A number has changed if it moved by this share of the spread of its tensor: far more than rounding, far less than an
+item's share in anything."""
+
+_LOOKED_AT = (0, 1, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    """The first call that makes numbers out of several items.
+
+    Attributes:
+        node: the call.
+        flow: all calls of the pass.
+        items: how many items the batch had.
+        share: the share of the model's output that depends on several items.
+    """
+
+    node: Node | None
+    flow: Flow
+    items: int
+    share: float
+
+
+def mixing(copied: TrainingCopy, doubled: Any, items: int) -> Mixing | None:
+    """Look whether the model's output for an item depends on other items, in evaluation mode.
+
+    One item is exchanged for another one, and then all others are. What changes both times depends on several.
+
+    Args:
+        copied: a copy.
+        doubled: a batch of twice as many items as are looked at.
+        items: how many those are.
+
+    Returns:
+        None if each output depends on one item.
+
+    Raises:
+        ExperimentError: the model gives another answer when it is asked again, or for each pair of items.
+    """
+    places = torch.arange(items)
+    asked = [_pass(copied, select(doubled, places, 2 * items)) for _ in range(2)]
+    outputs = list(tensors_of(asked[0].output))
+    if not all(bool(torch.isfinite(output).all()) for output in outputs):
+        raise ExperimentError("The model returns NaN or Inf, so that items cannot be told apart.")
+    if any(_changed(one, two).any() for one, two in zip(outputs, tensors_of(asked[1].output), strict=True)):
+        raise ExperimentError("The model remembers earlier batches, so that items cannot be told apart.")
+    if _in_pairs(asked[0], items) and _in_pairs(_pass(copied, select(doubled, places[1:], 2 * items)), items - 1):
+        raise ExperimentError("The model gives a number for each pair of items of a batch.")
+    for item in dict.fromkeys(place % items for place in _LOOKED_AT):
+        one, others = places.clone(), places + items
+        one[item], others[item] = item + items, item
+        alone = _pass(copied, select(doubled, one, 2 * items))
+        rest = _pass(copied, select(doubled, others, 2 * items))
+        share = max((float(both.float().mean()) for both in _overlaps(outputs, alone.output, rest.output)), default=0.0)
+        if share > 0:
+            return Mixing(_first(asked[0], alone, rest), flow_of(asked[0]), items, share)
+    return None
+
+
+def leaks(copied: TrainingCopy, batch: Any) -> tuple[int, float] | None:
+    """Look whether outputs for the first half of a sequence change with its second half, where the next value is learned.
+
+    Returns:
+        From which position on the input was exchanged, and the share of the outputs before it that changed; None where
+        none did.
+
+    Raises:
+        ExperimentError: the targets are not the inputs one position later.
+    """
+    seen = _pass(copied, batch)
+    target = seen.target
+    given = next(run for run in seen.modules if not run.name).inputs
+    place = next((place for place, one in enumerate(given) if target is not None and _is_next(one, target)), None)
+    output = next(tensors_of(seen.output), None)
+    if place is None or output is None:
+        raise ExperimentError("The targets are not the inputs one position later.")
+    items, times = given[place].shape[:2]
+    middle = times // 2
+
+    def exchange(tensor: torch.Tensor) -> torch.Tensor:
+        changed = tensor.clone()
+        changed[:, middle:] = tensor.roll(1, 0)[:, middle:]
+        return changed
+
+    handle = copied.model.register_forward_pre_hook(_exchanger(place, exchange), with_kwargs=True)
+    try:
+        other = next(tensors_of(_pass(copied, batch).output))
+    finally:
+        handle.remove()
+    changed = _by_time(_changed(output, other), items, times)
+    if changed is None:
+        raise ExperimentError("It is not known which axis of the output is time.")
+    early = float(changed[:, :middle].float().mean())
+    return (middle, early) if early > 0 else None
+
+
+def _is_next(given: torch.Tensor, target: torch.Tensor) -> bool:
+    if given.dim() < 2 or given.shape[1] < 4 or given.numel() != target.numel() or given.shape[0] < 2:
+        return False
+    shaped = target.reshape(given.shape)
+    return torch.equal(shaped[:, :-1].to(given.dtype), given[:, 1:]) and not torch.equal(given[:, :-1], given[:, 1:])
+
+
+def _exchanger(place: int, exchange: Any) -> Any:
+    """A hook that exchanges the tensor at this place among all that the model is given."""
+
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        wanted = list(tensors_of([args, kwargs]))[place]
+        return (
+            tuple(exchange(one) if one is wanted else one for one in args),
+            {name: exchange(one) if one is wanted else one for name, one in kwargs.items()},
+        )
+
+    return hook
+
+
+def _by_time(changed: torch.Tensor, items: int, times: int) -> torch.Tensor | None:
+    """As [items, times, ...]."""
+    if changed.shape[:2] == (items, times):
+        return changed
+    if changed.dim() == 3 and changed.shape[0] == items and changed.shape[2] == times:
+        return changed.transpose(1, 2)
+    return changed.reshape(items, times, -1) if changed.shape[0] == items * times else None
+
+
+def _pass(copied: TrainingCopy, batch: Any) -> Anatomy:
+    torch.manual_seed(0)  # noise that stays on in evaluation mode is the same in each pass
+    return take_apart(copied, batch, training=False, backward=False)
+
+
+def _in_pairs(seen: Anatomy, items: int) -> bool:
+    return any(output.shape[:2] == (items, items) for output in tensors_of(seen.output))
+
+
+def _overlaps(before: Sequence[torch.Tensor], one: Any, rest: Any) -> Iterator[torch.Tensor]:
+    for tensor, first, second in zip(before, tensors_of(one), tensors_of(rest), strict=False):
+        if tensor.shape == first.shape == second.shape:
+            yield _changed(tensor, first) & _changed(tensor, second)
+
+
+def _changed(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    before, after = before.detach().double(), after.detach().double()
+    if before.shape != after.shape:
+        return torch.ones_like(before, dtype=torch.bool)
+    spread = before.std() if before.numel() > 1 else before.abs().max()
+    return ~((before - after).abs() <= TOLERANCE * spread + 1e-12)
+
+
+def _first(before: Anatomy, one: Anatomy, rest: Anatomy) -> Node | None:
+    """The first call whose result depends on several items."""
+    flow = flow_of(before)
+    if not len(before.calls) == len(one.calls) == len(rest.calls):
+        return None
+    for place, node in flow.nodes.items():
+        calls = (node.call, one.calls[place], rest.calls[place])
+        first, *others = ([output for output in call.outputs if output.is_floating_point()] for call in calls)
+        if any(bool(both.any()) for both in _overlaps(first, *others)):
+            return node
+    return None
