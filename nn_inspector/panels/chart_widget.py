@@ -32,7 +32,7 @@ _ROW_MARGIN = {**_MARGIN, "left": 148}
 
 STYLE = (
     "<style>.nni-chart .axislabel { font-size: 12px; font-family: inherit; } "
-    ".nni-step { text-align: left; } .nni-step:focus-visible { outline: 2px solid currentColor; }</style>"
+    ".nni-step, .nni-stage { text-align: left; } .nni-step:focus-visible, .nni-stage:focus-visible { outline: 2px solid currentColor; }</style>"
 )
 """What bqplot offers no option for; put once into a view's HTML."""
 
