@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +30,7 @@ from nn_inspector.probes import (
     choose_probes,
     is_first_rank,
 )
+from nn_inspector.steering import Steering
 from nn_inspector.training import Loop, Step, Training
 from nn_inspector.views import in_notebook, open_view
 
@@ -99,7 +99,7 @@ class Inspector:
         self._recorder = Recorder(self._schedule, self.run.record, self.run.trace.append)
         self._subscribers: list[Callable[[], None]] = []
         self._trouble: list[str] = []
-        self._stop = threading.Event()
+        self._steering = Steering(training.optimizers)
         self._last_step = -_RUNNING_FOR
         self._usual_step = 0.0
         self._attached = True
@@ -252,16 +252,47 @@ class Inspector:
     # control
 
     def stop(self) -> None:
-        """End the training loop at the next step boundary. May be called from any thread."""
-        self._stop.set()
+        """End the training loop at the next step boundary. May be called from any thread, as all of these."""
+        self._steering.stop()
 
-    def forget_stop(self) -> None:
-        """Take back a stop that no step has met: it was meant for a training that is over."""
-        self._stop.clear()
+    def pause(self) -> None:
+        """Let the training wait at the next step boundary, until `resume()`, `stop()` or an interrupt."""
+        self._steering.pause()
+
+    def resume(self) -> None:
+        """Let a paused training go on."""
+        self._steering.resume()
+
+    def single_step(self) -> None:
+        """Let a paused training make one step and wait again."""
+        self._steering.single_step()
+
+    def set_learning_rate(self, value: float, group: str | int | None = None) -> None:
+        """Change the learning rate at the next step boundary; the run keeps a note of it.
+
+        Args:
+            value: the new rate, 0 or above. A scheduler of yours may change it again.
+            group: a parameter group by its number or its name in the run; None for all.
+
+        Raises:
+            ArgumentError: the value is no rate, or there is no such group.
+        """
+        self._steering.set_learning_rate(value, group)
+
+    def forget_requests(self) -> None:
+        """Take back what was asked for and no step has met: it was meant for a training that is over."""
+        self._steering.forget()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the training waits, or will at its next step boundary."""
+        return self._steering.is_paused
 
     @property
     def is_training(self) -> bool:
         """Whether steps are being made now."""
+        if self._steering.is_waiting:
+            return True
         return self._attached and time.monotonic() - self._last_step < max(_RUNNING_FOR, 5 * self._usual_step)
 
     def settle(self) -> None:
@@ -300,10 +331,25 @@ class Inspector:
             except Exception as error:  # noqa: BLE001 - a view that fails must not stop the training
                 self._subscribers.remove(subscriber)
                 self._report(f"A live view was switched off: {type(error).__name__}: {error}")
-        if self._stop.is_set():
-            self._stop.clear()
+        self._follow_requests()
+
+    def _follow_requests(self) -> None:
+        self._schedule.stop()  # a pause is no cost of ours
+        try:
+            stop, rates = self._steering.at_step_boundary(self._before_waiting)
+        finally:
+            self._schedule.start()
+        for value, group in rates:
+            self.run.note(f"learning rate of {group or 'all groups'} set to {value:g}")
+        if stop:
             self.settle()
             raise TrainingStopped(self.run.steps)
+
+    def _before_waiting(self) -> None:
+        """What stands still is shown as it is."""
+        self._recorder.flush()
+        for subscriber in list(self._subscribers):
+            subscriber()
 
     def _write_to(self, path: Path) -> None:
         try:

@@ -53,7 +53,7 @@ def test_a_stop_that_met_no_step_can_be_forgotten():
     case = classifier()
     with watch(case) as inspector:
         inspector.stop()
-        inspector.forget_stop()
+        inspector.forget_requests()
         case.run(1)
         assert inspector.run.steps == 6
 

@@ -20,6 +20,9 @@ from nn_inspector.history.series import Series
 from nn_inspector.history.writer import RunWriter
 from nn_inspector.probes import Epoch, Measurement, TraceEntry
 
+MOST_NOTES = 1000
+"""So many latest notes are kept."""
+
 
 class SeriesTable(Protocol):
     """Where the series of a run are: in memory or in a file."""
@@ -44,7 +47,8 @@ class Run:
         findings: the latest finding of each check.
         trace: the calls the loop made in its first steps.
         motivation: why this training was made, in the user's words.
-        metadata: where it was made: versions, random seed, time, git commit, cells of the notebook.
+        metadata: where it was made: versions, random seed, time, git commit, cells of the notebook; and what was done to it
+            meanwhile ("notes", see `note`).
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
@@ -104,6 +108,11 @@ class Run:
     def metadata(self, metadata: Mapping[str, Any]) -> None:
         self._facts.metadata = dict(metadata)
         self._changed()
+
+    def note(self, what: str) -> None:
+        """Remember something that was done to the training from outside, such as a new learning rate, with its step."""
+        notes = [*self.metadata.get("notes", ()), {"step": self.steps, "what": what}]
+        self.metadata = {**self.metadata, "notes": notes[-MOST_NOTES:]}
 
     def add_finding(self, finding: Finding) -> None:
         """Take the place of what this check found before."""

@@ -86,7 +86,7 @@ class Connection:
     def _before_cell(self, *_: Any) -> None:
         inspector = current_inspector()
         if inspector is not None:
-            inspector.forget_stop()
+            inspector.forget_requests()
 
     def _after_cell(self, *_: Any) -> None:
         inspector = current_inspector()

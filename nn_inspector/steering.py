@@ -1,0 +1,148 @@
+"""What a person may ask of a running training: noted from any thread, done at the next step boundary."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+
+import torch
+from torch.optim import Optimizer
+
+from nn_inspector.errors import ArgumentError
+from nn_inspector.probes import group_name
+
+_LOOK = 0.1
+"""Seconds between two looks of a paused training for an interrupt."""
+
+
+class Steering:
+    """Stop, pause, resume, single steps and new learning rates.
+
+    Args:
+        optimizers: the training's; the list may grow.
+    """
+
+    def __init__(self, optimizers: Sequence[Optimizer]) -> None:
+        self._optimizers = optimizers
+        self._stop = threading.Event()
+        self._go_on = threading.Event()
+        self._go_on.set()
+        self._single = False
+        self._waiting = False
+        self._lock = threading.Lock()
+        self._rates: list[tuple[float, str | None]] = []
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the training waits, or will at its next step boundary."""
+        return not self._go_on.is_set()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the training stands still now."""
+        return self._waiting
+
+    def stop(self) -> None:
+        """End the training; a paused one as well."""
+        self._stop.set()
+        self._go_on.set()
+
+    def pause(self) -> None:
+        """Wait at the next step boundary."""
+        self._go_on.clear()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._single = False
+        self._go_on.set()
+
+    def single_step(self) -> None:
+        """Make one step and wait again."""
+        self._single = True
+        self._go_on.set()
+
+    def set_learning_rate(self, value: float, group: str | int | None) -> None:
+        """Give parameter groups another learning rate.
+
+        Args:
+            value: the new rate, 0 or above.
+            group: a group by its name in the run ("group 0") or its number; None for all.
+
+        Raises:
+            ArgumentError: the value is no rate, or there is no such group.
+        """
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise ArgumentError("value", expected="a learning rate from 0", got=repr(value), advice="Try 0.001.")
+        known = self._groups()
+        name = known[group] if isinstance(group, int) and 0 <= group < len(known) else group
+        if name is not None and name not in known:
+            advice = f"There are: {', '.join(known)}." if known else "No optimizer is known yet: make a step first."
+            raise ArgumentError("group", expected="a parameter group", got=repr(group), advice=advice)
+        with self._lock:
+            self._rates.append((float(value), None if name is None else str(name)))
+
+    def forget(self) -> None:
+        """Take back what no step has met: it was meant for a training that is over."""
+        self._stop.clear()
+        self.resume()
+        with self._lock:
+            self._rates.clear()
+
+    def at_step_boundary(self, on_wait: Callable[[], None]) -> tuple[bool, list[tuple[float, str | None]]]:
+        """Do what was asked for; called in the training's thread between two steps.
+
+        Args:
+            on_wait: called once before the training begins to wait.
+
+        Returns:
+            Whether the training is to end, and the learning rates that were set: (value, group or None for all).
+
+        Raises:
+            KeyboardInterrupt: the training was interrupted while it waited.
+        """
+        if self.is_paused or self._single:
+            self._wait(on_wait)
+        changed = self._apply_rates() if self._rates else []
+        stop = self._stop.is_set()
+        self._stop.clear()
+        return stop, changed
+
+    def _wait(self, on_wait: Callable[[], None]) -> None:
+        if self._single:  # the step that was asked for is made
+            self._single = False
+            self._go_on.clear()
+        self._waiting = True
+        try:
+            on_wait()
+            while not self._go_on.wait(_LOOK):  # a wait without an end could not be interrupted on every system
+                pass
+        except KeyboardInterrupt:
+            self.resume()
+            raise
+        finally:
+            self._waiting = False
+
+    def _apply_rates(self) -> list[tuple[float, str | None]]:
+        with self._lock:
+            wanted, self._rates = self._rates, []
+        for value, name in wanted:
+            for index, optimizer in enumerate(self._optimizers):
+                for number, group in enumerate(optimizer.param_groups):
+                    if name in (None, group_name(index, number)):
+                        _set_rate(group, value)
+        return wanted
+
+    def _groups(self) -> list[str]:
+        pairs = (
+            (index, number) for index, one in enumerate(self._optimizers) for number in range(len(one.param_groups))
+        )
+        return [group_name(index, number) for index, number in pairs]
+
+
+def _set_rate(group: dict[str, object], value: float) -> None:
+    rate = group.get("lr")
+    if isinstance(rate, torch.Tensor):  # capturable optimizers keep it on the device
+        rate.fill_(value)
+    elif rate is not None:
+        group["lr"] = value
