@@ -97,7 +97,7 @@ class Inspector:
         self.run.metadata = surroundings()
         self._schedule = Schedule(every, max_overhead)
         self._recorder = Recorder(self._schedule, self.run.record, self.run.trace.append)
-        self._subscribers: list[Callable[[], None]] = []
+        self._subscribers: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._trouble: list[str] = []
         self._steering = Steering(training.optimizers)
         self._last_step = -_RUNNING_FOR
@@ -244,10 +244,21 @@ class Inspector:
         """The checklist, step by step, as a widget."""
         return open_view("wizard", self)
 
-    def subscribe(self, after_step: Callable[[], None]) -> Callable[[], None]:
-        """Call a function after each optimizer step, in the training's thread; returns a function that ends this."""
-        self._subscribers.append(after_step)
-        return lambda: self._subscribers.remove(after_step) if after_step in self._subscribers else None
+    def subscribe(
+        self, after_step: Callable[[], None], before_waiting: Callable[[], None] | None = None
+    ) -> Callable[[], None]:
+        """Call a function after each optimizer step, in the training's thread.
+
+        Args:
+            after_step: it should return at once, unless it has something to do.
+            before_waiting: called when a paused training begins to wait, to show it as it stands.
+
+        Returns:
+            A function that ends this.
+        """
+        pair = (after_step, before_waiting or after_step)
+        self._subscribers.append(pair)
+        return lambda: self._subscribers.remove(pair) if pair in self._subscribers else None
 
     # control
 
@@ -325,13 +336,16 @@ class Inspector:
         now = time.monotonic()
         self._usual_step = 0.9 * self._usual_step + 0.1 * min(now - self._last_step, 10.0)
         self._last_step = now
-        for subscriber in list(self._subscribers):
-            try:
-                subscriber()
-            except Exception as error:  # noqa: BLE001 - a view that fails must not stop the training
-                self._subscribers.remove(subscriber)
-                self._report(f"A live view was switched off: {type(error).__name__}: {error}")
+        self._tell_subscribers(waiting=False)
         self._follow_requests()
+
+    def _tell_subscribers(self, *, waiting: bool) -> None:
+        for pair in list(self._subscribers):
+            try:
+                pair[waiting]()
+            except Exception as error:  # noqa: BLE001 - a view that fails must not stop the training
+                self._subscribers.remove(pair)
+                self._report(f"A live view was switched off: {type(error).__name__}: {error}")
 
     def _follow_requests(self) -> None:
         self._schedule.stop()  # a pause is no cost of ours
@@ -348,8 +362,7 @@ class Inspector:
     def _before_waiting(self) -> None:
         """What stands still is shown as it is."""
         self._recorder.flush()
-        for subscriber in list(self._subscribers):
-            subscriber()
+        self._tell_subscribers(waiting=True)
 
     def _write_to(self, path: Path) -> None:
         try:

@@ -46,7 +46,7 @@ class Steering:
     def stop(self) -> None:
         """End the training; a paused one as well."""
         self._stop.set()
-        self._go_on.set()
+        self.resume()
 
     def pause(self) -> None:
         """Wait at the next step boundary."""
@@ -54,13 +54,15 @@ class Steering:
 
     def resume(self) -> None:
         """Go on."""
-        self._single = False
-        self._go_on.set()
+        with self._lock:
+            self._single = False
+            self._go_on.set()
 
     def single_step(self) -> None:
         """Make one step and wait again."""
-        self._single = True
-        self._go_on.set()
+        with self._lock:
+            self._single = True
+            self._go_on.set()
 
     def set_learning_rate(self, value: float, group: str | int | None) -> None:
         """Give parameter groups another learning rate.
@@ -109,9 +111,10 @@ class Steering:
         return stop, changed
 
     def _wait(self, on_wait: Callable[[], None]) -> None:
-        if self._single:  # the step that was asked for is made
-            self._single = False
-            self._go_on.clear()
+        with self._lock:
+            if self._single:  # the step that was asked for is made
+                self._single = False
+                self._go_on.clear()
         self._waiting = True
         try:
             on_wait()

@@ -30,7 +30,7 @@ def training():
         except nni.TrainingStopped as stop:
             ended.append(stop)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     wait_until(lambda: inspector.run.steps > 0)
     yield case, inspector, ended
@@ -60,6 +60,14 @@ def test_a_paused_training_stands_still_and_goes_on(training):
     assert inspector.overhead.own_seconds - own < 0.25, "a pause is not on our account"
 
 
+def test_views_are_told_when_it_begins_to_wait(training):
+    _, inspector, _ = training
+    told = []
+    inspector.subscribe(lambda: None, lambda: told.append(inspector.run.steps))
+    step = paused(inspector)
+    wait_until(lambda: told == [step])
+
+
 def test_single_steps(training):
     _, inspector, _ = training
     step = paused(inspector)
@@ -86,6 +94,14 @@ def test_a_new_rate_holds_from_the_next_step_and_is_noted(training):
     assert note["what"] == "learning rate of all groups set to 0.025"
     inspector.single_step()
     wait_until(lambda: inspector.run.last("learning_rate", "optimizer 0 group 0") == 0.025)
+
+
+def test_a_stop_just_after_a_single_step_is_met():
+    steering = Steering([])
+    steering.pause()
+    steering.single_step()
+    steering.stop()
+    assert steering.at_step_boundary(lambda: None) == (True, [])
 
 
 def test_what_no_step_has_met_is_forgotten():

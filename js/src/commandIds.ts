@@ -6,5 +6,9 @@ export const CommandIDs = {
   insertCheck: 'nn-inspector:insert-check',
   insertCell: 'nn-inspector:insert-cell',
   stopTraining: 'nn-inspector:stop-training',
+  pauseTraining: 'nn-inspector:pause-training',
+  resumeTraining: 'nn-inspector:resume-training',
+  stepTraining: 'nn-inspector:step-training',
+  setLearningRate: 'nn-inspector:set-learning-rate',
   newNotebook: 'nn-inspector:new-notebook'
 } as const;

@@ -1,8 +1,8 @@
 import { cells } from './plugins/cells';
 import { connections } from './plugins/connections';
+import { dashboardButtons } from './plugins/dashboardButtons';
 import { newNotebook } from './plugins/newNotebook';
 import { panel } from './plugins/panel';
-import { stop } from './plugins/stop';
-import { stopButton } from './plugins/stopButton';
+import { steering } from './plugins/steering';
 
-export default [connections, panel, cells, stop, stopButton, newNotebook];
+export default [connections, panel, cells, steering, dashboardButtons, newNotebook];

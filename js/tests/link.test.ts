@@ -207,7 +207,7 @@ describe('a message that cannot be read', () => {
   it('may be refused by the kernel as well', async () => {
     const { port, link } = open();
     port.reply = { version: 1, status: 'error', message: 'Unknown request.' };
-    await link.request('snapshot');
+    await link.request({ request: 'snapshot' });
     expect(link.trouble).toEqual({ kind: 'message', message: 'Unknown request.' });
   });
 });

@@ -34,6 +34,7 @@ export function trainingMessage(changes: JSONObject = {}): JSONObject {
     epoch: 1,
     loss: 0.5,
     validation_loss: null,
+    learning_rate: 0.1,
     overhead: 0.012,
     ...changes
   };

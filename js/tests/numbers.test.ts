@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { formatCount, formatLoss, formatShare } from '../src/panel/numbers';
+import { formatCount, formatLoss, formatRate, formatShare } from '../src/panel/numbers';
 
 it.each([
   [null, '–'],
@@ -15,6 +15,15 @@ it.each([
   [1234567, '1.23e+6']
 ])('a loss of %s reads %s', (loss, text) => {
   expect(formatLoss(loss)).toBe(text);
+});
+
+it.each([
+  [null, '–'],
+  [0.1, '0.1'],
+  [0.00012345, '0.000123'],
+  [3e-8, '3e-8']
+])('a learning rate of %s reads %s', (rate, text) => {
+  expect(formatRate(rate)).toBe(text);
 });
 
 it.each([

@@ -16,6 +16,7 @@ describe('parseAnnouncement', () => {
       epoch: 1,
       loss: 0.5,
       validationLoss: null,
+      learningRate: 0.1,
       overhead: 0.012
     });
     expect(problems).toEqual(['No loss was seen.']);
@@ -39,7 +40,7 @@ describe('parseAnnouncement', () => {
     [
       'an unknown state of the training',
       announcement(snapshotMessage({ training: { state: 'asleep' } })),
-      'announcement.snapshot.training.state: one of none, running, idle expected'
+      'announcement.snapshot.training.state: one of none, running, paused, idle expected'
     ],
     [
       'a training without a step',

@@ -75,7 +75,7 @@ class Connection:
 
     def _follow(self, inspector: Inspector) -> None:
         """A training is watched from now on."""
-        inspector.subscribe(self.send_snapshot)
+        inspector.subscribe(self.send_snapshot, self._send_snapshot)
         self._send_snapshot()
 
     def _on_message(self, message: Mapping[str, Any]) -> None:

@@ -7,10 +7,11 @@ carry our message, the extension opens a comm instead; the kernel never writes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from nn_inspector.inspector import current_inspector
+from nn_inspector.errors import ArgumentError
+from nn_inspector.inspector import Inspector, current_inspector
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
 
 REQUEST, REPLY = "nn_inspector_request", "nn_inspector_reply"
@@ -21,7 +22,8 @@ def answer(content: Mapping[str, Any], namespace: Mapping[str, Any] | None = Non
     """Answer a request.
 
     Args:
-        content: {"version": 1, "request": "snapshot" or "stop"}.
+        content: {"version": 1, "request": "snapshot", "stop", "pause", "resume", "step" or "set_learning_rate"}; the last
+            with "value", and "group" if it is not for all.
         namespace: the notebook's variables, whose names remedies are written with.
 
     Returns:
@@ -32,16 +34,53 @@ def answer(content: Mapping[str, Any], namespace: Mapping[str, Any] | None = Non
             f"This kernel's nn_inspector speaks version {PROTOCOL} of the protocol, JupyterLab's version "
             f"{content.get('version')}. Install the same version of nn_inspector in both."
         )
-    inspector, message = current_inspector(), ""
-    if content.get("request") == "stop":
+    inspector, request, message = current_inspector(), content.get("request"), ""
+    if request in _STEERING:
         if inspector is None or not inspector.is_training:
             message = "No training is running."
         else:
-            inspector.stop()
-            message = "The training stops after this step."
-    elif content.get("request") != "snapshot":
-        return _error(f"Unknown request: {content.get('request')!r}.")
+            message = _STEERING[request](inspector, content)
+    elif request != "snapshot":
+        return _error(f"Unknown request: {request!r}.")
     return {"version": PROTOCOL, "status": "ok", "message": message, "snapshot": snapshot(inspector, namespace)}
+
+
+def _stop(inspector: Inspector, content: Mapping[str, Any]) -> str:
+    inspector.stop()
+    return "The training stops after this step."
+
+
+def _pause(inspector: Inspector, content: Mapping[str, Any]) -> str:
+    """This request has reached a running training, so Resume can reach it on the same way."""
+    inspector.pause()
+    return "The training waits after this step. Resume lets it go on; Interrupt ends it."
+
+
+def _resume(inspector: Inspector, content: Mapping[str, Any]) -> str:
+    inspector.resume()
+    return "The training goes on."
+
+
+def _step(inspector: Inspector, content: Mapping[str, Any]) -> str:
+    inspector.single_step()
+    return "The training makes one step and waits."
+
+
+def _set_learning_rate(inspector: Inspector, content: Mapping[str, Any]) -> str:
+    try:
+        inspector.set_learning_rate(content.get("value"), content.get("group"))  # type: ignore[arg-type]  # it checks
+    except ArgumentError as error:
+        return str(error)
+    return f"The learning rate is {content['value']:g} from the next step on."
+
+
+_STEERING: Mapping[Any, Callable[[Inspector, Mapping[str, Any]], str]] = {
+    "stop": _stop,
+    "pause": _pause,
+    "resume": _resume,
+    "step": _step,
+    "set_learning_rate": _set_learning_rate,
+}
 
 
 class ControlChannel:

@@ -31,7 +31,7 @@ class Publisher:
         self._views: list[Callable[[], None]] = []
         self._lock = threading.RLock()
         self._next = 0.0
-        self._end = inspector.subscribe(self._tick)
+        self._end = inspector.subscribe(self._tick, self.update)
 
     def add(self, update: Callable[[], None]) -> Callable[[], None]:
         """Call `update` from now on; returns a function that ends this."""

@@ -9,6 +9,7 @@ from typing import Any
 from nn_inspector.checks import STAGES, Check, checks
 from nn_inspector.diagnosis import Diagnosis, ranked
 from nn_inspector.inspector import Inspector
+from nn_inspector.probes import group_name
 from nn_inspector.snippets import remedy_cell
 
 PROTOCOL = 1
@@ -58,14 +59,21 @@ def _training(inspector: Inspector | None) -> dict[str, Any]:
     run = inspector.run
     epochs = run.epochs("train")
     return {
-        "state": "running" if inspector.is_training else "idle",
+        "state": _state(inspector),
         "model": run.parameters["model"],
         "step": run.steps,
         "epoch": epochs[-1].number + 1 if epochs else None,
         "loss": _finite(run.last("loss", "train")),
         "validation_loss": _finite(run.last("loss", "validation")),
+        "learning_rate": _finite(run.last("learning_rate", group_name(0, 0))),
         "overhead": _finite(inspector.overhead.share),
     }
+
+
+def _state(inspector: Inspector) -> str:
+    if not inspector.is_training:
+        return "idle"
+    return "paused" if inspector.is_paused else "running"
 
 
 def _row(check: Check, inspector: Inspector | None, namespace: Mapping[str, Any]) -> dict[str, Any]:

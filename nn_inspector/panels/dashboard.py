@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -16,6 +17,7 @@ from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_widget import STYLE, TEXT, ChartWidget
 from nn_inspector.panels.layers import title
 from nn_inspector.panels.panel import Panel, Selection
+from nn_inspector.panels.steering_buttons import NO_LIVE_PATH, SteeringButtons
 from nn_inspector.probes import DENSE_STEPS
 
 PANELS: tuple[Panel, ...] = (loss.PANEL, gradient_flow.PANEL, activation_histogram.PANEL, update_ratio.PANEL)
@@ -33,11 +35,7 @@ class Dashboard(ipywidgets.VBox):
         self._twins: list[DisplayHandle] = []
         self._twin_step = -1
         self._header = ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 auto"))
-        self._stop = ipywidgets.Button(
-            description="Stop", icon="stop", tooltip="End the training at the next step", layout={"width": "88px"}
-        )
-        self._stop.add_class("nni-stop")
-        self._stop.on_click(self._on_stop)
+        self._steering = SteeringButtons(inspector, self.refresh)
         self._log_loss = ipywidgets.Checkbox(
             description="logarithmic", indent=False, layout={"width": "auto", "margin": "0 0 0 auto"}
         )
@@ -55,7 +53,7 @@ class Dashboard(ipywidgets.VBox):
                 "grid_gap": "10px",
             },
         )
-        super().__init__([ipywidgets.HBox([self._header, self._stop]), self._grid])
+        super().__init__([ipywidgets.HBox([self._header, self._steering]), self._grid])
         self.add_class("nni-dashboard")
         self._log_loss.observe(self._on_selection, "value")
         self._layer.observe(self._on_selection, "value")
@@ -68,8 +66,9 @@ class Dashboard(ipywidgets.VBox):
 
     def refresh(self) -> None:
         """Bring every panel up to date."""
-        self._header.value = header_html(self._inspector)
-        self._stop.disabled = not self._inspector.is_training
+        unheard = self._connection is not None and not self._connection.heard and self._inspector.is_training
+        self._header.value = header_html(self._inspector, (NO_LIVE_PATH,) if unheard else ())
+        self._steering.refresh()
         for panel in PANELS:
             self._charts[panel.name].update(panel.picture(self._inspector.run, self._selection))
 
@@ -98,11 +97,6 @@ class Dashboard(ipywidgets.VBox):
     def _on_selection(self, _: Any) -> None:
         self.refresh()
 
-    def _on_stop(self, _: Any) -> None:
-        """Reached at once only where the kernel serves widgets while a cell runs; the lab extension does not wait."""
-        if self._inspector.is_training:
-            self._inspector.stop()
-
     def _after_cell(self) -> None:
         self.refresh()
         if self._inspector.run.steps != self._twin_step:
@@ -127,8 +121,8 @@ def open_dashboard(inspector: Inspector, *, show: bool = False) -> Dashboard:
     return dashboard
 
 
-def header_html(inspector: Inspector) -> str:
-    """One line on how the training stands, and what could not be measured."""
+def header_html(inspector: Inspector, remarks: Sequence[str] = ()) -> str:
+    """One line on how the training stands, and below it what could not be measured and other remarks."""
     run = inspector.run
     parts = [f"<b>{escape(str(run.parameters['model']))}</b>", f"step {run.steps:,}"]
     epochs = run.epochs("train")
@@ -138,7 +132,7 @@ def header_html(inspector: Inspector) -> str:
         parts += [f"{word} {value:.4g}"] if value is not None else []
     if run.steps > DENSE_STEPS:
         parts.append(f"watching costs {inspector.overhead.share:.1%}")
-    problems = "".join(f"<div>▲ {escape(problem)}</div>" for problem in inspector.problems)
+    problems = "".join(f"<div>▲ {escape(problem)}</div>" for problem in (*inspector.problems, *remarks))
     return f'{STYLE}<div style="line-height: 1.5; color: {TEXT}">{" · ".join(parts)}{problems}</div>'
 
 

@@ -36,6 +36,7 @@ def test_the_snapshot_of_a_training():
     assert running["state"] == "running"
     assert data["training"] | {"loss": 0, "overhead": 0} == {
         "state": "idle", "model": "Sequential", "step": 12, "epoch": 2, "loss": 0, "validation_loss": None, "overhead": 0,
+        "learning_rate": 0.1,
     }  # fmt: skip
     rows = {row["name"]: row for row in data["checks"]}
     assert rows["initial_loss"]["state"] == "ok"
@@ -76,6 +77,25 @@ def test_stop_is_obeyed_while_a_training_runs_and_refused_otherwise():
         assert inspector.run.steps == 7
         assert request("stop")["message"] == "No training is running."
         case.run(1)
+
+
+def test_a_running_training_is_steered():
+    case = classifier()
+    with watch(case):
+        case.run(1)
+        assert answer({"version": PROTOCOL, "request": "set_learning_rate", "value": 0.5})["message"] == (
+            "The learning rate is 0.5 from the next step on."
+        )
+        case.run(1)
+        assert case.optimizer.param_groups[0]["lr"] == 0.5
+        bad = answer({"version": PROTOCOL, "request": "set_learning_rate", "value": None})
+        assert bad["message"].startswith("value: expected a learning rate from 0, got None.")
+        assert "waits after this step" in request("pause")["message"]
+        assert request("snapshot")["snapshot"]["training"]["state"] == "paused"
+        assert request("step")["message"] == "The training makes one step and waits."
+        assert request("resume")["message"] == "The training goes on."
+        case.run(1)
+        assert request("snapshot")["snapshot"]["training"]["state"] == "running"
 
 
 @pytest.mark.parametrize(

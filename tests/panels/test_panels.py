@@ -245,16 +245,24 @@ def test_the_dashboard_follows_the_training_and_its_controls():
     with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
         dashboard = Dashboard(inspector)
         assert "step 0" in dashboard.children[0].children[0].value
-        assert dashboard._stop.disabled
+        stop, pause = dashboard._steering._stop, dashboard._steering._pause
+        assert stop.disabled
+        assert pause.disabled
         case.run(1)
         dashboard.refresh()
         assert "step 6" in dashboard.children[0].children[0].value
-        assert not dashboard._stop.disabled
+        assert not stop.disabled
+        assert not pause.disabled
+        pause.click()
+        labels = [button.description for button in dashboard._steering.children]
+        assert labels == ["Resume", "One step", "Stop"]
+        dashboard._steering._resume.click()
+        assert not inspector.is_paused
         dashboard._layer.value = "0"
         assert dashboard._charts["activation_histogram"]._shown.x_label == "output of 0"
         dashboard._log_loss.value = True
         assert dashboard._charts["loss"]._shown.log
-        dashboard._stop.click()
+        stop.click()
         with pytest.raises(nni.TrainingStopped):
             case.run(1)
         dashboard.close()

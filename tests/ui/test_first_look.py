@@ -150,6 +150,37 @@ def test_the_side_panel_shows_the_same_checklist_and_stops_the_training(first_lo
     expect(notebook.output(inserted)).to_contain_text("was still there and was added to", timeout=PATIENCE)
 
 
+def test_a_training_is_paused_stepped_and_given_another_rate(first_look, picture):
+    notebook = first_look
+    training = notebook.find("for epoch in range(150)")
+    panel = notebook.show_panel()
+    notebook.run_through(training - 1)
+    notebook.start(training)
+    dashboard = notebook.dashboard
+    dashboard.get_by_role("button", name="Pause").click()
+    expect(panel.locator(".jp-nni-Training")).to_have_attribute("data-state", "paused", timeout=PATIENCE)
+    expect(dashboard.get_by_role("button", name="Resume")).to_be_visible(timeout=PATIENCE)
+    picture("09-paused")
+    shown = panel.locator("[data-number=step] dd")
+    stood_at = shown.inner_text()
+    panel.locator("[data-action=step]").click()
+    expect(shown).not_to_have_text(stood_at, timeout=PATIENCE)
+
+    panel.locator("[data-action=rate]").click()
+    dialog = notebook.page.locator(".jp-Dialog")
+    dialog.locator("input").fill("0.025")
+    dialog.get_by_role("button", name="Set").click()
+    panel.locator("[data-action=resume]").click()
+    expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.025", timeout=PATIENCE)
+    expect(panel.locator(".jp-nni-Training")).to_have_attribute("data-state", "running", timeout=PATIENCE)
+
+    dashboard.get_by_role("button", name="Pause").click()
+    expect(panel.locator(".jp-nni-Training")).to_have_attribute("data-state", "paused", timeout=PATIENCE)
+    notebook.command("notebook:interrupt-kernel")
+    expect(notebook.output(training)).to_contain_text("KeyboardInterrupt", timeout=PATIENCE)
+    notebook.wait_until_idle()
+
+
 def test_stop_from_the_palette_and_interrupt(first_look):
     notebook = first_look
     training = notebook.find("for epoch in range(150)")

@@ -2,15 +2,15 @@ import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
-import type { IReply, ISnapshot, RequestName } from '../protocol/messages';
+import type { IReply, ISnapshot, ISteering, Request } from '../protocol/messages';
 import { PROTOCOL } from '../protocol/messages';
 import { parseAnnouncement, parseReply, parseUpdate, VersionError } from '../protocol/parse';
 import { Finder } from './finder';
 import { Loader } from './load';
 import type { IChannel, IKernelPort } from './port';
 import { Refresher } from './refresher';
-import type { StopOutcome } from './stop';
-import { stopTraining } from './stop';
+import type { SteeringOutcome } from './steering';
+import { steerTraining } from './steering';
 
 /** Milliseconds in which a kernel that can answer has answered. */
 export const REPLY_PATIENCE = 1500;
@@ -37,7 +37,7 @@ export class KernelLink implements IDisposable {
     const port = (this._port = options.port);
     this._finder = new Finder(port);
     this._refresher = new Refresher({
-      ask: () => void this.request('snapshot'),
+      ask: () => void this.request({ request: 'snapshot' }),
       isNeeded: () => this.isBusy,
       isAllowed: () => this._snapshot !== null || (this._finder.isOverdue && options.mentionsUs()),
       seconds: options.refreshSeconds
@@ -144,14 +144,14 @@ export class KernelLink implements IDisposable {
     Signal.clearData(this);
   }
 
-  /** Ask the training to stop. */
-  stop(): Promise<StopOutcome> {
-    return stopTraining(this._port, () => this.request('stop'));
+  /** Ask something of the training. */
+  steer(wish: ISteering): Promise<SteeringOutcome> {
+    return steerTraining(this._port, wish, () => this.request(wish));
   }
 
   /** Ask on the control channel, which is answered while a cell runs; null if nothing answers. */
-  async request(request: RequestName): Promise<IReply | null> {
-    const content = await this._port.request({ version: PROTOCOL, request }, REPLY_PATIENCE);
+  async request(request: Request): Promise<IReply | null> {
+    const content = await this._port.request({ version: PROTOCOL, ...request }, REPLY_PATIENCE);
     if (content === undefined || this._isDisposed) {
       return null;
     }
@@ -173,7 +173,7 @@ export class KernelLink implements IDisposable {
       const id = await this._port.findComm();
       if (id !== null) {
         this._onFound(id);
-        await this.request('snapshot');
+        await this.request({ request: 'snapshot' });
       }
     }
     return this.state === 'loaded';
@@ -186,7 +186,7 @@ export class KernelLink implements IDisposable {
     }
     const channel = this._port.attach(id);
     if (channel === null) {
-      void this.request('snapshot');
+      void this.request({ request: 'snapshot' });
     } else {
       this._listen(channel);
     }

@@ -9,8 +9,11 @@ export interface IPanelActions {
   /** Insert a cell that opens the wizard, and run it. */
   openWizard(): void;
 
-  /** Stop the training. */
-  stop(): void;
+  /** Stop, pause, resume or step the training. */
+  steer(request: 'stop' | 'pause' | 'resume' | 'step'): void;
+
+  /** Ask for another learning rate. */
+  setLearningRate(): void;
 
   /** Insert a cell that makes a check. */
   insertCheck(name: string): void;

@@ -7,6 +7,11 @@ export function formatLoss(loss: number | null): string {
   return size !== 0 && (size < 1e-3 || size >= 1e5) ? loss.toExponential(2) : loss.toPrecision(size < 1e4 ? 4 : 5);
 }
 
+/** A learning rate, with as many digits as say something. */
+export function formatRate(rate: number | null): string {
+  return rate === null ? '–' : Number(rate.toPrecision(3)).toString();
+}
+
 /** A number of steps or epochs, with a separator between thousands. */
 export function formatCount(count: number | null): string {
   return count === null ? '–' : count.toLocaleString('en');

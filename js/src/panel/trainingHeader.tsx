@@ -2,31 +2,23 @@ import * as React from 'react';
 
 import type { ICheck, IWatchedTraining, Training } from '../protocol/messages';
 import { usePanel } from './context';
-import { formatCount, formatLoss, formatShare } from './numbers';
+import { formatCount, formatLoss, formatRate, formatShare } from './numbers';
 
-/** How the training stands, with a button to stop it. */
+/** How the training stands, with buttons to steer it. */
 export function TrainingHeader(props: {
   readonly training: Training;
   readonly raised: readonly ICheck[];
 }): React.JSX.Element {
   const { training } = props;
-  const { actions, trans } = usePanel();
+  const { trans } = usePanel();
   return (
     <section className="jp-nni-Training" data-state={training.state} aria-label={trans.__('Training')}>
       <div className="jp-nni-Training-line">
         <StateLine {...props} />
-        {training.state === 'running' && (
-          <button
-            type="button"
-            className="jp-nni-Button jp-nni-Training-stop"
-            onClick={() => {
-              actions.stop();
-            }}
-          >
-            {trans.__('Stop')}
-          </button>
-        )}
       </div>
+      {(training.state === 'running' || training.state === 'paused') && (
+        <Steering isPaused={training.state === 'paused'} />
+      )}
       {training.state === 'none' ? <NothingWatched /> : <Numbers training={training} />}
     </section>
   );
@@ -39,6 +31,7 @@ function StateLine(props: { readonly training: Training; readonly raised: readon
   const words = {
     none: trans.__('No training watched yet'),
     idle: trans.__('Idle'),
+    paused: trans.__('Paused'),
     running: trans.__('Running')
   };
   const count = raised.length;
@@ -50,6 +43,61 @@ function StateLine(props: { readonly training: Training; readonly raised: readon
         {count > 0 && trans._n('%1 finding', '%1 findings', count, count.toString())}
       </span>
     </p>
+  );
+}
+
+function Steering({ isPaused }: { readonly isPaused: boolean }): React.JSX.Element {
+  const { actions, trans } = usePanel();
+  const buttons: readonly (readonly [string, string, () => void])[] = [
+    isPaused
+      ? [
+          'resume',
+          trans.__('Resume'),
+          () => {
+            actions.steer('resume');
+          }
+        ]
+      : [
+          'pause',
+          trans.__('Pause'),
+          () => {
+            actions.steer('pause');
+          }
+        ],
+    ...(isPaused
+      ? [
+          [
+            'step',
+            trans.__('One step'),
+            () => {
+              actions.steer('step');
+            }
+          ] as const
+        ]
+      : []),
+    [
+      'stop',
+      trans.__('Stop'),
+      () => {
+        actions.steer('stop');
+      }
+    ],
+    [
+      'rate',
+      trans.__('Learning rate…'),
+      () => {
+        actions.setLearningRate();
+      }
+    ]
+  ];
+  return (
+    <div className="jp-nni-Buttons" role="group" aria-label={trans.__('Steer the training')}>
+      {buttons.map(([name, label, onClick]) => (
+        <button key={name} type="button" className="jp-nni-Button" data-action={name} onClick={onClick}>
+          {label}
+        </button>
+      ))}
+    </div>
   );
 }
 
@@ -91,6 +139,7 @@ function Numbers({ training }: { readonly training: IWatchedTraining }): React.J
     ['epoch', trans.__('Epoch'), formatCount(training.epoch)],
     ['loss', trans.__('Loss'), formatLoss(training.loss)],
     ['validation-loss', trans.__('Validation loss'), formatLoss(training.validationLoss)],
+    ['learning-rate', trans.__('Learning rate'), formatRate(training.learningRate)],
     ['overhead', trans.__('Overhead'), formatShare(training.overhead)]
   ];
   return (

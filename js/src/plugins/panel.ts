@@ -59,12 +59,20 @@ export const panel: JupyterFrontEndPlugin<void> = {
   }
 };
 
+const STEERING = {
+  stop: CommandIDs.stopTraining,
+  pause: CommandIDs.pauseTraining,
+  resume: CommandIDs.resumeTraining,
+  step: CommandIDs.stepTraining
+} as const;
+
 function panelActions({ commands }: JupyterFrontEnd, links: INotebookLinks): IPanelActions {
   return {
     load: () => void links.current?.link?.loader.load(),
     watch: () => void commands.execute(CommandIDs.watch),
     openWizard: () => void commands.execute(CommandIDs.openWizard),
-    stop: () => void commands.execute(CommandIDs.stopTraining),
+    steer: request => void commands.execute(STEERING[request]),
+    setLearningRate: () => void commands.execute(CommandIDs.setLearningRate),
     insertCheck: check => void commands.execute(CommandIDs.insertCheck, { check }),
     insertCell: source => void commands.execute(CommandIDs.insertCell, { source })
   };

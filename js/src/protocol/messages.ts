@@ -12,7 +12,13 @@ export const CATALOG_TARGET = 'nn_inspector.catalog';
 /** The comm that the extension opens where the control channel does not carry a request. */
 export const CONTROL_TARGET = 'nn_inspector.control';
 
-export type RequestName = 'snapshot' | 'stop';
+/** What can be asked of a running training. `value` goes with `set_learning_rate`. */
+export interface ISteering {
+  readonly request: 'stop' | 'pause' | 'resume' | 'step' | 'set_learning_rate';
+  readonly value?: number;
+}
+
+export type Request = { readonly request: 'snapshot' } | ISteering;
 
 export const CHECK_STATES = ['open', 'ok', 'info', 'warning', 'error', 'skipped'] as const;
 
@@ -39,12 +45,14 @@ export interface ICheck {
 
 /** How a watched training stands. */
 export interface IWatchedTraining {
-  readonly state: 'running' | 'idle';
+  readonly state: 'running' | 'paused' | 'idle';
   readonly model: string;
   readonly step: number;
   readonly epoch: number | null;
   readonly loss: number | null;
   readonly validationLoss: number | null;
+  /** Of the first parameter group. */
+  readonly learningRate: number | null;
   /** Share of the training time that watching costs, 0 to 1. */
   readonly overhead: number | null;
 }

@@ -54,7 +54,7 @@ function readSnapshot(snapshot: Reader): ISnapshot {
 }
 
 function readTraining(training: Reader): Training {
-  const state = training.field('state').oneOf(['none', 'running', 'idle']);
+  const state = training.field('state').oneOf(['none', 'running', 'paused', 'idle']);
   if (state === 'none') {
     return { state };
   }
@@ -66,6 +66,7 @@ function readTraining(training: Reader): Training {
     epoch: optional('epoch'),
     loss: optional('loss'),
     validationLoss: optional('validation_loss'),
+    learningRate: optional('learning_rate'),
     overhead: optional('overhead')
   };
 }

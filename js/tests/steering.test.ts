@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
 
-import { stopTraining } from '../src/kernel/stop';
+import { steerTraining } from '../src/kernel/steering';
 import type { IReply } from '../src/protocol/messages';
 import { FakePort } from './fakePort';
 
 const STOPPING: IReply = { status: 'ok', message: 'The training stops after this step.', snapshot: null };
 
-describe('stopTraining', () => {
+describe('steerTraining', () => {
   it('tells what the kernel says', async () => {
     const port = new FakePort();
-    expect(await stopTraining(port, () => Promise.resolve(STOPPING))).toEqual({
+    expect(await steerTraining(port, { request: 'stop' }, () => Promise.resolve(STOPPING))).toEqual({
       kind: 'answered',
       message: 'The training stops after this step.'
     });
@@ -22,7 +22,8 @@ describe('stopTraining', () => {
   ])('opens a comm if nothing answers; taken: %s', async (isTaken, kind) => {
     const port = new FakePort();
     port.takesPosts = isTaken;
-    expect(await stopTraining(port, () => Promise.resolve(null))).toEqual({ kind });
-    expect(port.posts).toEqual([{ target: 'nn_inspector.control', data: { version: 1, request: 'stop' } }]);
+    const wish = { request: 'set_learning_rate', value: 0.1 } as const;
+    expect(await steerTraining(port, wish, () => Promise.resolve(null))).toEqual({ kind });
+    expect(port.posts).toEqual([{ target: 'nn_inspector.control', data: { version: 1, ...wish } }]);
   });
 });
