@@ -1,7 +1,7 @@
 """Checks before the first step."""
 
 from nn_inspector.checks.base import Check
-from nn_inspector.checks.init import initial_loss
+from nn_inspector.checks.init import initial_loss, symmetry
 
-CHECKS: tuple[Check, ...] = (initial_loss.CHECK,)
+CHECKS: tuple[Check, ...] = (initial_loss.CHECK, symmetry.CHECK)
 """In the order in which they are made."""

@@ -1,0 +1,132 @@
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from tests.trainings import CLASSES, FEATURES, Case, blobs, classifier, mlp
+
+
+def case(model, loss_fn=None, data=None):
+    loader = DataLoader(data or blobs(), batch_size=16, shuffle=True)
+    return Case(model, torch.optim.SGD(model.parameters(), lr=0.05), loss_fn or nn.CrossEntropyLoss(), loader)
+
+
+def constant(value, model=None):
+    model = model or nn.Sequential(mlp(), nn.ReLU(), nn.Linear(CLASSES, CLASSES))
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, value)
+    return model
+
+
+def zeros(model, *names):
+    for name in names:
+        nn.init.zeros_(model.get_parameter(name))
+    return model
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.gate = nn.Linear(FEATURES, 8), nn.Linear(8, 8, bias=False)
+        self.head = nn.Linear(8, CLASSES)
+        nn.init.zeros_(self.gate.weight)
+
+    def forward(self, x):
+        x = torch.tanh(self.body(x))
+        return self.head(x * torch.relu(self.gate(x)))
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.branch, self.last = nn.Linear(FEATURES, 8), nn.Linear(8, 8), nn.Linear(8, CLASSES)
+        zeros(self, "branch.weight", "branch.bias", "last.weight")
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last(torch.relu(x + self.branch(x)))
+
+
+class LowRank(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.frozen = nn.Linear(FEATURES, 8).requires_grad_(requires_grad=False)
+        self.down, self.up = nn.Linear(FEATURES, 2, bias=False), nn.Linear(2, 8, bias=False)
+        self.head = nn.Linear(8, CLASSES)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.frozen(x) + self.up(self.down(x))))
+
+
+class Sequence(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.head = nn.LSTM(2, 6, batch_first=True), nn.Linear(6, CLASSES)
+
+    def forward(self, x):
+        return self.head(self.layer(x.reshape(len(x), -1, 2))[0][:, -1])
+
+
+BROKEN = {
+    "constant": (lambda: case(constant(0.1)), "0.0.weight", "get the same gradients"),
+    "zeros": (lambda: case(constant(0.0)), "0.0.weight", "no gradient ever reached them"),
+    "zeros behind a ReLU": (lambda: case(zeros(mlp(), "0.weight", "0.bias")), "0.weight", "no gradient ever"),
+    "a gate of zeros behind a ReLU": (lambda: case(Gated()), "gate.weight", "no gradient ever"),
+    "a constant recurrent layer": (lambda: case(constant(0.1, Sequence())), "layer.weight_ih_l0", "the same gradients"),
+}
+
+SOUND = {
+    "random": classifier,
+    "zero biases": lambda: case(zeros(mlp(), "0.bias", "2.bias")),
+    "a last layer of zeros": lambda: case(zeros(mlp(), "2.weight", "2.bias")),
+    "a linear model of zeros": lambda: case(constant(0.0, nn.Linear(FEATURES, CLASSES))),
+    "branches of zeros": lambda: case(Residual()),
+    "low rank": lambda: case(LowRank()),
+    "a first layer of zeros behind tanh": lambda: case(zeros(mlp(activation=nn.Tanh), "0.weight", "0.bias")),
+    "identity": lambda: case(nn.Sequential(nn.Linear(FEATURES, FEATURES), nn.ReLU(), nn.Linear(FEATURES, CLASSES))),
+    "one output": lambda: case(
+        constant(0.0, nn.Linear(3, 1)), nn.MSELoss(), TensorDataset(torch.randn(64, 3), torch.randn(64, 1))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_units_that_stay_alike_are_an_error(watched, name):
+    torch.manual_seed(0)
+    make, where, said = BROKEN[name]
+    finding = watched(make(), lambda c: c.run(3)).check("symmetry")
+    assert finding.severity == "error", finding.message
+    assert finding.where == where
+    assert said in finding.message
+    assert finding.basis == "structure"
+
+
+@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_first_weights_that_are_meant_pass(watched, name, epochs):
+    torch.manual_seed(0)
+    made = SOUND[name]()
+    if name == "identity":
+        nn.init.eye_(made.model[0].weight)
+    finding = watched(made, lambda c: c.run(epochs)).check("symmetry")
+    assert finding.severity in (("ok",) if epochs else ("ok", "info")), finding.message
+
+
+def test_before_training_zeros_are_only_suspected(watched):
+    finding = watched(case(zeros(mlp(), "0.weight", "0.bias"))).check("symmetry")
+    assert finding.severity == "info"
+    assert "their first gradient is zero" in finding.message
+    assert watched(case(constant(0.1))).check("symmetry").severity == "error"
+
+
+def test_units_that_became_different_are_fine(watched):
+    made = case(constant(0.1))
+
+    def loop(c):
+        with torch.no_grad():
+            for parameter in c.model.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        c.run(1)
+
+    assert watched(made, loop).check("symmetry").severity == "ok"
