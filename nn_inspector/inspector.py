@@ -110,6 +110,7 @@ class Inspector:
             training.loaders,
             on_epoch=self.run.add_epoch,
             on_step=self._on_step,
+            on_other=training.note_other_step,
             chosen=choose_probes(probes),
             modules=choose_layers(training.model, layers),
         )

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
+from nn_inspector.beginning import Beginning
 from nn_inspector.errors import ArgumentError, ExperimentError, describe
 from nn_inspector.probes import Phase, group_name
 
@@ -47,6 +48,8 @@ class Training:
         optimizers: those known so far.
         initial: the weights at the time of `watch()`, or None where they are too large to remember.
         initial_rates: learning rate of each parameter group when its optimizer became known.
+        beginning: what else was remembered then.
+        stepped_elsewhere: names of parameters that optimizers which are not watched have stepped.
         after_first_step: the weights after the first optimizer step that changed any, where `initial` is known; None before.
         loop: the functions whose source the checks of the loop read; empty where none were given.
     """
@@ -79,10 +82,12 @@ class Training:
         self.optimizers: list[Optimizer] = []
         self.initial_rates: dict[str, float] = {}
         self.initial = _remember_weights(model)
+        self.beginning = Beginning.of(model, self.loaders)
+        self.stepped_elsewhere: set[str] = set()
         self.after_first_step: dict[str, torch.Tensor] | None = None
         self._looks_at_first_step = _FIRST_STEPS
         for one in _as_optimizers(optimizer):
-            _check_optimizer(one, model)
+            _check_optimizer(one)
             self.add_optimizer(one)
 
     def add_optimizer(self, optimizer: Optimizer) -> None:
@@ -98,6 +103,11 @@ class Training:
         self._looks_at_first_step -= 1
         if any(_differs(p, self.initial.get(name)) for name, p in self.model.named_parameters()):
             self.after_first_step = _remember_weights(self.model)
+
+    def note_other_step(self, optimizer: Optimizer) -> None:
+        """An optimizer that is not watched makes a step, perhaps of this model."""
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        self.stepped_elsewhere.update(name for name, p in self.model.named_parameters() if id(p) in held)
 
     def owns(self, optimizer: Optimizer) -> bool:
         """Whether an optimizer steps any parameter of this model."""
@@ -288,20 +298,13 @@ def _as_optimizers(optimizer: object) -> list[Any]:
     return [optimizer]
 
 
-def _check_optimizer(optimizer: object, model: nn.Module) -> None:
+def _check_optimizer(optimizer: object) -> None:
+    """One that holds no parameter of the model is taken as it is: `trainable_parameters` says what is wrong then."""
     if not isinstance(optimizer, Optimizer):
         advice = "Pass the optimizer whose step() your loop calls, or None to find it by its steps."
         if isinstance(optimizer, LRScheduler):
             advice = "Pass the optimizer itself: scheduler.optimizer."
         raise ArgumentError("optimizer", expected="a torch.optim.Optimizer", got=describe(optimizer), advice=advice)
-    if _shared_parameters(optimizer, model) == 0:
-        raise ArgumentError(
-            "optimizer",
-            expected="an optimizer of this model's parameters",
-            got=f"{describe(optimizer)} that holds none of them",
-            advice="It belongs to another model, or to this one before it was rebuilt: make a new optimizer from "
-            "model.parameters().",
-        )
 
 
 def _shared_parameters(optimizer: Optimizer, model: nn.Module) -> int:

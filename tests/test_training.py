@@ -36,7 +36,6 @@ class Stream(IterableDataset):
         ((torch.jit.script(mlp()),), "model: expected a module that Python runs, got a TorchScript module, which takes no hooks."),
         ((on_meta(),), "model: expected parameters with values, got parameters on the meta device, which have none."),
         ((MODEL, "adam"), "optimizer: expected a torch.optim.Optimizer, got a str. Pass the optimizer whose step"),
-        ((MODEL, torch.optim.SGD(mlp().parameters())), "optimizer: expected an optimizer of this model's parameters, got a SGD that holds none"),
         ((MODEL, torch.optim.lr_scheduler.StepLR(OPTIMIZER, 1)), "Pass the optimizer itself: scheduler.optimizer."),
         ((MODEL, [OPTIMIZER, None]), "optimizer: expected a torch.optim.Optimizer, got None."),
         ((MODEL, OPTIMIZER, nn.CrossEntropyLoss), "Make an instance of it: CrossEntropyLoss()."),

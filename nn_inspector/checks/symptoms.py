@@ -23,3 +23,20 @@ WEAK_SIGNAL = ("dead_units", "saturation", "vanishing_gradients", "activation_sc
 
 ALL_SYMPTOMS = (*NOT_LEARNING, *UNSTABLE, *WEAK_SIGNAL)
 """What a fault in the data, the model, the loss or the loop may do to a training."""
+
+OF_THE_LOOP = (
+    *ALL_SYMPTOMS,
+    "initial_loss",
+    "label_alignment",
+    "learning_rate",
+    "batch_size",
+    "optimizer_settings",
+    "capacity",
+    "loss_learnable",
+    "loss_terms",
+    "regularization_share",
+    "generalization_gap",
+    "metric_match",
+    "normalization",
+)
+"""What looks wrong as well where the code around the model is: whatever is judged by how far the training came."""

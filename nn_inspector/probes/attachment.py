@@ -52,6 +52,7 @@ class Attachment:
         loaders: the user's loaders by what they are for; only those of type `DataLoader` can be watched.
         on_epoch: called with each new `Epoch` of a watched loader.
         on_step: called after each optimizer step; a `TrainingStopped` that it raises reaches the user's loop.
+        on_other: called with each optimizer that steps and is not watched, once.
         chosen: names of the probes that are wanted, see `PROBES`; None for the standard ones.
         modules: the modules whose outputs are measured, see `choose_layers`; None for the usual ones.
     """
@@ -64,6 +65,7 @@ class Attachment:
         loaders: Mapping[Phase, object],
         on_epoch: Callable[[Epoch], None],
         on_step: Callable[[], None],
+        on_other: Callable[[Optimizer], None],
         *,
         chosen: frozenset[str] | None = None,
         modules: dict[str, nn.Module] | None = None,
@@ -110,7 +112,7 @@ class Attachment:
         }
         observers = [reader for name, reader in of_outputs.items() if name in self.chosen]
         self._outputs = ModuleOutputs(recorder, model, self._modules, observers)
-        others = OtherSteps(recorder, self._optimizers)
+        others = OtherSteps(recorder, self._optimizers, on_other)
         readers = [
             self._trace,
             self._outputs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -23,13 +23,18 @@ class OtherSteps(Probe):
     Args:
         recorder: says when an experiment of ours is running, whose optimizers do not count.
         optimizers: the watched ones; the list may grow.
+        on_other: called with each other optimizer at its first step.
     """
 
     name = "other steps"
 
-    def __init__(self, recorder: Recorder, optimizers: Sequence[Optimizer]) -> None:
+    def __init__(
+        self, recorder: Recorder, optimizers: Sequence[Optimizer], on_other: Callable[[Optimizer], None]
+    ) -> None:
         super().__init__(recorder)
         self._optimizers = optimizers
+        self._on_other = on_other
+        self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
         self._others = 0
         self._alike = False
 
@@ -55,6 +60,9 @@ class OtherSteps(Probe):
         if any(optimizer is watched for watched in self._optimizers):
             self._others = 0
             return
+        if optimizer not in self._known:
+            self._known.add(optimizer)
+            self._on_other(optimizer)
         self._others += 1
         if self._others == ENOUGH:
             own = [_shapes(watched) for watched in self._optimizers]

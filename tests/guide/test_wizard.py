@@ -193,8 +193,8 @@ def test_two_models_are_to_be_chosen_from_and_bring_their_optimizers():
 
 def test_a_wrong_choice_is_answered_on_the_page():
     names = notebook()
-    names["foreign"] = torch.optim.SGD(mlp().parameters())
+    names["empty"] = torch.utils.data.DataLoader(blobs(4), batch_size=8, drop_last=True)
     form = SetupForm(names, lambda inspector: None)
-    next(w for w in everything(form) if getattr(w, "description", "") == "Optimizer").value = "foreign"
+    next(w for w in everything(form) if getattr(w, "description", "") == "Training loader").value = "empty"
     press(form, "Start")
-    assert "expected an optimizer of this model" in text(form)
+    assert "expected at least one batch" in text(form)
