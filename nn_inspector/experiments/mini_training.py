@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,13 +16,25 @@ from nn_inspector.experiments.closures import Stepper
 from nn_inspector.experiments.isolation import TrainingCopy
 
 
+def evaluate(copied: TrainingCopy, batch: Any) -> float:
+    """The loss on a batch in evaluation mode, without a gradient."""
+    copied.model.eval()
+    try:
+        with torch.no_grad():
+            return float(copied.loss(batch))
+    finally:
+        copied.train_mode()
+
+
 def train(
     copied: TrainingCopy,
     batches: Sequence[Any],
     *,
     steps: int,
     judge: Any = None,
+    measure: Callable[[TrainingCopy, Any], float] = evaluate,
     zero_grad: bool = True,
+    before_step: Callable[[TrainingCopy], None] | None = None,
     deadline: float = math.inf,
     until: float = -math.inf,
 ) -> list[float]:
@@ -32,8 +44,10 @@ def train(
         copied: what to train.
         batches: used in turn, over and over.
         steps: how many optimizer steps.
-        judge: the batch on which the loss is taken, in evaluation mode; the training batch's own loss if None.
+        judge: the batch on which the loss is taken; the training batch's own loss if None.
+        measure: takes the loss on `judge`; in evaluation mode by default.
         zero_grad: whether gradients are cleared before each backward().
+        before_step: called with gradients in place, for what a loop does there (clipping).
         deadline: `time.monotonic()` at which to stop early.
         until: stop early once the loss is at or below this.
 
@@ -51,7 +65,7 @@ def train(
     for step in range(steps + 1):
         batch = batches[step % len(batches)]
         if judge is not None:
-            losses.append(evaluate(copied, judge))
+            losses.append(measure(copied, judge))
         if step == steps and judge is not None:
             break
         loss = _backward(copied, batch, zero_grad)
@@ -59,19 +73,11 @@ def train(
             losses.append(float(loss))
         if step == steps or not until < losses[-1] < math.inf or time.monotonic() > deadline:
             break
+        if before_step is not None:
+            before_step(copied)
         for stepper in steppers:
             stepper.step(lambda batch=batch: _backward(copied, batch, zero_grad))  # type: ignore[misc]
     return losses
-
-
-def evaluate(copied: TrainingCopy, batch: Any) -> float:
-    """The loss on a batch in evaluation mode, without a gradient."""
-    copied.model.eval()
-    try:
-        with torch.no_grad():
-            return float(copied.loss(batch))
-    finally:
-        copied.train_mode()
 
 
 def without_regularization(copied: TrainingCopy) -> None:

@@ -7,6 +7,8 @@ import queue
 import pytest
 from jupyter_client.manager import start_new_kernel
 
+from nn_inspector.checks import checks
+
 TRAINING = """
 import torch, time
 from torch import nn
@@ -106,7 +108,7 @@ def test_loading_announces_itself_with_a_snapshot(loaded):
     kind, content = next(entry for entry in loaded.comms if entry[1].get("target_name") == "nn_inspector.catalog")
     assert kind == "comm_open"
     assert content["data"]["version"] == 1
-    assert len(content["data"]["snapshot"]["checks"]) == 5
+    assert len(content["data"]["snapshot"]["checks"]) == len(checks())
 
 
 def test_requests_are_answered_while_a_cell_runs_and_stop_ends_it(loaded):

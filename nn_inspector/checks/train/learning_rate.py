@@ -1,0 +1,177 @@
+"""learning_rate: would the training learn far better at another rate?"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.checks.train.curve import LossCurve
+from nn_inspector.checks.train.levels import loss_levels
+from nn_inspector.checks.train.race import Change, Lap, Race, race_of, trial
+from nn_inspector.checks.train.standing import Standing, lap_is_proof, require_plain, standing
+from nn_inspector.experiments import TrainingCopy
+from nn_inspector.history import Chart, Curve, Evidence, Finding, Remedy, Severity, curve
+
+INFO = CheckInfo(
+    name="learning_rate",
+    stage="train",
+    kind="active",
+    question="Would the training learn far better at another learning rate?",
+    why=(
+        "The learning rate is the setting that matters most. Too high, and each step overshoots: the loss jumps, explodes "
+        "or ends on a plateau with dead units. Too low, and the weights hardly move: the loss is where it began when the "
+        "training ends."
+    ),
+    how=(
+        "If the loss has come most of the way from chance to the least possible one, the rate is fine. Else copies are "
+        "trained from your first weights on the same batches, with the rate times 0.1, 10, 0.01, 100 and so on. It is "
+        "raised if one of them comes far further, on items it has not seen, in as many steps as yours or fewer. It is an "
+        "error if yours learned next to nothing and the other most of it."
+    ),
+    remedy="Take the rate that came furthest, or go in factors of ten from 0.1 (SGD) or 0.001 (Adam) until the loss falls.",
+    sources=(
+        "Smith, Cyclical Learning Rates for Training Neural Networks (2017): range test",
+        "Karpathy, A Recipe for Training Neural Networks (2019): tune the learning rate",
+        "CS231n, Neural Networks Part 3: the loss at rates too high and too low",
+    ),
+    explains=(*ALL_SYMPTOMS, "training_length"),
+)
+
+FINE = 0.6
+"""From this share of the way from chance to the least possible loss on, nothing is tried."""
+
+FACTORS = (0.1, 10.0, 0.01, 100.0, 0.001, 1000.0, 1e-4, 1e4, 1e-6, 1e6)
+"""What the rate is multiplied with, in the order in which it is tried."""
+
+
+def look(subject: Subject, *, every: bool = False) -> Finding:
+    """Try other rates where the training does not do well.
+
+    Args:
+        subject: training and run.
+        every: try them in any case.
+    """
+    fine = None if every else _does_well(subject)
+    if fine is not None:
+        message = f"It does not look so: with {_said(subject)} the loss came {fine:.0%} of the way from chance to the least possible."
+        return finding(INFO, "ok", message, evidence={"progress": fine})
+    race = race_of(subject)
+    require_plain(subject, race)
+    place = standing(subject, race)
+    laps = _laps(subject, race, place, every=every)
+    ends = {factor: lap.end for factor, lap in laps.items() if lap.complete}
+    best = min(ends, key=lambda factor: ends[factor])
+    evidence = _evidence(subject, race, ends)
+    if not _proves(race, place, laps[best]):
+        message = f"No: no rate that was tried came far further than {_said(subject)} in {race.steps} steps."
+        return finding(INFO, "ok", message, evidence=evidence)
+    return _raised(subject, race, place, best, laps[best], evidence)
+
+
+def _laps(subject: Subject, race: Race, place: Standing, *, every: bool) -> dict[float, Lap]:
+    """Laps by the factor of their rate, ever further from 1 until one proves something and those further out are worse."""
+    deadline = time.monotonic() + subject.seconds
+    laps = {1.0: race.own}
+    for factor in FACTORS:
+        rest = deadline - time.monotonic()
+        best = min(laps, key=lambda tried: laps[tried].end)
+        inside = min(laps) < best < max(laps) and factor < 1
+        if rest <= 0 or (inside and not every and _proves(race, place, laps[best])):
+            break
+        lap = race.lap(f"rate times {factor:g}", times(factor), seconds=rest)
+        if lap.complete:
+            laps[factor] = lap
+    return laps
+
+
+def _proves(race: Race, place: Standing, lap: Lap) -> bool:
+    return lap is not race.own and lap_is_proof(lap) and place.missed(race.progress(lap.end), lap.right)
+
+
+def times(factor: float) -> Change:
+    """Multiplies all learning rates of a copy."""
+
+    def change(copied: TrainingCopy) -> None:
+        for optimizer in copied.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["lr"] * factor
+
+    return change
+
+
+def rates(subject: Subject) -> list[float]:
+    """The largest learning rate of each parameter group that was seen or is set now."""
+    found: Mapping[str, float] = subject.training.initial_rates
+    seen = {source: subject.run.series("learning_rate", source).high for source in subject.run.sources("learning_rate")}
+    largest = {source: float(max(values)) for source, values in seen.items() if len(values)}
+    return [max(rate, largest.get(source, 0.0)) for source, rate in found.items()]
+
+
+def chart(result: Finding) -> Chart | None:
+    """Where the laps ended, over the rate."""
+    if "rates" not in result.evidence:
+        return None
+    tried, ends = result.evidence["rates"], result.evidence["ends"]
+    assert isinstance(tried, list), "it is made so below"
+    assert isinstance(ends, list), "it is made so below"
+    points = Curve(curve([math.log10(rate) for rate in tried]).y, curve(ends).y, "points")
+    start = result.evidence["start"]
+    assert isinstance(start, float), "it is made so below"
+    return Chart(
+        "lines", "learning rate, as a power of ten", "loss at the end", {"tried": points}, levels={"before": start}
+    )
+
+
+def _does_well(subject: Subject) -> float | None:
+    """How far the run came, if that is far enough."""
+    levels, seen = loss_levels(subject), LossCurve.of(subject.run)
+    if levels is None or not seen.total:
+        return None
+    progress = levels.progress(seen.end)
+    return progress if progress >= FINE else None
+
+
+def _evidence(subject: Subject, race: Race, ends: Mapping[float, float]) -> Evidence:
+    rate = max(rates(subject), default=1.0) or 1.0
+    factors = sorted(ends)
+    reached = {"rates": [rate * factor for factor in factors], "ends": [ends[factor] for factor in factors]}
+    return {**reached, "start": race.own.start}
+
+
+def _raised(subject: Subject, race: Race, place: Standing, factor: float, lap: Lap, evidence: Evidence) -> Finding:
+    known = sorted(set(rates(subject)))
+    single = known[0] if len(known) == 1 else None
+    kind = "low" if factor > 1 else "high"
+    own = f"ends at a loss of {race.own.end:.3g}" if math.isfinite(race.own.end) else "explodes"
+    better = f"{single * factor:.3g}" if single else f"your rates times {factor:g}"
+    message = (
+        f"Yes: {_said(subject)} is too {kind}. From your first weights a copy {own} with it after {race.steps} steps, and "
+        f"at {lap.end:.3g} with {better}, on the same batches."
+    )
+    setting = f"= {single * factor:.3g}" if single else f"*= {factor:g}"
+    remedy = Remedy(
+        f"Take a learning rate of {better}." if single else f"Take {better}.",
+        f'for group in optimizer.param_groups:\n    group["lr"] {setting}',
+        trial(race.own, lap),
+    )
+    severity: Severity = "error" if place.wholly_missed(race.progress(lap.end)) else "warning"
+    return finding(
+        INFO,
+        severity,
+        message,
+        evidence=evidence,
+        remedy=remedy,
+        where="optimizer",
+        basis="experiment",
+    )
+
+
+def _said(subject: Subject) -> str:
+    known = sorted(set(rates(subject)))
+    return f"a learning rate of {known[0]:.3g}" if len(known) == 1 else "your learning rates"
+
+
+CHECK = Check(INFO, look, chart)

@@ -1,0 +1,110 @@
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from nn_inspector.checks import find_check
+from nn_inspector.checks.train.learning_rate import FACTORS
+from tests.trainings import Case, blobs, classifier, mlp
+
+
+def trained(case, *, epochs=10):
+    return case, lambda c: c.run(epochs)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [({"lr": 1e-6}, "too low"), ({"lr": 1e3}, "too high"), ({"lr": 1e6}, "too high")],
+    ids=["hardly moves", "jumps", "explodes"],
+)
+def test_a_rate_far_from_good_is_an_error_with_the_rate_that_is(watched, options, kind):
+    finding = watched(*trained(classifier(**options))).check("learning_rate")
+    assert finding.severity == "error", finding.message
+    assert kind in finding.message
+    assert finding.basis == "experiment"
+    assert finding.remedy.tried.helped
+    assert finding.where == "optimizer"
+    case = classifier()
+    exec(finding.remedy.code, {"optimizer": case.optimizer})
+    case.run(10)
+    assert case.run(1)[-1] < 0.3
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        classifier(),
+        classifier(lr=0.02),
+        classifier(lr=0.5),
+        classifier(data=blobs(spread=8.0)),
+        classifier(momentum=0.9, lr=0.01),
+    ],
+    ids=["usual", "lower", "higher", "noise that no rate removes", "momentum"],
+)
+def test_a_rate_that_works_passes(watched, case):
+    finding = watched(*trained(case, epochs=20)).check("learning_rate")
+    assert finding.severity == "ok", finding.message
+
+
+def test_labels_that_mean_nothing_are_not_blamed_on_the_rate(watched):
+    data = blobs()
+    data.tensors = (data.tensors[0], data.tensors[1][torch.randperm(96, generator=torch.Generator().manual_seed(0))])
+    finding = watched(*trained(classifier(data=data), epochs=3)).check("learning_rate")
+    assert finding.severity == "ok", finding.message
+
+
+def test_where_the_training_does_well_nothing_is_tried_unless_asked(watched):
+    inspector = watched(*trained(classifier()))
+    assert "rates" not in inspector.check("learning_rate").evidence
+    finding = inspector.check("learning_rate", every=True)
+    assert finding.severity == "ok"
+    assert len(finding.evidence["rates"]) == len(FACTORS) + 1
+    chart = find_check("learning_rate").chart(finding)
+    assert len(chart.series["tried"].x) == len(FACTORS) + 1
+    assert find_check("learning_rate").chart(inspector.check("learning_rate")) is None
+
+
+def test_before_training_it_can_be_asked_too(watched):
+    assert watched(classifier(lr=1e-7)).check("learning_rate").severity == "error"
+    assert watched(classifier()).check("learning_rate").severity == "ok"
+
+
+def test_rates_of_several_groups_are_changed_together(watched):
+    model = mlp()
+    groups = [{"params": model[0].parameters(), "lr": 1e-6}, {"params": model[2].parameters(), "lr": 1e-7}]
+    case = Case(model, torch.optim.SGD(groups), nn.CrossEntropyLoss(), DataLoader(blobs(), 16, shuffle=True))
+    finding = watched(*trained(case)).check("learning_rate")
+    assert finding.severity in ("warning", "error")
+    assert 'group["lr"] *= ' in finding.remedy.code
+    assert "your learning rates" in finding.message
+
+
+def test_a_warm_up_from_nothing_is_not_too_low(watched):
+    case = classifier(lr=0.1)
+    schedule = torch.optim.lr_scheduler.LinearLR(case.optimizer, 1e-6, 1.0, 30)
+
+    def loop(c):
+        for _ in range(12):
+            c.run(1)
+            for _ in range(6):
+                schedule.step()
+
+    assert watched(case, loop).check("learning_rate").severity == "ok"
+
+
+@pytest.mark.parametrize("optimizer", ["two", "none"])
+def test_what_cannot_be_judged_is_left(watched, optimizer):
+    import nn_inspector as nni
+
+    case = classifier(lr=1e-6)
+    both = [torch.optim.SGD(case.model[0].parameters(), lr=1e-6), torch.optim.SGD(case.model[2].parameters(), lr=1e-6)]
+    chosen = both if optimizer == "two" else None
+    with nni.watch(case.model, chosen, case.loss_fn, train_loader=case.train_loader) as inspector:
+        finding = inspector.check("learning_rate")
+    assert finding.severity == "skipped"
+
+
+def test_no_time_is_no_verdict(watched):
+    for seconds in (0, 1e-6):
+        finding = watched(*trained(classifier(lr=1e-6))).check("learning_rate", seconds=seconds)
+        assert finding.severity == "skipped", finding.message
