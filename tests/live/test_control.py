@@ -21,7 +21,7 @@ def request(what):
 def test_the_snapshot_before_anything_is_watched():
     data = json.loads(json.dumps(snapshot(None), allow_nan=False))
     assert data["training"] == {"state": "none"}
-    assert [row["state"] for row in data["checks"]] == ["open"] * 5
+    assert [row["state"] for row in data["checks"]] == ["open"] * len(data["checks"])
     assert data["version"] == PROTOCOL
 
 
