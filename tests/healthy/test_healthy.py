@@ -12,16 +12,16 @@ ALL = {entry.id: entry for entry in all_healthy()}
 FAST = [
     "autoencoder",
     "contextual_bandit",
+    "frozen_backbone",
+    "gradient_accumulation",
     "graph_in_one_batch",
-    "he_initialised_cnn",
     "language_model_with_manual_updates",
+    "lbfgs_with_a_closure",
     "log_softmax_then_cross_entropy",
-    "manual_updates_on_fresh_batches",
-    "normalizing_flow",
+    "noisy_labels",
+    "summed_loss_with_a_fitting_rate",
     "vae_of_a_table",
-    "zero_gates",
     "zero_last_layer",
-    "zero_linear_model",
 ]
 
 
