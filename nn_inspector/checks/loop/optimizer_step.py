@@ -1,0 +1,167 @@
+"""optimizer_step: are steps made, and do they change the parameters?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.loop.source import loop_of
+from nn_inspector.checks.model.wiring import Wiring, wiring_of
+from nn_inspector.checks.symptoms import OF_THE_LOOP
+from nn_inspector.errors import InspectorError
+from nn_inspector.history import Finding, Remedy, Run
+
+INFO = CheckInfo(
+    name="optimizer_step",
+    stage="loop",
+    kind="passive",
+    question="Are steps made, and do they change the parameters?",
+    why=(
+        "Only optimizer.step() changes the weights. A loop that never reaches it, or whose steps are lost on the way, "
+        "prints a loss like any other and learns nothing."
+    ),
+    how=(
+        "Steps, gradients and changes are counted. It is an error if your loop ran and no weight is other than it was, if "
+        "every learning rate is 0, or if parameters get gradients while not one of their numbers ever changes. Updates by "
+        "hand count as steps."
+    ),
+    remedy="Call loss.backward() and then optimizer.step() for each batch, with a learning rate above 0.",
+    sources=("PyTorch documentation: torch.optim, taking an optimization step",),
+    explains=(*OF_THE_LOOP, "update_direction", "gradient_flow"),
+)
+
+ENOUGH_PASSES = 5
+"""A loop whose source is known and that called the model so often should have made a step."""
+
+ENOUGH_STEPS = 5
+"""Of fewer measured steps nothing is said about parameters that did not change."""
+
+NO_GRADIENT = 1e-10
+"""A gradient with a smaller norm may be too small to change a number; `vanishing_gradients` is about that."""
+
+_NAMED = 3
+
+_LOOP = """\
+for x, y in train_loader:
+    optimizer.zero_grad()
+    loss = loss_fn(model(x), y)
+    loss.backward()
+    optimizer.step()"""
+
+
+def look(subject: Subject) -> Finding:
+    """Read from the run whether steps were made and what they changed."""
+    wiring = wiring_of(subject)
+    if not subject.run.steps:
+        return _without_steps(subject, wiring)
+    return _zero_rates(subject) or _dropped(subject, wiring) or _sound(subject, wiring)
+
+
+def _without_steps(subject: Subject, wiring: Wiring) -> Finding:
+    passes = sum(entry.call == "forward" for entry in subject.run.trace)
+    if wiring.moved or wiring.elsewhere:
+        return finding(
+            INFO, "ok", "Yes: the weights change, though by no optimizer that is watched.", basis="structure"
+        )
+    reading = loop_of(subject)
+    if passes < ENOUGH_PASSES or wiring.moved is None or not reading.events:
+        raise InspectorError("No step was seen yet. Run your training loop for a moment, then look again.")
+    missing = "backward() is not called either" if not reading.of("backward") else "backward() is called"
+    if reading.of("step", "weights"):
+        missing = f"step() is written in it, but was not reached ({reading.of('step', 'weights')[0].place})"
+    return finding(
+        INFO,
+        "error",
+        f"No: your loop called the model {passes:,} times, and every weight is what it was; {missing}.",
+        evidence={"forward_passes": float(passes), "steps": 0.0},
+        remedy=Remedy("Run the loop that trains: backward() and step() for each batch.", _LOOP),
+        where=reading.place("backward", "step", "loss", "forward"),
+        basis="structure",
+    )
+
+
+def _zero_rates(subject: Subject) -> Finding | None:
+    run = subject.run
+    largest = [run.series("learning_rate", source).high.max() for source in run.sources("learning_rate")]
+    if not largest or max(largest) != 0:
+        return None
+    message = f"No: the learning rate was 0 in all of {run.steps:,} steps."
+    remedy = Remedy("Set a learning rate.", 'for group in optimizer.param_groups:\n    group["lr"] = 1e-3')
+    where = loop_of(subject).place("optimizer") or "optimizer"
+    return finding(INFO, "error", message, evidence={"rate": 0.0}, remedy=remedy, where=where, basis="structure")
+
+
+def _dropped(subject: Subject, wiring: Wiring) -> Finding | None:
+    """Parameters that got gradients and never changed, while others did."""
+    run, moved = subject.run, wiring.moved
+    if moved is None or not wiring.stepped & moved:
+        return None
+    rates = _rates(subject)
+    lost = [
+        name
+        for name in wiring.trainable
+        if name in wiring.stepped and name not in moved | wiring.replaced and rates.get(name, 0.0) > 0
+        if _should_move(run, name, wiring.parameters[name], rates[name])
+    ]
+    if not lost:
+        return None
+    gradient = max(float(np.median(run.series("gradient_norm", name).values)) for name in lost)
+    more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+    return finding(
+        INFO,
+        "error",
+        f"No: {', '.join(lost[:_NAMED])}{more} got gradients (norm {gradient:.2g}), but not one number there ever changed, "
+        f"while {len(wiring.stepped & moved)} other parameters moved.",
+        evidence={
+            "unchanged": float(len(lost)),
+            "gradient_norm": gradient,
+            "moved": float(len(wiring.stepped & moved)),
+        },
+        remedy=Remedy(
+            "Look at what step() does with these: a custom optimizer that passes over them, a hook that undoes the step, or "
+            "memory that is not contiguous on a device with a defect.",
+            "with torch.no_grad():\n    for parameter in model.parameters():\n        parameter.data = parameter.data.contiguous()",
+        ),
+        where=lost[0],
+        basis="structure",
+    )
+
+
+def _should_move(run: Run, name: str, parameter: torch.Tensor, rate: float) -> bool:
+    """Whether the gradients would have changed a number of this parameter, if a step had been made along them."""
+    gradients, updates = run.series("gradient_norm", name), run.series("update_norm", name)
+    if updates.total < ENOUGH_STEPS or not len(gradients):
+        return False
+    usual = float(np.median(gradients.values))
+    weight = float(parameter.detach().float().norm())
+    return usual > NO_GRADIENT and rate * usual > 10 * torch.finfo(_floating(parameter)).eps * weight
+
+
+def _floating(parameter: torch.Tensor) -> torch.dtype:
+    return parameter.dtype if parameter.is_floating_point() else torch.float32
+
+
+def _rates(subject: Subject) -> dict[str, float]:
+    """The present learning rate of each parameter."""
+    names = {id(parameter): name for name, parameter in subject.training.model.named_parameters()}
+    groups: Sequence[dict[str, object]] = [g for one in subject.training.optimizers for g in one.param_groups]
+    return {
+        names[id(parameter)]: float(group.get("lr", 0.0))  # type: ignore[arg-type]
+        for group in groups
+        for parameter in group["params"]  # type: ignore[attr-defined]
+        if id(parameter) in names
+    }
+
+
+def _sound(subject: Subject, wiring: Wiring) -> Finding:
+    steps = subject.run.steps
+    moved = len(wiring.moved) if wiring.moved is not None else None
+    evidence = {"steps": float(steps)} | ({"moved": float(moved)} if moved is not None else {})
+    changed = f", and {moved} of {len(wiring.parameters)} parameters changed" if moved is not None else ""
+    return finding(INFO, "ok", f"{steps:,} steps were made{changed}.", evidence=evidence, basis="structure")
+
+
+CHECK = Check(INFO, look)
