@@ -179,7 +179,10 @@ class Calls(Expressions):
         """What a call returns; what it does is noted."""
         known = call.callee.known
         is_own = call.callee.function is not None or self._is_users(known)
-        meaning: Callable[[Call], Value | None] | None = getattr(self, f"on_{call.name.strip('_')}", None)
+        name = (
+            known.__name__ if isinstance(known, types.FunctionType) and not is_own else call.name
+        )  # `clip = clip_grad_norm_`
+        meaning: Callable[[Call], Value | None] | None = getattr(self, f"on_{name.strip('_')}", None)
         result = meaning(call) if meaning is not None and not is_own else None
         if result is None and isinstance(known, type):
             result = self.construct(call, known)
