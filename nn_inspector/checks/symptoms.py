@@ -34,7 +34,6 @@ OF_THE_LOOP = (
     "capacity",
     "loss_learnable",
     "loss_terms",
-    "regularization_share",
     "generalization_gap",
     "metric_match",
     "normalization",

@@ -194,6 +194,79 @@ def test_the_discriminator_of_a_gan_is_not_mistaken():
     assert finding.severity == "ok", finding.message
 
 
+def every_other_step(c):
+    for i, (x, y) in enumerate([*c.train_loader, *c.train_loader]):
+        if i % 2 == 0:
+            c.optimizer.zero_grad()
+        c.loss_fn(c.model(x), y).backward()
+        c.optimizer.step()
+
+
+def test_clearing_at_every_other_step_is_an_error(watched):
+    assert watched(classifier(), every_other_step).check("zeroed_gradients", seconds=0).severity == "error"
+
+
+def cleared_at_every_batch(c):
+    for _ in range(4):
+        for i, (x, y) in enumerate(c.train_loader):
+            c.optimizer.zero_grad()
+            (c.loss_fn(c.model(x), y) / 3).backward()
+            if i % 3 == 2:
+                c.optimizer.step()
+
+
+def cleared_behind_every_batch(c):
+    for _ in range(4):
+        for i, (x, y) in enumerate(c.train_loader):
+            (c.loss_fn(c.model(x), y) / 3).backward()
+            if (i + 1) % 3 == 0:
+                c.optimizer.step()
+            c.optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize("loop", [cleared_at_every_batch, cleared_behind_every_batch])
+def test_clearing_within_an_accumulation_is_an_error(loop, as_list):
+    """The batches of a list are not seen, but the loop is read."""
+    case = classifier()
+    if as_list:
+        case.train_loader = list(case.train_loader)
+    read = loop if as_list else None
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, loop=read) as inspector:
+        loop(case)
+        finding = inspector.check("zeroed_gradients", seconds=0)
+    assert finding.severity == "error"
+    assert "3 batches are gathered for each step" in finding.message
+    assert "2 of 3 are thrown away" in finding.message
+    assert finding.where.endswith("c.optimizer.zero_grad()") if as_list else finding.where == "optimizer"
+
+
+def adversarial(c):
+    for x, y in [*c.train_loader, *c.train_loader]:
+        near = x.clone().requires_grad_()
+        c.loss_fn(c.model(near), y).backward()
+        c.optimizer.zero_grad()
+        c.loss_fn(c.model(x + 0.1 * near.grad.sign()), y).backward()
+        c.optimizer.step()
+        c.optimizer.zero_grad()
+
+
+def at_the_start_of_each_epoch_too(c):
+    for _ in range(4):
+        c.optimizer.zero_grad()
+        for i, (x, y) in enumerate(c.train_loader):
+            (c.loss_fn(c.model(x), y) / 4).backward()
+            if i % 4 == 3:
+                c.optimizer.step()
+                c.optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("loop", [adversarial, at_the_start_of_each_epoch_too])
+def test_gradients_may_be_thrown_away_on_purpose(watched, loop):
+    finding = watched(classifier(), loop).check("zeroed_gradients")
+    assert finding.severity == "ok", finding.message
+
+
 def test_two_optimizers_are_told_apart():
     model = mlp()
     first, second = (torch.optim.SGD(model[i].parameters(), lr=0.1) for i in (0, 2))
@@ -216,7 +289,7 @@ def test_before_training_it_says_what_to_do(watched):
 
 
 @pytest.mark.parametrize(
-    ("share", "severity"), [(0.0, "ok"), (0.05, "ok"), (0.06, "warning"), (0.5, "warning"), (0.51, "error")]
+    ("share", "severity"), [(0.0, "ok"), (0.05, "ok"), (0.06, "warning"), (0.4, "warning"), (0.41, "error")]
 )
 def test_rule(share, severity):
     assert rule(share) == severity

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import median
+
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
-from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.checks.loop.reading import Event, Reading
+from nn_inspector.checks.loop.source import loop_of
+from nn_inspector.checks.loop.traced import Interval, intervals_of
+from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import Arm, BatchSource, without_regularization
 from nn_inspector.history import Finding, Remedy, Severity, Trial
@@ -20,16 +26,19 @@ INFO = CheckInfo(
     ),
     how=(
         "At each backward() of your own loop, one parameter is looked at just before its gradient is added to. It is an "
-        "error if the gradient of the last step still stands there in more than half of the steps. Accumulating over "
-        "several batches on purpose is not mistaken for it."
+        "error if the gradient of the last step still stands there in more than 40 % of the steps. Accumulating over "
+        "several batches on purpose is not mistaken for it; it is an error if its gradients are cleared at every batch, so "
+        "that only the last one counts."
     ),
     remedy="Call optimizer.zero_grad() once before each backward(), or once before the first of those that belong together.",
     sources=("PyTorch documentation: torch.optim.Optimizer.zero_grad",),
-    explains=ALL_SYMPTOMS,
+    explains=(*OF_THE_LOOP, "loss_reduction"),
 )
 
-_OFTEN = 0.5
+_OFTEN = 0.4
 _SOMETIMES = 0.05
+_ENOUGH = 3
+_MOST = 0.8
 _TRIAL_STEPS = 80
 
 _LOOP = """\
@@ -38,6 +47,13 @@ for x, y in train_loader:
     loss = loss_fn(model(x), y)
     loss.backward()
     optimizer.step()"""
+
+_ACCUMULATION = """\
+for i, (x, y) in enumerate(train_loader):
+    (loss_fn(model(x), y) / 4).backward()
+    if (i + 1) % 4 == 0:
+        optimizer.step()
+        optimizer.zero_grad()  # only after a step"""
 
 
 def look(subject: Subject) -> Finding:
@@ -50,19 +66,65 @@ def look(subject: Subject) -> Finding:
     cleared = {source: run.series("cleared_gradient", source) for source in run.sources("cleared_gradient")}
     worst = max(kept, key=lambda source: kept[source].mean)
     share, seen = kept[worst].mean, kept[worst].total
-    where = worst if len(sources) > 1 else "optimizer"
+    reading = loop_of(subject)
+    line = reading.place("zero_grad") or reading.place("backward")
+    where = worst if len(sources) > 1 else line or "optimizer"
     too_late = max((series.mean for series in cleared.values()), default=0.0)
     if rule(too_late) == "error":
         message = "The gradients are cleared after backward() and before step(): the step has nothing to follow."
         remedy = Remedy("Call zero_grad() before backward(), not after it.", _LOOP)
-        return finding(INFO, "error", message, evidence={"cleared_share": too_late}, remedy=remedy, where=where)
-    evidence = {"steps_seen": float(seen), "kept_share": share}
+        evidence = {"cleared_share": too_late}
+        return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=where, basis="structure")
     severity = rule(share)
+    evidence = {"steps_seen": float(seen), "kept_share": share}
+    wasted = _wasted(subject, reading)
+    if severity == "ok" and wasted:
+        message = (
+            f"No: {wasted + 1} batches are gathered for each step, but the gradients are cleared at every one of them: "
+            f"{wasted} of {wasted + 1} are thrown away."
+        )
+        remedy = Remedy("Clear the gradients only after a step.", _ACCUMULATION)
+        evidence = {"wasted_batches": float(wasted)}
+        return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=where, basis="structure")
     if severity == "ok":
-        return finding(INFO, "ok", f"Yes: in {seen:,} steps each began with cleared gradients.", evidence=evidence)
+        message = f"Yes: in {seen:,} steps each began with cleared gradients."
+        return finding(INFO, "ok", message, evidence=evidence, basis="structure")
     message = f"No: in {share:.0%} of {seen:,} steps the gradient of the step before was still there and was added to."
     remedy = Remedy("Call optimizer.zero_grad() before each backward().", _LOOP, _try_clearing(subject))
-    return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where)
+    return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where, basis="structure")
+
+
+def _wasted(subject: Subject, reading: Reading) -> int:
+    """How many batches of an accumulation are cleared away before each step; 0 if none is.
+
+    Two backward passes with clearing between are common (adversarial examples, SAM, another network's loss), but not on
+    a new batch each time: the loader must have been asked in between, or the loop must clear always and step sometimes.
+    """
+    intervals = intervals_of(subject.run)[1:]
+    if len({interval.optimizer for interval in intervals}) != 1 or len(intervals) < _ENOUGH:
+        return 0
+    written = any(_clears_always_and_steps_sometimes(events) for events in reading.rounds)
+    counts = [_thrown_away(interval, by_batch=not written) for interval in intervals]
+    thrown = [count for count in counts if count]
+    return int(median(thrown)) if len(thrown) >= _MOST * len(counts) else 0
+
+
+def _thrown_away(interval: Interval, *, by_batch: bool) -> int:
+    """How many backward passes of this step were each followed by clearing and, if asked for, by a new batch."""
+    found, rest = 0, list(interval.calls)
+    while "backward" in rest:
+        rest = rest[rest.index("backward") + 1 :]
+        until = rest[: rest.index("backward")] if "backward" in rest else []
+        found += "zero_grad" in until and (not by_batch or "batch" in until)
+    return found if found == interval.calls.count("backward") - 1 else 0
+
+
+def _clears_always_and_steps_sometimes(events: Sequence[Event]) -> bool:
+    steps = [event for event in events if event.kind == "step"]
+    backward = next((event for event in events if event.kind == "backward"), None)
+    if backward is None or not steps or not all(any("%" in one for one in step.conditions) for step in steps):
+        return False
+    return any(e.kind == "zero_grad" and not e.conditions and e.loops == backward.loops for e in events)
 
 
 def rule(share: float) -> Severity:
