@@ -214,7 +214,7 @@ class Calls(Expressions):
         """A network, or a part of one, is called."""
         inputs = union(call.all)
         if module is not None and self.inside:
-            followed = self.follow(Value(known=types.MethodType(type(module).forward, module)), call.args, call.kwargs)
+            followed = self._into(module, call.args, call.kwargs)
             if followed is not None:
                 return followed
         if module is not None and next(module.parameters(), None) is None:
@@ -225,6 +225,13 @@ class Calls(Expressions):
         if self.no_grad:
             return Value(cut=inputs.live | inputs.cut | network)
         return Value(live=inputs.live | network, cut=inputs.cut)
+
+    def _into(self, module: nn.Module, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value | None:
+        """Into the forward pass of a module of the user's, and of those that a sequence of modules holds."""
+        if type(module) is nn.Sequential:
+            found = [self._into(part, args, {}) for part in module]
+            return None if all(one is None for one in found) else Value(live=frozenset({Held(module)}))
+        return self.follow(Value(known=types.MethodType(type(module).forward, module)), args, kwargs)
 
     def construct(self, call: Call, kind: type) -> Value:
         """An object is made."""
@@ -240,6 +247,8 @@ class Calls(Expressions):
             )
             return Value(role=role, live=union(call.all).live)
         if role == "model":
+            if self.inside and issubclass(kind, nn.modules.dropout._DropoutNd):
+                self.emit("dropout", call.node, on=kind.__name__, how="made")
             return Value(role=role, live=frozenset({SOMETHING}))
         if role:
             return Value(role=role, live=union(call.all).live if role == "parameter" else frozenset())

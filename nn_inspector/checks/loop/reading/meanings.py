@@ -131,6 +131,11 @@ class Meanings(Calls):
 
     on_named_parameters = on_parameters
 
+    def on_modules(self, call: Call) -> Value | None:
+        return replace(self.on_parameters(call) or NOTHING, role="networks")
+
+    on_named_modules = on_children = on_named_children = on_modules
+
     def on_next(self, call: Call) -> Value | None:
         if call.on or not call.args:
             return None

@@ -220,8 +220,8 @@ class Reader(Meanings):
         value = self.value(node)
         if name == "range":
             return "range", None, NOTHING
-        if value.role == "parameters":
-            element = Value(role="parameter", live=value.live)
+        if value.role in ("parameters", "networks"):
+            element = Value(role="parameter" if value.role == "parameters" else "model", live=value.live)
             return "other", None, Value(parts=(NOTHING, element)) if name.startswith("named_") else element
         over = self.what_is_iterated(value, ast.unparse(node))
         if over == "other":

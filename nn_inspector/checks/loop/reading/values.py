@@ -20,7 +20,18 @@ from torch.utils.data import DataLoader
 from nn_inspector.checks.loop.reading.events import Term
 
 Role = Literal[
-    "", "optimizer", "scheduler", "model", "loss", "scaler", "loader", "parameter", "parameters", "gradient", "weights"
+    "",
+    "optimizer",
+    "scheduler",
+    "model",
+    "networks",
+    "loss",
+    "scaler",
+    "loader",
+    "parameter",
+    "parameters",
+    "gradient",
+    "weights",
 ]
 Alias = Literal["", "batch", "stored", "input"]
 
