@@ -1,7 +1,13 @@
 """Checks of the code around the model."""
 
 from nn_inspector.checks.base import Check
-from nn_inspector.checks.loop import optimizer_step, step_order, train_eval_mode, zeroed_gradients
+from nn_inspector.checks.loop import gradient_flow, optimizer_step, step_order, train_eval_mode, zeroed_gradients
 
-CHECKS: tuple[Check, ...] = (zeroed_gradients.CHECK, optimizer_step.CHECK, step_order.CHECK, train_eval_mode.CHECK)
+CHECKS: tuple[Check, ...] = (
+    zeroed_gradients.CHECK,
+    optimizer_step.CHECK,
+    step_order.CHECK,
+    train_eval_mode.CHECK,
+    gradient_flow.CHECK,
+)
 """In the order in which they are made."""

@@ -35,6 +35,12 @@ Kind = Literal[
 Over = Literal["batches", "validation", "range", "other"]
 
 
+def place_of(line: int, code: str, file: str = "") -> str:
+    """Where a line is, for a person; `file` is given where it is not that of the loop."""
+    code = code if len(code) <= 80 else f"{code[:77]}..."
+    return f"{file} line {line}: {code}" if file else f"line {line}: {code}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Loop:
     """A `for`, a `while` or a comprehension; each is equal to itself alone.
@@ -58,7 +64,7 @@ class Term:
         code: as it is written.
         live: the networks and parameters that its gradient reaches; "?" stands for one that is not known.
         cut: those that it was computed with, but whose gradient was cut off by detach(), item(), no_grad() or the like.
-        line: where it stands.
+        place: where it was computed, for a person.
         sign: -1 where it was negated, else 1.
         is_loss: whether it is what a loss function returned.
     """
@@ -66,7 +72,7 @@ class Term:
     code: str
     live: frozenset[Hashable]
     cut: frozenset[Hashable]
-    line: int
+    place: str
     sign: int = 1
     is_loss: bool = False
 
@@ -115,8 +121,7 @@ class Event:
             >>> Event("step", 12, "optimizer.step()").place
             'line 12: optimizer.step()'
         """
-        code = self.code if len(self.code) <= 80 else f"{self.code[:77]}..."
-        return f"{self.file} line {self.line}: {code}" if self.file else f"line {self.line}: {code}"
+        return place_of(self.line, self.code, self.file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from nn_inspector.checks.loop.reading.code import Code
-from nn_inspector.checks.loop.reading.events import Event, Kind, Loop, Term
+from nn_inspector.checks.loop.reading.events import Event, Kind, Loop, Term, place_of
 from nn_inspector.checks.loop.reading.values import (
     NOTHING,
     SOMETHING,
@@ -95,13 +95,12 @@ class Expressions:
         if len(self.events) >= MOST_EVENTS:
             raise TooLong
         code, line = self.frame.code, getattr(node, "lineno", 0)
-        file = "" if code.file == self.main_file else code.file.replace("\\", "/").rpartition("/")[2]
         self.events.append(
             Event(
                 kind=kind,
                 line=line,
                 code=code.line(line),
-                file=file,
+                file=self.file,
                 on=on,
                 target=target,
                 loops=tuple(self.loops),
@@ -241,8 +240,7 @@ class Expressions:
         if isinstance(operator, ast.Add | ast.Sub):
             if isinstance(operator, ast.Sub):
                 right = _negated(right)
-            line = getattr(node, "lineno", 0)
-            terms = (*_terms(left, written[0], line), *_terms(right, written[1], line))
+            terms = (*self.terms_of(left, written[0], node), *self.terms_of(right, written[1], node))
             return replace(joined, terms=terms)
         if isinstance(operator, ast.Mult | ast.Div):
             for factor, other in ((left, right), (right, left)):
@@ -256,9 +254,23 @@ class Expressions:
         self.frame.locals[node.target.id] = replace(value, settled=False)
         return value
 
-    def terms_of(self, value: Value, node: ast.expr) -> tuple[Term, ...]:
-        """The summands of a value; itself where it is none."""
-        return _terms(value, node, getattr(node, "lineno", 0))
+    def terms_of(self, value: Value, written: ast.expr, node: ast.AST) -> tuple[Term, ...]:
+        """The summands of a value that is written so, within a node; itself where it is none."""
+        if value.terms or not value.computed:
+            return value.terms
+        place = value.place or self.place_of(node)
+        return (Term(ast.unparse(written), value.live, value.cut, place, value.sign, value.is_loss),)
+
+    def place_of(self, node: ast.AST) -> str:
+        """Where a node stands, for a person."""
+        line = getattr(node, "lineno", 0)
+        return place_of(line, self.frame.code.line(line), self.file)
+
+    @property
+    def file(self) -> str:
+        """The file that is being read, if it is not that of the loop."""
+        file = self.frame.code.file
+        return "" if file == self.main_file else file.replace("\\", "/").rpartition("/")[2]
 
     def truth(self, node: ast.expr) -> bool | None:
         """Whether a condition holds, where that was settled before the code ran."""
@@ -280,14 +292,6 @@ class Expressions:
         value = self.value(node)
         plain = value.known is None or isinstance(value.known, bool | int | float | str)
         return judge(value.known) if value.settled and value.is_known and (plain or any_kind) else None
-
-
-def _terms(value: Value, node: ast.expr, line: int) -> tuple[Term, ...]:
-    if value.terms:
-        return value.terms
-    if not value.computed:
-        return ()
-    return (Term(ast.unparse(node), value.live, value.cut, line, value.sign, value.is_loss),)
 
 
 def _negated(value: Value) -> Value:

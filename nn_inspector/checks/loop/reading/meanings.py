@@ -35,7 +35,11 @@ class Meanings(Calls):
             value, written = (call.args[0], call.node.args[0]) if call.args else (NOTHING, written)
         retain = call.kwargs.get("retain_graph", NOTHING).known is True
         self.emit(
-            "backward", call.node, on=ast.unparse(written), terms=self.terms_of(value, written), retain_graph=retain
+            "backward",
+            call.node,
+            on=ast.unparse(written),
+            terms=self.terms_of(value, written, call.node),
+            retain_graph=retain,
         )
         return NOTHING
 

@@ -177,7 +177,8 @@ class Reader(Meanings):
             for index, one in enumerate(target.elts):
                 self.assign(one, value.parts[index] if fits else rest, node)
         elif isinstance(target, ast.Name):
-            self.frame.locals[target.id] = replace(value, settled=False)
+            place = value.place or self.place_of(node) if value.computed else ""
+            self.frame.locals[target.id] = replace(value, settled=False, place=place)
             if self.loops:
                 self.emit("assign", node, on=target.id, target=value)
         elif isinstance(target, ast.Attribute):

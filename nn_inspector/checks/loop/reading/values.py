@@ -71,6 +71,7 @@ class Value:
         terms: its summands, where it is a sum.
         parts: of a tuple or list, its elements.
         function: where it is a function of the code that is read.
+        place: where it was computed, if it got a name there.
         settled: whether it was the same whenever the code ran: it came from outside.
     """
 
@@ -84,6 +85,7 @@ class Value:
     terms: tuple[Term, ...] = ()
     parts: tuple[Value, ...] = ()
     function: LocalFunction | None = None
+    place: str = ""
     settled: bool = False
 
     @property

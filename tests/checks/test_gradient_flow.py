@@ -1,0 +1,328 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import nn_inspector as nni
+from tests.trainings import CLASSES, FEATURES, blobs, classifier
+
+batches = list(torch.utils.data.DataLoader(blobs(), batch_size=16))
+
+
+class Net(nn.Module):
+    """`cut` is done to what the body gives; `twice` says whether the head runs on it at all."""
+
+    def __init__(self, cut=lambda h: h, *, auxiliary=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU()), nn.Linear(16, CLASSES)
+        self.unused = nn.Linear(16, 2)
+        self.cut, self.auxiliary = cut, auxiliary
+
+    def forward(self, x):
+        h = self.body(x)
+        if self.auxiliary:
+            self.extra = self.unused(h)
+        return self.head(self.cut(h))
+
+
+class Cutting(Net):
+    def forward(self, x):
+        h = self.body(x).detach()
+        return self.head(h)
+
+
+class WithoutGradient(Net):
+    def forward(self, x):
+        with torch.no_grad():
+            h = self.body(x)
+        return self.head(h)
+
+
+class Target(nn.Module):
+    """A network, and a slow copy of it that gives the targets."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.online = nn.Linear(FEATURES, 8)
+        self.slow = copy.deepcopy(self.online)
+
+    def forward(self, x):
+        with torch.no_grad():
+            target = self.slow(x)
+        return F.mse_loss(self.online(x + 0.1), target)
+
+
+def sgd(model):
+    return torch.optim.SGD(model.parameters(), lr=0.05)
+
+
+def plain_loop(model, optimizer, criterion):
+    def loop():
+        for x, y in batches:
+            optimizer.zero_grad()
+            criterion(model(x), y).backward()
+            optimizer.step()
+
+    return loop
+
+
+def finding_of(model, make_loop=plain_loop, *, optimizer=None, loader=batches, read=True, seconds=300, before=None):
+    criterion = nn.CrossEntropyLoss()
+    optimizer = optimizer or sgd(model)
+    if before is not None:
+        before(model)
+    loop = make_loop(model, optimizer, criterion)
+    known = {"loop": loop} if read else {}
+    with nni.watch(model, optimizer, criterion, train_loader=loader, **known) as inspector:
+        loop()
+        return inspector.check("gradient_flow", seconds=seconds)
+
+
+@pytest.mark.parametrize("model", [Net(), Net(auxiliary=True), Net(lambda h: h + (h.round() - h).detach())])
+def test_sound_flows_pass(model):
+    finding = finding_of(model)
+    assert finding.severity == "ok", finding.message
+    assert finding.message == "Yes: gradients reach 4 of 6 parameters that are stepped."
+
+
+def test_a_slow_copy_gets_no_gradient_on_purpose():
+    def make_loop(model, optimizer, criterion):
+        def loop():
+            for x, _ in batches:
+                optimizer.zero_grad()
+                model(x).backward()
+                optimizer.step()
+                with torch.no_grad():
+                    for slow, fast in zip(model.slow.parameters(), model.online.parameters(), strict=True):
+                        slow.lerp_(fast, 0.05)
+
+        return loop
+
+    assert finding_of(Target(), make_loop).severity == "ok"
+
+
+CUTS = {
+    "detach": Net(lambda h: h.detach()),
+    "data": Net(lambda h: h.data),
+    "numpy": Net(lambda h: torch.from_numpy(h.detach().numpy())),
+    "in forward": Cutting(),
+    "no_grad": WithoutGradient(),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_body_that_is_cut_off_is_an_error(cut):
+    finding = finding_of(copy.deepcopy(CUTS[cut]))
+    assert (finding.severity, finding.basis) == ("error", "experiment")
+    assert finding.message.startswith("No: body.0.weight, body.0.bias never got a gradient, although the loss depends")
+
+
+def test_the_line_of_the_cut_is_named():
+    assert finding_of(Cutting()).where.endswith("h = self.body(x).detach()")
+
+
+@pytest.mark.parametrize(("model", "severity"), [(Cutting(), "warning"), (Net(torch.Tensor.detach), "ok")])
+def test_without_an_experiment_the_source_must_show_it(model, severity):
+    assert finding_of(model, seconds=0).severity == severity
+
+
+def trained(model):
+    optimizer = torch.optim.SGD([*model.body.parameters(), *model.head.parameters()], lr=0.5)
+    for x, y in batches * 4:
+        F.cross_entropy(model.head(model.body(x)), y).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_a_pretrained_body_may_be_cut_off():
+    finding = finding_of(WithoutGradient(), before=trained)
+    assert finding.severity == "info"
+    assert "On purpose if they were trained before" in finding.message
+
+
+def a_loss_made_anew(model, optimizer, criterion):
+    def loop():
+        for x, y in batches:
+            optimizer.zero_grad()
+            loss = torch.tensor(criterion(model(x), y).item(), requires_grad=True)
+            loss.backward()
+            optimizer.step()
+
+    return loop
+
+
+def without_backward(model, optimizer, criterion):
+    def loop():
+        for x, y in batches:
+            optimizer.zero_grad()
+            criterion(model(x), y)
+            optimizer.step()
+
+    return loop
+
+
+@pytest.mark.parametrize("read", [True, False])
+@pytest.mark.parametrize("make_loop", [a_loss_made_anew, without_backward])
+def test_steps_without_a_gradient_are_an_error(make_loop, read):
+    finding = finding_of(Net(), make_loop, read=read)
+    assert (finding.severity, finding.basis) == ("error", "structure")
+    assert "the optimizer made steps, but none of its 6 parameters ever got a gradient" in finding.message
+    if make_loop is a_loss_made_anew and read:
+        assert "loss = torch.tensor(criterion(model(x), y).item(), requires_grad=True)" in finding.where
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.generator, self.critic = nn.Linear(4, FEATURES), nn.Linear(FEATURES, 1)
+
+
+def gan(*, cut, reconstruction):
+    """The generator's loss with its fake points cut off or not, alone or beside another loss."""
+    pair = Pair()
+    opt_g, opt_c = (torch.optim.Adam(net.parameters(), lr=1e-3) for net in (pair.generator, pair.critic))
+
+    def whole():
+        for x, _ in batches:
+            fake = pair.generator(torch.randn(len(x), 4))
+            loss_c = pair.critic(fake.detach()).mean() - pair.critic(x).mean()
+            opt_c.zero_grad()
+            loss_c.backward()
+            opt_c.step()
+            loss_g = -pair.critic(fake).mean() + F.l1_loss(fake, x)
+            opt_g.zero_grad()
+            loss_g.backward()
+            opt_g.step()
+
+    def detached():
+        for x, _ in batches:
+            fake = pair.generator(torch.randn(len(x), 4))
+            loss_c = pair.critic(fake.detach()).mean() - pair.critic(x).mean()
+            opt_c.zero_grad()
+            loss_c.backward()
+            opt_c.step()
+            adversarial = -pair.critic(fake.detach()).mean()
+            loss_g = adversarial + F.l1_loss(fake, x)
+            opt_g.zero_grad()
+            loss_g.backward()
+            opt_g.step()
+
+    def alone():
+        for x, _ in batches:
+            fake = pair.generator(torch.randn(len(x), 4))
+            loss_c = pair.critic(fake.detach()).mean() - pair.critic(x).mean()
+            opt_c.zero_grad()
+            loss_c.backward()
+            opt_c.step()
+            loss_g = -pair.critic(fake.detach()).mean()
+            opt_g.zero_grad()
+            loss_g.backward()
+            opt_g.step()
+
+    loop = whole if not cut else detached if reconstruction else alone
+    with nni.watch(pair, [opt_g, opt_c], loop=loop) as inspector:
+        loop()
+        return inspector.check("gradient_flow")
+
+
+def test_a_gan_is_fine():
+    finding = gan(cut=False, reconstruction=True)
+    assert finding.severity == "ok", finding.message
+
+
+def test_a_generator_that_gets_nothing_from_its_critic_is_an_error():
+    finding = gan(cut=True, reconstruction=True)
+    assert (finding.severity, finding.basis) == ("error", "structure")
+    assert "adversarial is added to the loss, but its gradient is cut off" in finding.message
+    assert finding.where.endswith("adversarial = -pair.critic(fake.detach()).mean()")
+
+
+def test_a_generator_that_gets_nothing_at_all_is_an_error():
+    finding = gan(cut=True, reconstruction=False)
+    assert finding.severity == "error"
+    assert "optimizer 0 made steps, but none of its 2 parameters ever got a gradient" in finding.message
+    assert finding.where.startswith("line ")
+
+
+def penalty_by_number(model, optimizer, criterion):
+    def loop():
+        for x, y in batches:
+            optimizer.zero_grad()
+            penalty = sum(p.data.pow(2).sum() for p in model.parameters())
+            loss = criterion(model(x), y) + 1e-4 * penalty
+            loss.backward()
+            optimizer.step()
+
+    return loop
+
+
+def second_loss_as_a_number(model, optimizer, criterion):
+    def loop():
+        for x, y in batches:
+            optimizer.zero_grad()
+            output = model(x)
+            smooth = output.pow(2).mean()
+            loss = criterion(output, y)
+            loss += 0.1 * smooth.item()
+            loss.backward()
+            optimizer.step()
+
+    return loop
+
+
+def weighted_by_confidence(model, optimizer, criterion):
+    def loop():
+        for x, y in batches:
+            optimizer.zero_grad()
+            output = model(x)
+            sure = output.softmax(1).max(1).values.detach()
+            loss = (sure * F.cross_entropy(output, y, reduction="none")).mean()
+            loss = loss + 0.1 * (output - output.detach()).pow(2).mean()
+            loss.backward()
+            optimizer.step()
+            total = loss.item() + output.detach().mean()
+            del total
+
+    return loop
+
+
+def value_exchanged(model, optimizer, criterion):
+    def loop():
+        for x, y in batches:
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            other = model(x).mean()
+            shown = loss + other - other.detach()
+            shown.backward()
+            optimizer.step()
+
+    return loop
+
+
+@pytest.mark.parametrize(
+    ("make_loop", "severity", "code"),
+    [
+        (penalty_by_number, "error", "0.0001 * penalty"),
+        (second_loss_as_a_number, "error", "0.1 * smooth.item()"),
+        (weighted_by_confidence, "ok", ""),
+        (value_exchanged, "ok", ""),
+    ],
+)
+def test_summands_without_effect(make_loop, severity, code):
+    finding = finding_of(Net(), make_loop)
+    assert finding.severity == severity, finding.message
+    assert code in finding.message
+
+
+def test_the_data_may_be_missing():
+    assert finding_of(Net(torch.Tensor.detach), loader=None).severity == "ok"
+
+
+def test_before_training_it_says_what_to_do(watched):
+    finding = watched(classifier()).check("gradient_flow")
+    assert (finding.severity, "Too few steps" in finding.message) == ("skipped", True)
