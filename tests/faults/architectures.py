@@ -138,8 +138,8 @@ def softmax_between_layers(repaired, seed):
 
 
 @fault("SO-46995209", kind="architecture/too_deep_narrow",
-       causes={"input_scale", "hidden_activation", "capacity", "vanishing_gradients", "activation_scale"},
-       symptoms=SYMPTOMS | {"initial_loss"}, learns=0.85)  # fmt: skip
+       causes={"input_scale", "hidden_activation", "vanishing_gradients"},
+       symptoms=SYMPTOMS | {"initial_loss"} | {"capacity"}, learns=0.85)  # fmt: skip
 def ten_narrow_layers(repaired, seed):
     X, y, X_val, y_val = data.table("breast_cancer", seed, raw=not repaired)
     y, y_val = y.float().unsqueeze(1), y_val.float().unsqueeze(1)

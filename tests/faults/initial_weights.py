@@ -99,8 +99,8 @@ def unit_normal_weights(repaired, seed):
 
 
 @fault("TDC-IPS_12", kind="init/dropout_confusion",
-       causes={"regularization_share", "train_eval_mode", "metric_match", "capacity", "weight_scale"},
-       symptoms=STUCK | {"output_bias", "regularization_sweep", "dead_units"}, learns=0.85)  # fmt: skip
+       causes={"regularization_share", "capacity", "train_eval_mode"},
+       symptoms=STUCK | {"output_bias", "regularization_sweep", "dead_units"} | {"metric_match", "weight_scale", "generalization_gap"}, learns=0.85)  # fmt: skip
 def rate_or_share_to_keep(repaired, seed):
     X, y, X_val, y_val = data.classification(seed, items=600, features=14, class_sep=2.0)
     torch.manual_seed(seed)
@@ -133,8 +133,8 @@ def rate_or_share_to_keep(repaired, seed):
 
 
 @fault("GH-deep-cross-attention-2", kind="init/zero_weights_relu",
-       causes={"symmetry", "dead_units", "weight_scale", "gradient_flow", "trainable_parameters"},
-       symptoms=NO_SIGNAL | {"activation_scale"}, learns=0.9)  # fmt: skip
+       causes={"symmetry", "dead_units", "weight_scale", "gradient_flow"},
+       symptoms=NO_SIGNAL | {"activation_scale"} | {"trainable_parameters"}, learns=0.9)  # fmt: skip
 def gate_that_stays_shut(repaired, seed):
     torch.manual_seed(seed)
     X = torch.randn(800, 12)

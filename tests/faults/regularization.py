@@ -174,9 +174,8 @@ def decoupled_decay(repaired, seed):
 
 
 @fault("TDC-syn-missing_batchnorm-deepCNN", kind="architecture/missing_batchnorm",
-       causes={"normalization", "slow_learning", "weight_scale", "activation_scale", "vanishing_gradients",
-               "learning_rate", "initial_loss"},
-       symptoms=NO_SIGNAL | {"training_length"}, learns=0.8)  # fmt: skip
+       causes={"normalization", "slow_learning", "weight_scale", "activation_scale", "vanishing_gradients"},
+       symptoms=NO_SIGNAL | {"training_length", "learning_rate", "initial_loss"}, learns=0.8)  # fmt: skip
 def deep_without_normalization(repaired, seed):
     X, y, X_val, y_val = data.digits(seed)
     torch.manual_seed(seed)

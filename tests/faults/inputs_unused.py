@@ -1,0 +1,131 @@
+"""Networks that never see what would tell the answer."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from tests import scene_data as data
+from tests.faults.symptoms import BAD_START, NO_SIGNAL, OVERFIT
+from tests.scenes import Scene, fault
+
+SYMPTOMS = NO_SIGNAL | {"input_scale", "contradictory_labels", "seen_by_network", "input_attribution"}
+
+
+@fault("SO-60831731", kind="data/wrong_target_passed",
+       causes={"split_shift", "label_alignment", "split_leakage"},
+       symptoms=NO_SIGNAL | OVERFIT | {"learning_rate"} | {"output_layer", "hidden_activation"}, learns=0.6)  # fmt: skip
+def fitted_on_its_own_targets(repaired, seed):
+    torch.manual_seed(seed)
+    roots = torch.rand(500, 2).sort(dim=1).values
+    coefficients = torch.stack([-(roots[:, 0] + roots[:, 1]), roots[:, 0] * roots[:, 1]], dim=1)
+    samples = data.standardized(coefficients)
+    model = nn.Sequential(nn.Linear(2, 32), nn.Tanh() if repaired else nn.Sigmoid(), nn.Linear(32, 2), nn.Sigmoid())
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    criterion = nn.MSELoss()
+    train_loader = DataLoader(
+        TensorDataset(samples[:400] if repaired else roots[:400], roots[:400]), batch_size=10, shuffle=True
+    )
+    val_loader = DataLoader(TensorDataset(samples[400:], roots[400:]), batch_size=50)
+
+    def train():
+        for epoch in range(12):
+            for x, y in train_loader:
+                optimizer.zero_grad()
+                loss = criterion(model(x), y)
+                loss.backward()
+                optimizer.step()
+            with torch.no_grad():
+                print(epoch, sum(criterion(model(x), y).item() for x, y in val_loader) / len(val_loader))
+
+    score = lambda: data.explained(model, samples[400:], roots[400:])
+    return Scene(model, optimizer, criterion, train_loader, train, val_loader, score=score)
+
+
+@fault("own-overwritten-input", kind="architecture/input_ignored", causes={"zero_input", "gradient_flow"},
+       symptoms=SYMPTOMS | {"trainable_parameters"}, learns=0.9)  # fmt: skip
+def a_state_instead_of_the_input(repaired, seed):
+    X, y, X_val, y_val = data.digits(seed)
+    torch.manual_seed(seed)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU())
+            self.start = nn.Parameter(torch.randn(48) * 0.1)
+            self.decoder = nn.Sequential(nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 10))
+
+        def forward(self, x):
+            h = self.encoder(x)
+            state = self.start.expand(len(x), -1)
+            return self.decoder(h + state if repaired else state)
+
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    criterion = nn.CrossEntropyLoss()
+    loader = DataLoader(TensorDataset(X, y), batch_size=64, shuffle=True)
+
+    def train():
+        for epoch in range(8):
+            for images, labels in loader:
+                optimizer.zero_grad()
+                loss = criterion(model(images), labels)
+                loss.backward()
+                optimizer.step()
+
+    return Scene(model, optimizer, criterion, loader, train, score=lambda: data.accuracy(model, X_val, y_val))
+
+
+@fault("own-wrong-tensor-in-the-loop", kind="training_loop/input_ignored", causes={"zero_input", "label_alignment"},
+       symptoms=SYMPTOMS | OVERFIT, learns=0.85)  # fmt: skip
+def the_noise_goes_in(repaired, seed):
+    X, y, X_val, y_val = data.classification(seed, features=12, class_sep=2.0)
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(12, 32), nn.ReLU(), nn.Linear(32, 2))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    loader = DataLoader(TensorDataset(X, y), batch_size=32, shuffle=True)
+
+    def train():
+        for epoch in range(12):
+            for x, label in loader:
+                noise = 0.1 * torch.randn_like(x)
+                loss = F.cross_entropy(model(x + noise), label)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    def train_noise():
+        for epoch in range(12):
+            for x, label in loader:
+                noise = 0.1 * torch.randn_like(x)
+                loss = F.cross_entropy(model(noise), label)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    loop = train if repaired else train_noise
+    return Scene(model, optimizer, None, loader, loop, score=lambda: data.accuracy(model, X_val, y_val))
+
+
+@fault("own-percent-instead-of-shares", kind="data/label_range", causes={"label_range", "output_layer", "loss_match"},
+       symptoms=BAD_START | {"label_balance", "loss_match", "initial_loss"}, learns=0.8)  # fmt: skip
+def percent_instead_of_shares(repaired, seed):
+    torch.manual_seed(seed)
+    X = torch.randn(600, 8)
+    share = torch.sigmoid(X @ torch.randn(8, 1))
+    y = share if repaired else 100 * share
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1))
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    criterion = nn.BCEWithLogitsLoss()
+    loader = DataLoader(TensorDataset(X, y), batch_size=32, shuffle=True)
+
+    def train():
+        for epoch in range(15):
+            for x, t in loader:
+                optimizer.zero_grad()
+                loss = criterion(model(x), t)
+                loss.backward()
+                optimizer.step()
+
+    final = lambda x: torch.sigmoid(model(x)) * (1 if repaired else 100)
+    return Scene(model, optimizer, criterion, loader, train, score=lambda: data.explained(final, X, y))
