@@ -1,7 +1,14 @@
 """Checks of the code around the model."""
 
 from nn_inspector.checks.base import Check
-from nn_inspector.checks.loop import gradient_flow, optimizer_step, step_order, train_eval_mode, zeroed_gradients
+from nn_inspector.checks.loop import (
+    gradient_flow,
+    optimizer_step,
+    step_order,
+    train_eval_mode,
+    update_direction,
+    zeroed_gradients,
+)
 
 CHECKS: tuple[Check, ...] = (
     zeroed_gradients.CHECK,
@@ -9,5 +16,6 @@ CHECKS: tuple[Check, ...] = (
     step_order.CHECK,
     train_eval_mode.CHECK,
     gradient_flow.CHECK,
+    update_direction.CHECK,
 )
 """In the order in which they are made."""

@@ -78,7 +78,7 @@ def _without_steps(subject: Subject, wiring: Wiring) -> Finding:
         f"No: your loop called the model {passes:,} times, and every weight is what it was; {missing}.",
         evidence={"forward_passes": float(passes), "steps": 0.0},
         remedy=Remedy("Run the loop that trains: backward() and step() for each batch.", _LOOP),
-        where=reading.place("backward", "step", "loss", "forward"),
+        where=reading.place("step") or reading.place("backward") or reading.place("loss", "forward"),
         basis="structure",
     )
 

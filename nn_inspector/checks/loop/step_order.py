@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+from torch.optim import Optimizer
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
 from nn_inspector.checks.loop.reading import Event, Reading
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.loop.traced import Interval, gradient_sizes, intervals_of
+from nn_inspector.checks.model.wiring import parameters_of
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
-from nn_inspector.history import Finding, Remedy, Severity
+from nn_inspector.experiments import Arm, BatchSource, TrainingCopy
+from nn_inspector.history import Finding, Remedy, Severity, Trial
 
 INFO = CheckInfo(
     name="step_order",
@@ -41,6 +46,7 @@ OFTEN = 0.5
 
 _ENOUGH = 3
 _MOST = 0.8
+_TRIAL_STEPS = 80
 
 _LOOP = """\
 optimizer.zero_grad()
@@ -154,10 +160,11 @@ def _misplaced(subject: Subject, clipping: _Clipping, reading: Reading) -> Findi
     if clipping.by_value:  # some element is above the limit for sure only if the norm is above that of them all
         count = sum(p.numel() for p in subject.training.model.parameters())
         limit *= math.sqrt(max(count, 1))
-    share = float(np.mean(sizes > limit)) if len(sizes) else 0.0
+    share = float(np.mean(~(sizes <= limit))) if len(sizes) else 0.0  # what is not finite is above any limit
+    finite = sizes[np.isfinite(sizes)]
     severity = rule(share) if clipping.place != "scaled" else "warning"
     effect = (
-        f"{share:.0%} of the gradients were above the limit of {clipping.limit:g}, the largest was {sizes.max():.3g}"
+        f"{share:.0%} of the gradients were above the limit of {clipping.limit:g}, the largest was {finite.max(initial=0.0):.3g}"
         if share
         else f"no gradient was above the limit of {clipping.limit:g}, so that nothing would have changed"
     )
@@ -170,6 +177,7 @@ def _misplaced(subject: Subject, clipping: _Clipping, reading: Reading) -> Findi
         remedy=Remedy(
             "Clip the parameters that the optimizer steps, after backward() and before step().",
             f"loss.backward()\n{unscale}torch.nn.utils.clip_grad_norm_(model.parameters(), {clipping.limit:g})\noptimizer.step()",
+            _try_clipping(subject, clipping) if share else None,
         ),
         where=_line(reading),
         basis="structure",
@@ -186,9 +194,26 @@ def rule(share: float) -> Severity:
     return "error" if share >= OFTEN else "warning" if share > 0 else "info"
 
 
+def _try_clipping(subject: Subject, clipping: _Clipping) -> Trial | None:
+    clip: Callable[..., Any] = clip_grad_value_ if clipping.by_value else clip_grad_norm_
+
+    def before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        clip(parameters_of(optimizer), clipping.limit)
+
+    def clip_before_steps(copied: TrainingCopy) -> None:
+        for optimizer in copied.optimizers:
+            optimizer.register_step_pre_hook(before_step)
+
+    def arms(source: BatchSource) -> tuple[Arm, Arm]:
+        batches, judge = source.for_training(_TRIAL_STEPS)
+        return Arm(batches, judge), Arm(batches, judge, change=clip_before_steps)
+
+    return try_out(subject, arms, steps=_TRIAL_STEPS)
+
+
 def _line(reading: Reading) -> str | None:
     clip: Event | None = reading.first("clip")
     return clip.place if clip is not None else None
 
 
-CHECK = Check(INFO, look)
+CHECK = Check(INFO, look, trial_chart)
