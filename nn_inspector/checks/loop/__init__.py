@@ -4,6 +4,7 @@ from nn_inspector.checks.base import Check
 from nn_inspector.checks.loop import (
     gradient_flow,
     optimizer_step,
+    scheduler,
     step_order,
     train_eval_mode,
     update_direction,
@@ -17,5 +18,6 @@ CHECKS: tuple[Check, ...] = (
     train_eval_mode.CHECK,
     gradient_flow.CHECK,
     update_direction.CHECK,
+    scheduler.CHECK,
 )
 """In the order in which they are made."""
