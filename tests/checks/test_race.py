@@ -3,152 +3,101 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
-import nn_inspector as nni
-from nn_inspector.checks.base import Subject
-from nn_inspector.checks.train.race import FEWEST, Lap, race_of, trial
-from nn_inspector.checks.train.standing import Standing, single_pass, standing, takes_turns
-from nn_inspector.history import Run
-from nn_inspector.probes import TraceEntry
-from tests.trainings import assert_equal, classifier, state_of
+from nn_inspector.checks import Subject
+from nn_inspector.checks.race import Race, left_now, race
+from tests.trainings import assert_equal, blobs, classifier, state_of
 
 
-def subject_of(case, loop=None, seconds=60.0):
-    inspector = nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, show=False)
-    if loop is not None:
-        loop(case)
-    inspector.settle()
+@pytest.mark.parametrize(
+    ("without", "treated", "now", "kind", "severity"),
+    [
+        (1.0, 0.1, 0.9, "classes", "error"),
+        (1.0, 0.1, None, "classes", "error"),
+        (1.0, 0.6, 0.9, "classes", "info"),
+        (1.0, 0.1, 0.1, "classes", "info"),
+        (0.1, 0.0, 1.0, "classes", "info"),
+        (1.0, 0.05, 0.2, "classes", "warning"),
+        (1.0, 0.1, 0.2, "classes", "info"),
+        (1.0, 0.01, 0.2, "numbers", "info"),
+        (math.inf, 0.2, math.inf, "numbers", "error"),
+        (math.inf, 0.6, math.inf, "numbers", "info"),
+        (1e6, math.inf, 1e6, "numbers", "info"),
+    ],
+)
+def test_the_remedy_has_to_beat_the_same_training_and_the_own_one(without, treated, now, kind, severity):
+    found = Race([1.0, without], [1.0, treated], now, 80, kind)
+    assert found.severity == severity
+    assert found.trial.helped == (severity != "info")
+
+
+def test_the_race_is_told_in_a_sentence():
+    text = Race([1.0, math.inf], [1.0, 0.1], 0.97, 80, "classes").text
+    assert (
+        text
+        == "On a copy, 80 steps with the remedy learned 90% of the task, without it 0%, and your own training has learned 3%."
+    )
+    trial = Race([1.0, 0.8, 0.8], [1.0, 0.4, 0.1], None, 80, "classes").trial
+    assert trial.text == "Tried on a copy: share still to learn 1 → 0.1 in 80 steps with it, 0.8 without it."
+
+
+def subject_of(inspector, seconds=300.0):
     return Subject(inspector.training, inspector.run, seconds)
 
 
-def zero(copied):
+def bigger_steps(copied):
     for group in copied.optimizers[0].param_groups:
-        group["lr"] = 0.0
+        group["lr"] = 0.1
 
 
-def test_laps_start_alike_and_differ_by_their_setting():
-    subject = subject_of(classifier())
-    race = race_of(subject)
-    still = race.lap("no rate", zero)
-    assert race.own.start == still.start == still.end > race.own.end
-    assert race.lap("no rate") is still
-    assert race_of(subject) is race
-    assert race.own.complete
-    assert race.own.steps == still.steps == race.steps
-
-
-def test_the_items_that_judge_are_not_trained_on():
-    race = race_of(subject_of(classifier()))
-    trained = torch.cat([batch[0] for batch in race.batches])
-    assert not (race.judge[0].unsqueeze(1) == trained.unsqueeze(0)).all(-1).any()
-
-
-def test_all_is_as_before():
-    case = classifier(momentum=0.9)
-    subject = subject_of(case, lambda c: c.run(2))
+def test_a_training_that_is_far_too_slow_loses(watched):
+    case = classifier(lr=1e-6)
+    subject = subject_of(watched(case, lambda case: case.run(12)))
     before = state_of(case)
-    race_of(subject).lap("no rate", zero)
-    race_of(subject).now()
+    found = race(subject, bigger_steps)
     assert_equal(before, state_of(case))
+    assert found is not None
+    assert found.severity == "error"
+    assert found.steps == 80
 
 
-def test_progress_counts_from_chance_or_from_the_first_loss():
-    race = race_of(subject_of(classifier()))
-    assert race.progress(race.levels.chance) == 0
-    assert race.progress(0.0) == 1
-    race.levels = None
-    assert race.progress(race.own.start) == 0
-    assert race.progress(0.0) == 1
-    assert race.progress(math.inf) == -math.inf
+def test_what_is_changed_may_be_the_data(watched):
+    inputs, labels = blobs().tensors
+    case = classifier(data=TensorDataset(inputs * 1e-3, labels))
+    subject = subject_of(watched(case, lambda case: case.run(1)))
+    found = race(subject, data=lambda batch: (batch[0] * 1e3, batch[1]))
+    assert found is not None
+    assert found.severity == "error"
 
 
-def test_a_loss_below_zero_counts_from_the_lowest_of_all_laps():
-    case = classifier()
-    case.loss_fn = lambda p, t: -p.log_softmax(1)[torch.arange(len(t)), t].mean() - 10
-    race = race_of(subject_of(case))
-    assert race.levels is None
-    assert race.progress(min(race.own.losses)) == 1
+@pytest.mark.parametrize("seconds", [0.0, 300.0])
+def test_there_is_no_race_with_a_training_that_did_well(watched, seconds):
+    subject = subject_of(watched(classifier(lr=0.1), lambda case: case.run(20)), seconds)
+    assert race(subject, bigger_steps) is None
+    if seconds:
+        assert left_now(subject)[1] < 0.1
 
 
-@pytest.mark.parametrize(("seconds", "message"), [(0.0, "no time left"), (1e-9, "says nothing")])
-def test_too_little_time_is_no_race(seconds, message):
-    with pytest.raises(nni.ExperimentError, match=message):
-        race_of(subject_of(classifier(), seconds=seconds))
+class FixedBatch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.layer(x.view(16, 8))
 
 
-def test_without_an_optimizer_there_is_no_race():
-    case = classifier()
-    with (
-        nni.watch(case.model, None, case.loss_fn, train_loader=case.train_loader, show=False) as inspector,
-        pytest.raises(nni.ExperimentError, match="No optimizer is known"),
-    ):
-        race_of(Subject(inspector.training, inspector.run, 9.0))
+def test_a_network_for_batches_of_one_size_is_judged_with_them(watched):
+    case = classifier(lr=1e-6)
+    case.model = FixedBatch()
+    case.optimizer = torch.optim.SGD(case.model.parameters(), lr=1e-6)
+    subject = subject_of(watched(case, lambda case: case.run(1)))
+    found = race(subject, bigger_steps)
+    assert found is not None
+    assert found.severity == "error"
 
 
-def test_a_lap_that_explodes_is_complete_and_ends_nowhere():
-    race = race_of(subject_of(classifier(lr=1e30)))
-    assert race.own.complete
-    assert race.own.end == math.inf
-    assert race.own.steps < FEWEST
-
-
-def test_a_trial_shows_as_many_steps_of_both():
-    shown = trial(Lap([2.0, math.nan], True), Lap([2.0, 1.0, 0.5], True))
-    assert shown.treated == [2.0, 1.0, 0.5]
-    assert shown.helped
-
-
-@pytest.mark.parametrize(
-    ("run", "own", "right", "other", "other_right", "missed"),
-    [
-        (0.0, 0.0, None, 0.9, None, True),
-        (-math.inf, -math.inf, None, 0.5, None, True),
-        (0.0, 0.0, None, 0.25, None, False),
-        (0.5, 0.0, None, 0.9, None, False),
-        (0.0, 0.5, None, 0.9, None, False),
-        (-9.0, -9.0, 0.9, 0.9, 0.95, False),
-        (-9.0, -9.0, 0.5, 0.9, 0.95, True),
-        (0.0, 0.0, 0.5, 0.9, None, True),
-    ],
-)
-def test_a_setting_is_at_fault_only_if_another_comes_far_further(run, own, right, other, other_right, missed):
-    assert Standing(run, own, right).missed(other, other_right) is missed
-
-
-def test_the_run_counts_with_its_present_weights():
-    case = classifier()
-    subject = subject_of(case, lambda c: c.run(20))
-    place = standing(subject, race_of(subject))
-    assert place.run > 0.8
-    assert place.right > 0.9
-    with torch.no_grad():
-        for parameter in case.model.parameters():
-            parameter.zero_()
-    fresh = Subject(subject.training, Run("empty", {}), 60.0)
-    assert standing(fresh, race_of(fresh)).run == standing(fresh, race_of(fresh)).own
-
-
-@pytest.mark.parametrize(
-    ("calls", "turns", "single"),
-    [
-        (["forward", "backward", "step"], False, True),
-        (["forward", "backward", "forward", "backward", "step"], False, False),
-        (["forward", "backward", "backward", "backward", "step"], True, True),
-        ([], False, True),
-    ],
-    ids=["plain", "accumulated", "three losses on one output", "nothing seen"],
-)
-def test_what_one_step_is_made_of(calls, turns, single):
-    run = Run("traced", {})
-    for step in range(4):
-        run.trace.extend(TraceEntry(step, call, {}) for call in calls)
-    run.trace.append(TraceEntry(3, "forward", {"phase": "validation"}))
-    assert (takes_turns(run), single_pass(run)) == (turns, single)
-
-
-def test_a_model_whose_batches_are_all_the_data_is_judged_by_them():
-    case = classifier()
-    case.train_loader = [next(iter(case.train_loader))]
-    race = race_of(subject_of(case))
-    assert len(race.judge[0]) == len(race.batches[0][0])
-    assert isinstance(case.loss_fn, nn.CrossEntropyLoss)
+def test_without_time_enough_nothing_is_proven(watched):
+    subject = subject_of(watched(classifier(lr=1e-6), lambda case: case.run(2)), 1e-3)
+    assert race(subject, bigger_steps) is None
