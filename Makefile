@@ -26,7 +26,7 @@ lint: $(VENV)/.test
 	jlpm lint && jlpm test
 
 unit: $(VENV)/.test
-	pytest -n auto -m "not ui and not packaging and not suite"
+	OMP_NUM_THREADS=1 pytest -n auto -m "not ui and not packaging and not suite"
 
 notebooks: $(VENV)/.test
 	pytest --nbmake --nbmake-timeout=300 -p no:playwright example_notebooks

@@ -48,21 +48,18 @@ def test_a_script_diagnoses_without_a_widget_library():
     assert output.startswith("zeroed_gradients\n")
 
 
-def test_importing_costs_little_beyond_torch():
+def test_importing_brings_little_beyond_torch():
+    """What it costs in seconds is measured by benchmarks/; other packages than torch's own are what would cost most."""
     output = run_script("""
-        import subprocess, sys, time, statistics
-
-        def seconds(code):
-            times = []
-            for _ in range(3):
-                begin = time.perf_counter()
-                subprocess.run([sys.executable, "-c", code], check=True)
-                times.append(time.perf_counter() - begin)
-            return min(times)
-
-        print(seconds("import nn_inspector") / seconds("import torch"))
+        import sys
+        import numpy, torch
+        before = set(sys.modules)
+        import nn_inspector
+        packages = {name.partition(".")[0] for name in set(sys.modules) - before}
+        print(*sorted(packages - set(sys.stdlib_module_names)))
     """)
-    assert float(output) < 1.5
+    parts_of_torch_and_numpy = {"torch", "numpy"}  # what they import themselves only when it is needed
+    assert {name for name in output.split() if "cython" not in name} - parts_of_torch_and_numpy == {"nn_inspector"}
 
 
 def test_importing_says_nothing_and_patches_nothing():
