@@ -46,7 +46,7 @@ bench: $(VENV)/.bench
 
 diagnosis: $(VENV)/.bench
 	pytest -m suite tests/faults tests/healthy
-	python -m benchmarks.diagnosis
+	python -m benchmarks.diagnosis --docs
 
 build: $(VENV)/.test
 	python -m build

@@ -14,8 +14,10 @@ from typing import Any
 import torch
 
 import nn_inspector
+from benchmarks.diagnosis import pages
 from benchmarks.diagnosis.answer import ours_active, ours_passive, watched_by_us
 from benchmarks.diagnosis.counting import Outcome, check_scores, score, verdict
+from benchmarks.diagnosis.figures import TITLES, Figures
 from benchmarks.diagnosis.processes import LIMIT, answers
 from benchmarks.diagnosis.table import by_check, summary
 from benchmarks.diagnosis.tasks import PARTS, Task, all_tasks
@@ -29,6 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     parts = PARTS if options.part == "all" else (options.part,)
+    if options.docs and (options.part != "all" or options.only or options.broken or not options.active):
+        print(
+            "--docs wants figures of all trainings: leave out --part, --only, --broken and --passive.", file=sys.stderr
+        )
+        return 1
     if options.show is not None:
         return _show(options.show, options.seeds[0], active=options.active)
     tasks = all_tasks(seeds=options.seeds, only=options.only, parts=parts, sound=not options.broken)
@@ -38,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"nn_inspector {nn_inspector.__version__}, torch {torch.__version__}: {len(tasks)} trainings\n", flush=True)
     outcomes = _run(tasks, options)
     print(_tables(outcomes))
+    if options.docs:
+        figures = Figures.of(outcomes)
+        pages.FOLDER.mkdir(parents=True, exist_ok=True)
+        figures.write(pages.FIGURES)
+        pages.write(figures)
     if options.json is not None:
         options.json.write_text(json.dumps(_as_json(outcomes), indent=1), encoding="utf-8")
     return int(any(answer.failure is not None for _, answer in outcomes))
@@ -55,12 +67,11 @@ def _run(tasks: Sequence[Task], options: argparse.Namespace) -> list[Outcome]:
 
 
 def _tables(outcomes: Sequence[Outcome]) -> str:
-    texts = {"set": "Thresholds were set on these", "held-out": "Kept apart"}
     by_part = {part: [outcome for outcome in outcomes if outcome[0].part == part] for part in PARTS}
     present = {part: found for part, found in by_part.items() if found}
-    pieces = [summary({texts[part]: score(found) for part, found in present.items()})]
+    pieces = [summary({TITLES[part]: score(found) for part, found in present.items()})]
     for part, found in present.items():
-        pieces += [f"### {texts[part]}", by_check(check_scores(found))]
+        pieces += [f"### {TITLES[part]}", by_check(check_scores(found))]
     return "\n\n".join(pieces)
 
 
@@ -110,6 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default 2)")
     parser.add_argument("--limit", type=float, default=LIMIT, metavar="SECONDS", help=f"for a training ({LIMIT:g})")
     parser.add_argument("--json", type=lambda name: Path(name).resolve(), metavar="FILE", help="write all answers here")
+    parser.add_argument(
+        "--docs", action="store_true", help="write the figures into docs/checks, with a page for each check"
+    )
     parser.add_argument("--show", metavar="ID", help="print the whole diagnosis of one training and of its twin")
     return parser
 

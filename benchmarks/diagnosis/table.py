@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from benchmarks.diagnosis.counting import TOP, CheckScore, Score
 
@@ -36,7 +37,7 @@ def by_check(scores: Sequence[CheckScore]) -> str:
     return table(header, rows)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; the first column holds names."""
-    alignment = ["---", *["---:"] * (len(header) - 1)]
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, aligned: Literal["left", "right"] = "right") -> str:
+    """A table in Markdown; the first column holds names, and `aligned` says where the others stand."""
+    alignment = ["---", *["---:" if aligned == "right" else "---"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, alignment, *rows))

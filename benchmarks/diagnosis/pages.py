@@ -1,0 +1,111 @@
+"""`python -m benchmarks.diagnosis.pages`: writes the page of each check, from the catalogue and from what was measured."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.diagnosis.counting import CheckScore, Share
+from benchmarks.diagnosis.figures import Figures
+from benchmarks.diagnosis.table import table
+from nn_inspector import CheckInfo, catalog
+from nn_inspector.checks import STAGES
+
+FOLDER = Path(__file__).parents[2] / "docs" / "checks"
+FIGURES = FOLDER / "figures.json"
+COMMAND = "python -m benchmarks.diagnosis --docs"
+
+
+def pages(figures: Figures) -> dict[str, str]:
+    """The text of each page, by the name of its file."""
+    infos = catalog()
+    return {"README.md": _overview(infos, figures), **{f"{info.name}.md": _page(info, figures) for info in infos}}
+
+
+def write(figures: Figures) -> None:
+    """Write all pages, and take away those of checks that are gone."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    texts = pages(figures)
+    for old in FOLDER.glob("*.md"):
+        if old.name not in texts:
+            old.unlink()
+    for name, text in texts.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+def _overview(infos: list[CheckInfo], figures: Figures) -> str:
+    pieces = [
+        "# The checks",
+        (
+            "What each of them asks, in the order of the checklist. *Passive* checks read what was recorded. *Active* ones make "
+            "an experiment on a copy; your model, optimizer and random numbers stay as they are."
+        ),
+        *_by_stage(infos, figures),
+        "## How good the diagnosis is",
+        (
+            f"Each training of the suite was watched, run to its end and diagnosed with `diagnose()`: {figures.broken} broken "
+            f"ones, and {figures.sound} sound ones (their repaired twins among them). *Noticed* means that an error or a warning "
+            "names the cause or a symptom of it. One training in five was kept apart while thresholds were set."
+        ),
+        figures.table,
+        f"Measured with {figures.made}, by `{COMMAND}`.",
+    ]
+    return "\n\n".join(pieces) + "\n"
+
+
+def _by_stage(infos: list[CheckInfo], figures: Figures) -> Iterator[str]:
+    for stage, about in STAGES.items():
+        rows = [
+            [f"[{info.name}]({info.name}.md)", info.kind, info.question, _false_alarms(info.name, figures)]
+            for info in infos
+            if info.stage == stage
+        ]
+        if rows:
+            yield f"## {stage}: {about.lower()}"
+            yield table(["check", "", "what it asks", "false alarms"], rows, aligned="left")
+
+
+def _page(info: CheckInfo, figures: Figures) -> str:
+    kind = "It makes an experiment on a copy." if info.kind == "active" else "It reads what was recorded."
+    pieces = [
+        f"# {info.name}",
+        f"**{info.question}**",
+        f"Stage: {STAGES[info.stage]} ({info.stage}). {kind}",
+        f"## Why it matters\n\n{info.why}",
+        f"## How it looks\n\n{info.how}",
+        f"## What to do\n\n{info.remedy}",
+        f"## How often it is wrong\n\n{_measured(figures.checks.get(info.name), figures)}",
+        _related(info),
+        "## Where it comes from\n\n" + "\n".join(f"- {source}" for source in info.sources) if info.sources else "",
+        f'`inspector.check("{info.name}")` makes it, `nni.explain("{info.name}")` prints this. [All checks](README.md)',
+    ]
+    return "\n\n".join(piece for piece in pieces if piece) + "\n"
+
+
+def _measured(entry: CheckScore | None, figures: Figures) -> str:
+    """What a check did in the suite, in words."""
+    if entry is None:
+        entry = CheckScore("", 0, 0, 0, 0, Share(0, figures.sound))
+    of_sound = f"False alarms, errors and warnings, on sound trainings: {entry.false}."
+    of_broken = (
+        f"Of {figures.broken} broken trainings it named the cause in {entry.right}, a symptom in {entry.beside}, and "
+        f"something else in {entry.wrong}; in {entry.missed} it could have named the cause and no check did."
+    )
+    return f"{of_sound} {of_broken} Measured by `{COMMAND}`."
+
+
+def _related(info: CheckInfo) -> str:
+    known = {other.name for other in catalog()}
+    links = [f"[{name}]({name}.md)" for name in dict.fromkeys(info.explains) if name in known]
+    return f"## What it explains\n\nIf it is the cause, these are its symptoms: {', '.join(links)}." if links else ""
+
+
+def _false_alarms(name: str, figures: Figures) -> str:
+    entry = figures.checks.get(name)
+    return str(entry.false) if entry is not None else str(Share(0, figures.sound))
+
+
+if __name__ == "__main__":
+    write(Figures.read(FIGURES))
+    print(f"Wrote {FOLDER}", file=sys.stderr)
