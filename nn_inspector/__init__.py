@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from nn_inspector._version import __version__
+from nn_inspector.assertions import assert_healthy
 from nn_inspector.checks import Check, CheckInfo, Subject, catalog, explain, register_check, unregister_check
 from nn_inspector.diagnosis import Diagnosis
 from nn_inspector.errors import (
@@ -48,6 +49,7 @@ __all__ = [
     "TrainingStopped",
     "Trial",
     "__version__",
+    "assert_healthy",
     "catalog",
     "debug_info",
     "explain",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from nn_inspector.checks import Check, Subject, find_check
@@ -76,7 +77,14 @@ class Diagnosis:
         return lines + self._remarks()
 
 
-def diagnose(subject: Subject, checks: Sequence[Check], *, active: bool = True, budget: float = 30.0) -> Diagnosis:
+def diagnose(
+    subject: Subject,
+    checks: Sequence[Check],
+    *,
+    active: bool = True,
+    budget: float = 30.0,
+    silenced: Mapping[str, str] = MappingProxyType({}),
+) -> Diagnosis:
     """Make the checks within a budget of time and put their findings in order.
 
     Args:
@@ -84,6 +92,7 @@ def diagnose(subject: Subject, checks: Sequence[Check], *, active: bool = True, 
         checks: which checks to make.
         active: whether experiments on copies are allowed.
         budget: seconds for all of them; it is shared among those still to be made.
+        silenced: checks that are not to raise anything, with the reason.
     """
     deadline = time.monotonic() + budget
     findings: list[Finding] = []
@@ -99,7 +108,8 @@ def diagnose(subject: Subject, checks: Sequence[Check], *, active: bool = True, 
         else:
             share = min(1.0, _SHARE / (len(checks) - index)) * max(rest, 0.0)
             findings.append(examine(check, replace(subject, seconds=share if active else 0.0)))
-    return Diagnosis(ranked(findings), left_out)
+    heard = [one.silenced(silenced[one.check]) if one.check in silenced else one for one in findings]
+    return Diagnosis(ranked(heard), left_out)
 
 
 def ranked(findings: Sequence[Finding]) -> list[Finding]:

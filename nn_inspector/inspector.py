@@ -98,6 +98,7 @@ class Inspector:
         self._schedule = Schedule(every, max_overhead)
         self._recorder = Recorder(self._schedule, self.run.record, self.run.trace.append)
         self._subscribers: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._silenced: dict[str, str] = {}
         self._trouble: list[str] = []
         self._steering = Steering(training.optimizers)
         self._last_step = -_RUNNING_FOR
@@ -156,6 +157,8 @@ class Inspector:
             raise ArgumentError("seconds", expected="seconds from 0", got=repr(seconds), advice="15.0 is usual.")
         with self._for_a_look():
             finding = examine(check, Subject(self.training, self.run, seconds), options)
+        if name in self._silenced:
+            finding = finding.silenced(self._silenced[name])
         self._note([finding])
         return finding
 
@@ -172,9 +175,46 @@ class Inspector:
         if not isinstance(budget, int | float) or not budget > 0:
             raise ArgumentError("budget", expected="seconds above 0", got=repr(budget), advice="30.0 is usual.")
         with self._for_a_look():
-            result = diagnose(Subject(self.training, self.run, budget), checks(), active=active, budget=budget)
+            subject = Subject(self.training, self.run, budget)
+            result = diagnose(subject, checks(), active=active, budget=budget, silenced=self._silenced)
         self._note(result.findings)
         return result
+
+    def silence(self, check: str, reason: str) -> None:
+        """Let a check raise nothing more in this training: you know what it sees, and it is meant to be so.
+
+        What it found, and from now on finds, is still listed, as a remark with your reason.
+
+        Args:
+            check: its name, see `catalog()`.
+            reason: why, in your words.
+
+        Raises:
+            ArgumentError: there is no such check, or no reason.
+
+        Example:
+            >>> inspector.silence("shuffling", "the items are a time series")
+        """
+        known = find_check(check).info.name
+        if not isinstance(reason, str) or not reason.strip():
+            raise ArgumentError("reason", expected="a text", got=repr(reason), advice="Say why, in your words.")
+        self._silenced[known] = reason
+        found = self.run.finding(known)
+        if found is not None:
+            self._note([found.silenced(reason)])
+
+    def unsilence(self, check: str) -> None:
+        """Let a silenced check speak again, from its next look on.
+
+        Raises:
+            ArgumentError: it is not silenced.
+        """
+        if check not in self._silenced:
+            known = ", ".join(self._silenced) or "none"
+            raise ArgumentError(
+                "check", expected="a silenced check", got=repr(check), advice=f"These are silenced: {known}."
+            )
+        del self._silenced[check]
 
     @property
     def findings(self) -> list[Finding]:

@@ -8,7 +8,7 @@ from torch import nn
 
 import nn_inspector as nni
 from nn_inspector.inspector import current_inspector
-from tests.trainings import blobs, classifier, mlp
+from tests.trainings import blobs, classifier, mlp, sorted_by_label
 
 
 def watch(case, **options):
@@ -211,3 +211,32 @@ def test_several_optimizers_step_by_step():
     assert inspector.run.steps == 6
     assert inspector.run.series("gradient_norm", "0.weight").steps.tolist() == [0, 2, 4]
     assert inspector.run.series("gradient_norm", "2.weight").steps.tolist() == [1, 3, 5]
+
+
+def test_a_check_that_is_silenced_is_listed_with_the_reason_and_raises_nothing():
+    case = classifier(data=sorted_by_label(blobs(600, spread=2.5)), shuffle=False)
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader) as inspector:
+        case.run(3)
+        assert inspector.check("shuffling", seconds=0).raised
+        inspector.silence("shuffling", "they are a time series")
+        expected = "Silenced (they are a time series), else a"
+        for finding in (
+            inspector.run.finding("shuffling"),
+            inspector.check("shuffling", seconds=0),
+            *(one for one in inspector.diagnose(active=False).findings if one.check == "shuffling"),
+        ):
+            assert finding.severity == "info"
+            assert finding.message.startswith(expected)
+        inspector.unsilence("shuffling")
+        assert inspector.check("shuffling", seconds=0).raised
+
+
+def test_silencing_wants_a_known_check_and_a_reason():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer) as inspector:
+        with pytest.raises(nni.ArgumentError, match="shuffling"):
+            inspector.silence("shufling", "a time series")
+        with pytest.raises(nni.ArgumentError, match="reason: expected a text"):
+            inspector.silence("shuffling", " ")
+        with pytest.raises(nni.ArgumentError, match="These are silenced: none"):
+            inspector.unsilence("shuffling")

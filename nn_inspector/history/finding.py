@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Severity = Literal["ok", "info", "warning", "error", "skipped"]
@@ -94,6 +94,19 @@ class Finding:
     def raised(self) -> bool:
         """Whether something is to be done: an error or a warning."""
         return self.severity in ("error", "warning")
+
+    def silenced(self, reason: str) -> Finding:
+        """The same finding as a remark, with the reason why it is not to be raised; itself if it is not raised.
+
+        Example:
+            >>> Finding("shuffling", "error", "The items come sorted.").silenced("they are a time series").message
+            'Silenced (they are a time series), else an error: The items come sorted.'
+        """
+        if not self.raised:
+            return self
+        article = "an" if self.severity == "error" else "a"
+        message = f"Silenced ({reason}), else {article} {self.severity}: {self.message}"
+        return replace(self, severity="info", message=message)
 
     def _repr_html_(self) -> str:
         from nn_inspector.history.finding_html import finding_html  # noqa: PLC0415 - only a notebook asks for it
