@@ -1,0 +1,109 @@
+"""weight_scale: do the first weights have a size that lets the signal through?"""
+
+from __future__ import annotations
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.init.first_weights import LayerWeights, first_weights, redraw
+from nn_inspector.checks.race import race
+from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.history import Chart, Evidence, Finding, Remedy, curve, row_labels
+
+INFO = CheckInfo(
+    name="weight_scale",
+    stage="init",
+    kind="active",
+    question="Do the first weights have a size that lets the signal through?",
+    why=(
+        "Each layer adds up many inputs, so that its weights have to be small: about 1 / sqrt(inputs), times 1.4 before a "
+        "ReLU. Weights drawn ten times as large make the signal ten times as large in every layer, and the first loss "
+        "huge. Weights far too small let it die out. A bias far below zero shuts all ReLUs of a layer for ever."
+    ),
+    how=(
+        "The standard deviation of each layer's first weights is compared with what He, Glorot and LeCun advise for its "
+        "inputs and activation. If one is far off, or a bias is much larger than what the weights make of the data, a copy "
+        "is trained with these layers drawn anew. It is raised only if that copy gets much further in a few steps than "
+        "your whole training did."
+    ),
+    remedy="Leave the first weights to torch, or draw them with torch.nn.init.kaiming_normal_ (ReLU) or xavier_normal_.",
+    sources=(
+        "He and others, Delving Deep into Rectifiers (2015)",
+        "Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks (2010)",
+        "LeCun and others, Efficient BackProp (1998)",
+    ),
+    explains=(
+        *ALL_SYMPTOMS, "initial_loss", "output_bias", "learning_rate", "optimizer_settings", "normalization", "capacity",
+        "hidden_activation", "gradient_flow", "batch_size", "regularization_share",
+    ),
+)  # fmt: skip
+
+USUAL = (0.2, 3.0)
+"""Times what is advised: torch's own first weights have 0.35 to 0.6, and 0.02 in a transformer of common size more than 0.2."""
+
+USUAL_RECURRENT = 1.5
+"""Recurrent weights work again and again: half as large again grow 400-fold in 15 steps. Small ones only forget."""
+
+LARGE_BIAS = 3.0
+"""A bias of so many standard deviations shuts or opens nearly all of a layer's activations."""
+
+_CODE = """\
+for module in model.modules():
+    if isinstance(module, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)):
+        torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        torch.nn.init.zeros_(module.bias)  # if it has one; then make the optimizer"""
+
+
+def look(subject: Subject) -> Finding:
+    """Measure the first weights, and train a copy with better ones if they are unusual."""
+    layers = first_weights(subject.anatomy("initial", training=False))
+    if not layers:
+        return finding(INFO, "ok", "There is no layer of which the size of the first weights matters.")
+    evidence: Evidence = {layer.name: layer.ratio for layer in layers}
+    found = [layer for layer in layers if unusual(layer) is not None]
+    if not found:
+        ratios = sorted(layer.ratio for layer in layers)
+        message = f"Yes: the first weights are {ratios[0]:.2g} to {ratios[-1]:.2g} times as wide as what is advised."
+        return finding(INFO, "ok", message, evidence=evidence)
+    worst = max(found, key=_distance)
+    more = f", and so it is with {len(found) - 1} more of {len(layers)} layers" if len(found) > 1 else ""
+    said = f"{unusual(worst)}{more}"
+    tried = race(subject, lambda copied: redraw(copied.model, found))
+    remedy = Remedy(
+        "Leave the first weights to torch, or draw them with kaiming_normal_ and set the biases to zero.",
+        _CODE,
+        tried.trial if tried is not None else None,
+    )
+    if tried is None or tried.severity == "info":
+        message = f"{said}. That is unusual, but no harm was seen."
+        return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=worst.name)
+    message = f"No: {said}. {tried.text}"
+    return finding(
+        INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=worst.name, basis="experiment"
+    )
+
+
+def unusual(layer: LayerWeights) -> str | None:
+    """What is unusual about the first weights of a layer, in a few words; None if nothing is."""
+    if layer.offset > LARGE_BIAS and layer.bias is not None:
+        return f"the first {layer.bias} is {layer.offset:.2g} times as large as what the weights make of the data"
+    most = USUAL_RECURRENT if layer.recurrent else USUAL[1]
+    least = 0.0 if layer.recurrent else USUAL[0]
+    if least <= layer.ratio <= most:
+        return None
+    size = f"a standard deviation of {layer.spread:.2g}, where {layer.wanted:.2g} is advised"
+    return f"the first {layer.name} is too {'large' if layer.ratio > most else 'small'} ({size})"
+
+
+def chart(result: Finding) -> Chart | None:
+    """How wide the weights of each layer are."""
+    if not result.evidence:
+        return None
+    ratios = [float(value) for value in result.evidence.values()]  # type: ignore[arg-type]
+    labels = row_labels(list(result.evidence))
+    return Chart("rows", "times what is advised", "", {"first weights": curve(ratios, "points")}, labels)
+
+
+def _distance(layer: LayerWeights) -> float:
+    return max(layer.offset / LARGE_BIAS, layer.ratio / USUAL[1], USUAL[0] / layer.ratio)
+
+
+CHECK = Check(INFO, look, chart)

@@ -1,0 +1,157 @@
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from nn_inspector.checks.init.first_weights import LayerWeights
+from nn_inspector.checks.init.weight_scale import unusual
+from tests.scene_data import regression
+from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, classifier, mlp, state_of
+
+
+def deep(width=32, norm=None, activation=nn.ReLU):
+    torch.manual_seed(0)
+    layers = []
+    for inside in (FEATURES, width, width):
+        layers += [nn.Linear(inside, width), *([norm(width)] if norm else []), activation()]
+    return nn.Sequential(*layers, nn.Linear(width, CLASSES))
+
+
+def wide(model, spread, kinds=(nn.Linear,)):
+    for module in model.modules():
+        if isinstance(module, kinds):
+            nn.init.normal_(module.weight, std=spread)
+    return model
+
+
+def shut(model):
+    nn.init.constant_(model[0].bias, -20.0)
+    return model
+
+
+def case(model, rate=0.02, **options):
+    loader = DataLoader(blobs(**options), batch_size=16, shuffle=True)
+    return Case(model, torch.optim.SGD(model.parameters(), lr=rate), nn.CrossEntropyLoss(), loader)
+
+
+def numbers(model):
+    """A task of which a network that starts far away learns nothing in so few steps."""
+    inputs, targets, _, _ = regression(0, items=300)
+    loader = DataLoader(TensorDataset(inputs[:, :FEATURES], targets), batch_size=32, shuffle=True)
+    return Case(
+        nn.Sequential(model, nn.Linear(CLASSES, 1)), torch.optim.Adam(model.parameters(), lr=1e-3), nn.MSELoss(), loader
+    )
+
+
+class Sequence(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.head = nn.RNN(1, 16, batch_first=True, nonlinearity="relu"), nn.Linear(16, CLASSES)
+
+    def forward(self, x):
+        return self.head(self.layer(x.unsqueeze(2))[0][:, -1])
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (LayerWeights("w", 0.18, 0.18), None),
+        (LayerWeights("w", 0.06, 0.18), None),
+        (LayerWeights("w", 0.45, 0.18), None),
+        (LayerWeights("w", 0.9, 0.18), "too large (a standard deviation of 0.9, where 0.18 is advised)"),
+        (LayerWeights("w", 0.01, 0.18), "too small"),
+        (LayerWeights("w", 0.01, 0.18, recurrent=True), None),
+        (LayerWeights("w", 0.4, 0.18, recurrent=True), "too large"),
+        (LayerWeights("w", 0.18, 0.18, "relu", bias="b", offset=9.0), "the first b is 9 times as large"),
+        (LayerWeights("w", 0.18, 0.18, "relu", bias="b", offset=1.0), None),
+    ],
+)
+def test_which_first_weights_get_a_second_look(layer, said):
+    found = unusual(layer)
+    assert found is None if said is None else said in found
+
+
+@pytest.mark.parametrize(
+    ("make", "where"),
+    [
+        (lambda: numbers(wide(deep(), 2.0)), "0.6.weight"),
+        (lambda: case(wide(deep(), 1e-3)), "4.weight"),
+        (lambda: case(shut(mlp())), "0.weight"),
+    ],
+)
+def test_weights_that_keep_it_from_learning_are_raised(watched, make, where):
+    finding = watched(make(), lambda c: c.run(6)).check("weight_scale")
+    assert finding.severity in ("error", "warning"), finding.message
+    assert finding.where == where
+    assert finding.basis == "experiment"
+    assert "On a copy" in finding.message
+    assert "kaiming_normal_" in finding.remedy.code
+    assert finding.remedy.tried.helped
+
+
+def test_recurrent_weights_that_explode(watched):
+    torch.manual_seed(0)
+    model = Sequence()
+    nn.init.normal_(model.layer.weight_hh_l0, std=1.5)
+    finding = watched(case(model, 0.05), lambda c: c.run(6)).check("weight_scale")
+    assert finding.raised, finding.message
+    assert "layer.weight_hh_l0 is too large" in finding.message
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        deep,
+        lambda: deep(activation=nn.Tanh),
+        lambda: wide(deep(norm=nn.BatchNorm1d)[:-1].append(nn.Linear(32, CLASSES)), 3.0, ()),
+        lambda: nn.Sequential(nn.Linear(FEATURES, 8), nn.ReLU(), wide(nn.Linear(8, CLASSES), 0.0)),
+        Sequence,
+        lambda: nn.Sequential(
+            nn.Unflatten(1, (1, FEATURES)), nn.Conv1d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 4)
+        ),
+    ],
+)
+def test_usual_first_weights_pass(watched, make):
+    torch.manual_seed(0)
+    finding = watched(case(make())).check("weight_scale")
+    assert finding.severity == "ok", finding.message
+    assert finding.evidence
+
+
+def test_behind_a_normalization_the_width_does_not_matter(watched):
+    model = deep(norm=nn.BatchNorm1d)
+    for index in (0, 3, 6):
+        nn.init.normal_(model[index].weight, std=5.0)
+    finding = watched(case(model)).check("weight_scale")
+    assert finding.severity == "ok"
+    assert list(finding.evidence) == ["9.weight"]
+
+
+def test_wide_weights_that_learn_are_a_remark(watched):
+    made = case(wide(mlp(), 1.6), 0.05)
+    finding = watched(made, lambda c: c.run(30)).check("weight_scale")
+    assert finding.severity == "info", finding.message
+    assert "no harm was seen" in finding.message
+
+
+def test_nothing_is_tried_without_time_or_a_loss(watched, untrained):
+    assert watched(classifier()).check("weight_scale", seconds=0).severity == "skipped"
+    finding = untrained(mlp(), None, blobs()).check("weight_scale")
+    assert finding.severity == "skipped"
+    assert "how the loss is computed" in finding.message
+
+
+def test_a_loss_that_does_not_say_what_is_right_leaves_it_at_a_remark(watched):
+    data = TensorDataset(torch.randn(64, FEATURES))
+    model = wide(mlp(), 3.0)
+    step = lambda net, batch: net(batch[0]).square().mean()  # noqa: E731
+    made = Case(model, torch.optim.SGD(model.parameters(), lr=0.01), None, DataLoader(data, batch_size=16))
+    assert watched(made, step=step).check("weight_scale").severity == "info"
+
+
+def test_the_training_is_left_as_it_was(watched):
+    made = case(wide(deep(), 2.0))
+    inspector = watched(made, lambda c: c.run(2))
+    before = state_of(made)
+    inspector.check("weight_scale")
+    assert_equal(before, state_of(made))
