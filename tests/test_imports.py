@@ -114,6 +114,7 @@ def every_public_call(folder):
         "TrainingStopped": nni.TrainingStopped(3),
         "Trial": nni.Trial([1.0], [1.0], helped=False),
         "__version__": nni.__version__,
+        "assert_healthy": nni.assert_healthy(inspector, ignore=[info.name for info in nni.catalog()], active=False),
         "catalog": nni.catalog(),
         "debug_info": nni.debug_info(),
         "explain": nni.explain("shuffling"),
