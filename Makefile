@@ -14,6 +14,9 @@ JS_SOURCES := $(shell find js/src js/style js/schema -type f) package.json yarn.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 HEADLESS := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser)
 
+# Several processes with several threads each would wait for one another, many times longer than they compute.
+unit notebooks ui test-all: export OMP_NUM_THREADS := 1
+
 .PHONY: lab test test-all lint unit notebooks ui packaging bench diagnosis build clean
 
 lab: $(VENV)/.lab
@@ -26,7 +29,7 @@ lint: $(VENV)/.test
 	jlpm lint && jlpm test
 
 unit: $(VENV)/.test
-	OMP_NUM_THREADS=1 pytest -n auto -m "not ui and not packaging and not suite"
+	pytest -n auto -m "not ui and not packaging and not suite"
 
 notebooks: $(VENV)/.test
 	pytest --nbmake --nbmake-timeout=300 -p no:playwright example_notebooks
