@@ -91,13 +91,16 @@ class Race:
         )
 
 
-def race(subject: Subject, change: Change | None = None, data: DataChange | None = None) -> Race | None:
+def race(
+    subject: Subject, change: Change | None = None, data: DataChange | None = None, *, most: int = STEPS
+) -> Race | None:
     """Train a copy with a remedy from the first weights and compare it with one without and with the user's own.
 
     Args:
         subject: training and run.
         change: makes the remedy on a copy. It may register hooks on it.
         data: makes the remedy on a batch, of those to train on and those to judge by.
+        most: steps of each short training at most, and no more than the user's own took.
 
     Returns:
         None if there is nothing to gain, for the user's training did well or the same short training does without the
@@ -109,14 +112,15 @@ def race(subject: Subject, change: Change | None = None, data: DataChange | None
         kind, now = left_now(subject)
         if now is not None and now <= WELL[kind]:
             return None
-        without: list[float] = subject.once("short training", lambda: _short(subject, None, None))
+        parts = max(_PARTS, min(subject.run.steps, most) // _part(subject))
+        without: list[float] = subject.once(("short training", parts), lambda: _short(subject, None, None, parts))
         if without[-1] <= WELL[kind]:
             return None
-        treated = _short(subject, change, data)
+        treated = _short(subject, change, data, parts)
     except ExperimentError:
         return None
     looks = min(len(without), len(treated))
-    if looks <= _PARTS // 2:
+    if looks <= parts // 2:
         return None
     return Race(without[:looks], treated[:looks], now, (looks - 1) * _part(subject), kind)
 
@@ -139,7 +143,7 @@ def left_now(subject: Subject) -> tuple[Kind, float | None]:
     return found
 
 
-def _short(subject: Subject, change: Change | None, data: DataChange | None) -> list[float]:
+def _short(subject: Subject, change: Change | None, data: DataChange | None, parts: int) -> list[float]:
     """What is left to learn at the start of a short training and after each part of it."""
     batches, judges = _data(subject)
     if data is not None:
@@ -150,10 +154,10 @@ def _short(subject: Subject, change: Change | None, data: DataChange | None) -> 
         if change is not None:
             change(copied)
         left = [_left(copied, judges)[1]]
-        for number in range(_PARTS):
+        for number in range(parts):
             chosen = [batches[(number * part + place) % len(batches)] for place in range(part)]
             if not math.isfinite(train(copied, chosen, steps=part, deadline=deadline)[-1]):
-                return left + [math.inf] * (_PARTS + 1 - len(left))
+                return left + [math.inf] * (parts + 1 - len(left))
             if time.monotonic() > deadline:
                 break
             left.append(_left(copied, judges)[1])

@@ -18,6 +18,11 @@ _GAINS = {
 }  # fmt: skip
 """He for rectifiers, 5/3 for tanh, and 1 (LeCun, Glorot) for what is not here: the advice of `nn.init.calculate_gain`."""
 
+ENOUGH = 16
+"""Of fewer weights the spread is a matter of luck."""
+
+_ROUNDING = 1e-5
+
 PASSED: frozenset[Kind] = frozenset({"move", "dropout", "pool"})
 """What may stand between a layer and its activation."""
 
@@ -33,7 +38,7 @@ class LayerWeights:
         activation: name of the function behind it; None if there is none.
         recurrent: whether the weight is applied again at each place of a sequence.
         bias: name of its bias, if it has one that is trained and an activation behind it.
-        offset: mean size of that bias, in standard deviations of what the weights make of a batch.
+        offset: mean size of that bias, in standard deviations of what the weights make of a batch, or of 1 where that is more.
     """
 
     name: str
@@ -60,7 +65,8 @@ def first_weights(seen: Anatomy) -> list[LayerWeights]:
     for node in flow.of("layer", "recurrent"):
         made = _recurrent(node, parameters) if node.kind == "recurrent" else _layer(flow, node, parameters)
         for layer in made:
-            if layer.spread > 0 and parameters[layer.name].requires_grad:
+            weight = parameters[layer.name]
+            if layer.spread > 0 and weight.requires_grad and weight.numel() >= ENOUGH:
                 found.setdefault(layer.name, layer)
     return list(found.values())
 
@@ -109,12 +115,14 @@ def _offset(node: Node, parameters: Mapping[str, torch.Tensor]) -> tuple[str | N
     if bias not in parameters or not parameters[bias].requires_grad or output is None or len(output) < 2:
         return None, 0.0
     spread = float(output.detach().float().std(0).mean())
-    return bias, float(parameters[bias].detach().abs().mean()) / max(spread, 1e-12)
+    return bias, float(parameters[bias].detach().abs().mean()) / max(spread, 1.0)
 
 
 def _spread(weight: torch.Tensor) -> float:
     """Around their mean, so that weights which are all alike have none: that is for `symmetry` to say."""
-    return float(weight.detach().float().std(correction=0))
+    values = weight.detach().float()
+    spread = float(values.std(correction=0))
+    return spread if spread > _ROUNDING * float(values.abs().max()) else 0.0
 
 
 @torch.no_grad()

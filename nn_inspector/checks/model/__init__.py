@@ -1,7 +1,12 @@
 """Checks of the model's parts."""
 
 from nn_inspector.checks.base import Check
-from nn_inspector.checks.model import batch_dependency, simpler_baseline, trainable_parameters
+from nn_inspector.checks.model import batch_dependency, hidden_activation, simpler_baseline, trainable_parameters
 
-CHECKS: tuple[Check, ...] = (trainable_parameters.CHECK, batch_dependency.CHECK, simpler_baseline.CHECK)
+CHECKS: tuple[Check, ...] = (
+    hidden_activation.CHECK,
+    trainable_parameters.CHECK,
+    batch_dependency.CHECK,
+    simpler_baseline.CHECK,
+)
 """In the order in which they are made."""
