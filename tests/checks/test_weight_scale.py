@@ -75,7 +75,7 @@ def test_which_first_weights_get_a_second_look(layer, said):
     ("make", "where"),
     [
         (lambda: numbers(wide(deep(), 2.0)), "0.6.weight"),
-        (lambda: case(wide(deep(), 1e-3)), "4.weight"),
+        (lambda: case(wide(deep(), 1e-3)), "0.weight"),
         (lambda: case(shut(mlp())), "0.weight"),
     ],
 )
