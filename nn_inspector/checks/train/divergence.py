@@ -1,0 +1,70 @@
+"""divergence: does the loss rise instead of falling?"""
+
+from __future__ import annotations
+
+import math
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.train.course import Course, course_chart, course_of
+from nn_inspector.history import Finding, Remedy
+
+INFO = CheckInfo(
+    name="divergence",
+    stage="train",
+    kind="passive",
+    question="Does the loss rise instead of falling?",
+    why=(
+        "Each step should make the loss on its batch a little smaller. If the loss rises, the steps overshoot (the rate is too "
+        "high, gradients explode), or they go the wrong way (a sign, gradients that are not cleared)."
+    ),
+    how=(
+        "The loss at the end is compared with that of the first three steps: it is a warning from twice as much on, or if it "
+        "surely rises in the second half (Mann-Kendall test over ten medians) and is above its start. A loss that may be "
+        "negative, and several losses that take turns, are not judged. This is a symptom: the cause stands in another check."
+    ),
+    remedy="Lower the learning rate by factors of ten, and see whether gradients are cleared and their sign is right.",
+    sources=(
+        "Smith, Cyclical Learning Rates for Training Neural Networks (2017): the loss at rates too high",
+        "Mann, Nonparametric tests against trend (1945)",
+    ),
+    explains=("no_learning", "slow_learning", "steep_then_flat", "oscillation", "loss_spike"),
+)
+
+ABOVE = 2.0
+"""So many times its first value, the loss has left all that a start and its noise explain."""
+
+RISE = 0.2
+"""A sure rise counts from this share of the first loss above it."""
+
+_LEAST = 20
+
+
+def look(subject: Subject) -> Finding:
+    """Compare end and start."""
+    course = course_of(subject, least=_LEAST)
+    seen, evidence = course.curve, course.evidence()
+    if not seen.start > 0 or seen.best < 0:
+        message = f"It went from {seen.start:.3g} to {seen.end:.3g}. How high a loss that may be negative should be is not known."
+        return finding(INFO, "ok", message, evidence=evidence)
+    if not _diverges(course):
+        return finding(INFO, "ok", f"No: the loss went from {seen.start:.3g} to {seen.end:.3g}.", evidence=evidence)
+    end = f"{seen.end:.3g}" if math.isfinite(seen.end) else "NaN or infinity"
+    message = f"Yes: the loss began at {seen.start:.3g} and is at {end} after {seen.total} steps."
+    if seen.best < 0.8 * seen.start:
+        message += f" At its best it was {seen.best:.3g}."
+    remedy = Remedy(
+        "Lower the learning rate by a factor of ten until the loss falls. If it rises at any rate, the steps go the wrong way: "
+        "look at the sign of the loss and at where gradients are cleared.",
+        'for group in optimizer.param_groups:\n    group["lr"] /= 10',
+    )
+    return finding(INFO, "warning", message, evidence=evidence, remedy=remedy)
+
+
+def _diverges(course: Course) -> bool:
+    seen = course.curve
+    if seen.end > ABOVE * seen.start:
+        return True
+    return seen.rising and seen.end > (1 + RISE) * seen.start
+
+
+CHECK = Check(INFO, look, course_chart)
