@@ -1,6 +1,7 @@
 """Measurements over time."""
 
 from nn_inspector.history.chart import Chart, Curve, curve, row_labels
+from nn_inspector.history.earlier import earlier
 from nn_inspector.history.finding import BASES, SEVERITIES, Basis, Evidence, Finding, Remedy, Severity, Trial
 from nn_inspector.history.metadata import surroundings
 from nn_inspector.history.nonfinite import ModuleSummary, Nonfinite
@@ -25,6 +26,7 @@ __all__ = [
     "Severity",
     "Trial",
     "curve",
+    "earlier",
     "open_run",
     "row_labels",
     "run_path",

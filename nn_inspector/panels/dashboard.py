@@ -12,15 +12,14 @@ from IPython.display import HTML, DisplayHandle, display
 from nn_inspector.history import Run
 from nn_inspector.inspector import Inspector
 from nn_inspector.live import Publisher, connect
-from nn_inspector.panels import activation_histogram, gradient_flow, loss, update_ratio
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_widget import STYLE, TEXT, ChartWidget
+from nn_inspector.panels.choice import FIRST, PANELS, PanelChoice
 from nn_inspector.panels.layers import title
 from nn_inspector.panels.panel import Panel, Selection
 from nn_inspector.panels.steering_buttons import NO_LIVE_PATH, SteeringButtons
+from nn_inspector.panels.time_travel import TimeTravel
 from nn_inspector.probes import DENSE_STEPS
-
-PANELS: tuple[Panel, ...] = (loss.PANEL, gradient_flow.PANEL, activation_histogram.PANEL, update_ratio.PANEL)
 
 
 class Dashboard(ipywidgets.VBox):
@@ -43,17 +42,19 @@ class Dashboard(ipywidgets.VBox):
         self._layer = ipywidgets.Dropdown(
             options=layers, value=layers[-1][1] if layers else None, layout={"width": "auto", "max_width": "60%"}
         )
-        self._charts = {panel.name: ChartWidget(panel.picture(inspector.run, self._selection)) for panel in PANELS}
-        controls: dict[str, ipywidgets.Widget] = {"loss": self._log_loss, "activation_histogram": self._layer}
-        cards = [_card(panel, self._charts[panel.name], controls.get(panel.name)) for panel in PANELS]
+        self._controls: dict[str, ipywidgets.Widget] = {"loss": self._log_loss, "activation_histogram": self._layer}
+        self._charts: dict[str, ChartWidget] = {}
+        self._cards: dict[str, ipywidgets.VBox] = {}
+        self._choice = PanelChoice(self._on_choice)
+        self._time = TimeTravel(inspector.run, self._draw)
         self._grid = ipywidgets.GridBox(
-            cards,
+            self._chosen_cards(),
             layout={
                 "grid_template_columns": "repeat(auto-fit, minmax(max(min(400px, 100%), 40%), 1fr))",
                 "grid_gap": "10px",
             },
         )
-        super().__init__([ipywidgets.HBox([self._header, self._steering]), self._grid])
+        super().__init__([ipywidgets.HBox([self._header, self._steering]), self._time, self._choice, self._grid])
         self.add_class("nni-dashboard")
         self._log_loss.observe(self._on_selection, "value")
         self._layer.observe(self._on_selection, "value")
@@ -69,8 +70,9 @@ class Dashboard(ipywidgets.VBox):
         unheard = self._connection is not None and not self._connection.heard and self._inspector.is_training
         self._header.value = header_html(self._inspector, (NO_LIVE_PATH,) if unheard else ())
         self._steering.refresh()
-        for panel in PANELS:
-            self._charts[panel.name].update(panel.picture(self._inspector.run, self._selection))
+        self._time.refresh()
+        if self._time.following:
+            self._draw()
 
     def close(self) -> None:
         """Close the dashboard's widgets; the run stays."""
@@ -90,12 +92,31 @@ class Dashboard(ipywidgets.VBox):
         if handle is not None:
             self._twins.append(handle)
 
+    def _draw(self) -> None:
+        """Every panel that is shown, at the step that was chosen."""
+        run = self._time.shown
+        for panel in self._choice.chosen:
+            self._charts[panel.name].update(panel.picture(run, self._selection))
+
+    def _chosen_cards(self) -> list[ipywidgets.VBox]:
+        """The cards of the chosen panels; each is made when it is first shown."""
+        for panel in self._choice.chosen:
+            if panel.name not in self._cards:
+                chart = ChartWidget(panel.picture(self._time.shown, self._selection))
+                self._charts[panel.name] = chart
+                self._cards[panel.name] = _card(panel, chart, self._controls.get(panel.name))
+        return [self._cards[panel.name] for panel in self._choice.chosen]
+
     @property
     def _selection(self) -> Selection:
         return Selection(layer=self._layer.value, log_loss=self._log_loss.value)
 
     def _on_selection(self, _: Any) -> None:
-        self.refresh()
+        self._draw()
+
+    def _on_choice(self) -> None:
+        self._grid.children = self._chosen_cards()
+        self._draw()
 
     def _after_cell(self) -> None:
         self.refresh()
@@ -105,7 +126,7 @@ class Dashboard(ipywidgets.VBox):
                 handle.update(HTML(self._twin()))
 
     def _twin(self) -> str:
-        return static_html(self._inspector.run, self._selection)
+        return static_html(self._inspector.run, self._selection, self._choice.chosen)
 
 
 def open_dashboard(inspector: Inspector, *, show: bool = False) -> Dashboard:
@@ -136,12 +157,13 @@ def header_html(inspector: Inspector, remarks: Sequence[str] = ()) -> str:
     return f'{STYLE}<div style="line-height: 1.5; color: {TEXT}">{" · ".join(parts)}{problems}</div>'
 
 
-def static_html(run: Run, selection: Selection) -> str:
+def static_html(run: Run, selection: Selection, panels: Sequence[Panel] = ()) -> str:
     """The same pictures as an image, with the latest numbers and findings; nothing before the first step."""
     if run.steps == 0:
         return '<div class="nni-static"></div>'
-    charts = [(panel.title, panel.picture(run, selection)) for panel in PANELS]
-    image = png_tag(png(charts), "Loss, gradient flow, activations and update ratio")
+    shown = panels or [panel for panel in PANELS if panel.name in FIRST]
+    charts = [(panel.title, panel.picture(run, selection)) for panel in shown]
+    image = png_tag(png(charts), ", ".join(panel.title for panel in shown))
     numbers = {"steps": f"{run.steps:,}"}
     for source, word in (("train", "train loss"), ("validation", "validation loss")):
         value = run.last("loss", source)

@@ -7,11 +7,21 @@ from torch import nn
 
 import nn_inspector as nni
 from nn_inspector.history import Chart, Curve, curve, row_labels
-from nn_inspector.panels import activation_histogram, gradient_flow, loss, update_ratio
+from nn_inspector.panels import (
+    activation_histogram,
+    gradient_flow,
+    gradient_norm,
+    learning_rate,
+    loss,
+    predictions,
+    speed,
+    update_ratio,
+)
 from nn_inspector.panels.activation_histogram import OCTAVES, fold, ticks
 from nn_inspector.panels.chart_image import png
 from nn_inspector.panels.chart_widget import ChartWidget, decades
-from nn_inspector.panels.dashboard import PANELS, Dashboard, static_html
+from nn_inspector.panels.choice import PANELS
+from nn_inspector.panels.dashboard import Dashboard, static_html
 from nn_inspector.panels.layers import MOST_ROWS, by_layer
 from nn_inspector.panels.loss import MOST_POINTS, decimate, smoothed
 from nn_inspector.panels.panel import Selection
@@ -48,7 +58,7 @@ def test_before_the_first_step_every_panel_is_empty_and_says_so(panel):
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
 def test_every_panel_says_what_is_healthy_in_one_line(panel):
     assert panel.healthy.startswith("Healthy: ")
-    assert len(panel.healthy) < 110
+    assert len(panel.healthy) < 115
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
@@ -267,6 +277,88 @@ def test_the_dashboard_follows_the_training_and_its_controls():
             case.run(1)
         dashboard.close()
         case.run(1)
+
+
+def test_the_dashboard_goes_back_in_time_and_returns():
+    inspector = trained()
+    dashboard = Dashboard(inspector)
+    time = dashboard._time
+    assert time.slider.max == time.slider.value == inspector.run.steps - 1
+    assert time.latest.disabled
+    time.slider.value = 5
+    chart = dashboard._charts["loss"]._shown
+    assert max(chart.series["train, smoothed"].x) == 5
+    expected = inspector.run.at(5)["gradient_norm", "2.weight"], inspector.run.at(5)["gradient_norm", "2.bias"]
+    assert dashboard._charts["gradient_flow"]._shown.series["now"].y[1] == pytest.approx(np.hypot(*expected))
+    dashboard.refresh()
+    assert max(dashboard._charts["loss"]._shown.series["train, smoothed"].x) == 5
+    assert not time.latest.disabled
+    time.latest.click()
+    assert time.following
+    assert max(dashboard._charts["loss"]._shown.series["train, smoothed"].x) == inspector.run.steps - 1
+    dashboard.close()
+
+
+def test_the_slider_reaches_as_far_as_the_training_has_come():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+        dashboard = Dashboard(inspector)
+        case.run(1)
+        dashboard.refresh()
+        assert dashboard._time.slider.value == 5
+        dashboard._time.slider.value = 2
+        case.run(1)
+        dashboard.refresh()
+        assert (dashboard._time.slider.value, dashboard._time.slider.max) == (2, 11)
+        dashboard.close()
+
+
+def test_panels_are_chosen_by_buttons_and_made_when_they_are_first_shown():
+    dashboard = Dashboard(trained())
+    assert len(dashboard._grid.children) == 4
+    buttons = dashboard._choice._buttons
+    assert "predictions" not in dashboard._charts
+    buttons["predictions"].value = True
+    assert len(dashboard._grid.children) == 5
+    assert buttons["predictions"].icon == "check"
+    assert not dashboard._charts["predictions"]._shown.empty
+    buttons["loss"].value = False
+    assert len(dashboard._grid.children) == 4
+    assert buttons["loss"].icon == ""
+    assert "Predictions" in dashboard._twin()
+    assert 'alt="Loss' not in dashboard._twin()
+    dashboard.close()
+
+
+def test_the_gradient_norm_is_that_of_all_parameters_together():
+    run = nni.Run("made", {"model": "M", "modules": {}})
+    run.record([Measurement(step, "gradient_norm", "a.weight", 3.0) for step in (0, 1, 2)])
+    run.record([Measurement(step, "gradient_norm", "b.weight", 4.0) for step in (1, 2)])
+    run.record([Measurement(3, "gradient_norm", name, np.inf) for name in ("a.weight", "b.weight")])
+    total = gradient_norm.total_norm(run)
+    assert total.steps.tolist() == [1, 2, 3]
+    assert total.values.tolist() == [5.0, 5.0, np.inf]
+    assert gradient_norm.picture(run, Selection()).note == "1 norms are NaN, Inf or above 1e19."
+
+
+def test_a_learning_rate_is_level_between_its_changes():
+    run = nni.Run("made", {"model": "M"})
+    run.record([Measurement(0, "learning_rate", "g", 0.1), Measurement(50, "learning_rate", "g", 0.01)])
+    run.steps = 100
+    curve_of_group = learning_rate.picture(run, Selection()).series["g"]
+    assert curve_of_group.x.tolist() == [0, 50, 50, 100]
+    assert curve_of_group.y.tolist() == [0.1, 0.1, 0.01, 0.01]
+
+
+def test_numbers_are_predicted_with_their_spread():
+    run = run_of("prediction_spread", [0.1, 0.2])
+    assert predictions.picture(run, Selection()).y_label == "spread within a batch"
+    assert predictions.picture(trained().run, Selection()).y_label == "share of the batch"
+
+
+def test_time_is_shown_in_milliseconds():
+    chart = speed.picture(run_of("step_seconds", [0.002, 0.002]), Selection())
+    assert chart.series["whole step"].y == pytest.approx([2.0, 2.0])
 
 
 def test_the_static_twin_shows_numbers_findings_and_pictures_and_no_markup_of_others():

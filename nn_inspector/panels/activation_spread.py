@@ -1,0 +1,40 @@
+"""Panel: how far the outputs of each layer spread, from input to output."""
+
+from __future__ import annotations
+
+from nn_inspector.history import Chart, Run, curve, row_labels
+from nn_inspector.panels.layers import MOST_ROWS, title
+from nn_inspector.panels.panel import Panel, Selection
+
+
+def picture(run: Run, selection: Selection) -> Chart:
+    """Standard deviation of each module's output, at the latest measured step and at the first."""
+    layers = _few(run.sources("activation_spread"))
+    spreads = [run.series("activation_spread", layer).values for layer in layers]
+    shown = {"first step": 0, "now": -1} if layers else {}
+    return Chart(
+        kind="rows",
+        x_label="standard deviation of the outputs",
+        y_label="layer, from input to output",
+        series={
+            name: curve([float(values[place]) for values in spreads], "faint" if place == 0 else "points")
+            for name, place in shown.items()
+        },
+        labels=row_labels([title(run, layer) for layer in layers]),
+        log=True,
+    )
+
+
+def _few(layers: list[str]) -> list[str]:
+    """All layers, or as many as there is room for, evenly chosen."""
+    if len(layers) <= MOST_ROWS:
+        return layers
+    return [layers[round(place * (len(layers) - 1) / (MOST_ROWS - 1))] for place in range(MOST_ROWS)]
+
+
+PANEL = Panel(
+    name="activation_spread",
+    title="Spread of activations",
+    healthy="Healthy: all layers within a factor of about ten; not shrinking or growing from row to row.",
+    picture=picture,
+)

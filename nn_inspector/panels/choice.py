@@ -1,0 +1,79 @@
+"""Which panels there are, and the buttons that choose among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+
+from nn_inspector.panels import (
+    activation_histogram,
+    activation_spread,
+    gradient_flow,
+    gradient_norm,
+    idle_units,
+    learning_rate,
+    loss,
+    predictions,
+    speed,
+    update_ratio,
+    weight_norm,
+)
+from nn_inspector.panels.panel import Panel
+
+PANELS: tuple[Panel, ...] = (
+    loss.PANEL,
+    gradient_flow.PANEL,
+    activation_histogram.PANEL,
+    update_ratio.PANEL,
+    predictions.PANEL,
+    gradient_norm.PANEL,
+    activation_spread.PANEL,
+    idle_units.PANEL,
+    weight_norm.PANEL,
+    learning_rate.PANEL,
+    speed.PANEL,
+)
+"""All panels, in the order in which they are shown."""
+
+FIRST = ("loss", "gradient_flow", "activation_histogram", "update_ratio")
+"""Names of those that are shown until the user chooses others."""
+
+
+class PanelChoice(ipywidgets.HBox):
+    """One button for each panel; those that are shown have a tick.
+
+    Args:
+        on_change: called when another choice was made.
+    """
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._buttons = {panel.name: _button(panel) for panel in PANELS}
+        for button in self._buttons.values():
+            button.observe(self._on_click, "value")
+        super().__init__(
+            list(self._buttons.values()), layout={"flex_flow": "row wrap", "display": "flex", "margin": "4px 0"}
+        )
+        self.add_class("nni-panel-choice")
+
+    @property
+    def chosen(self) -> list[Panel]:
+        """The panels to show, in their order."""
+        return [panel for panel in PANELS if self._buttons[panel.name].value]
+
+    def _on_click(self, change: Any) -> None:
+        change.owner.icon = "check" if change.new else ""
+        self._on_change()
+
+
+def _button(panel: Panel) -> ipywidgets.ToggleButton:
+    shown = panel.name in FIRST
+    return ipywidgets.ToggleButton(
+        value=shown,
+        description=panel.title,
+        tooltip=f"Show or hide: {panel.title}",
+        icon="check" if shown else "",
+        layout={"width": "auto", "margin": "2px"},
+    )

@@ -1,0 +1,34 @@
+"""Panel: units that fire for no item, and units that are always at their ends."""
+
+from __future__ import annotations
+
+from nn_inspector.history import Chart, Run, curve, row_labels
+from nn_inspector.panels.layers import title
+from nn_inspector.panels.panel import Panel, Selection
+
+
+def picture(run: Run, selection: Selection) -> Chart:
+    """Share of the units of each activation that are dead or saturated, over the latest window of steps."""
+    kinds = {"dead": "dead_units", "saturated": "saturated_units"}
+    layers = list(dict.fromkeys(layer for quantity in kinds.values() for layer in run.sources(quantity)))
+    shares = {
+        name: [100 * share if (share := run.last(quantity, layer)) is not None else float("nan") for layer in layers]
+        for name, quantity in kinds.items()
+        if run.sources(quantity)
+    }
+    return Chart(
+        kind="rows",
+        x_label="share of the units, in %",
+        y_label="activation, from input to output",
+        series={name: curve(values, "points") for name, values in shares.items()},
+        labels=row_labels([title(run, layer) for layer in layers]),
+        top=100.0,
+    )
+
+
+PANEL = Panel(
+    name="idle_units",
+    title="Dead and saturated units",
+    healthy="Healthy: near 0 %. A unit that fires for no item, or is always at its end, learns nothing.",
+    picture=picture,
+)

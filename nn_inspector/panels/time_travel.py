@@ -1,0 +1,72 @@
+"""Moves all panels to any step of a run, or along it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+
+from nn_inspector.history import Run, earlier
+
+_MOVES = 100
+"""Playing takes so many moves from the first step to the last."""
+
+
+class TimeTravel(ipywidgets.HBox):
+    """A slider over the steps, with Play and with a way back to the latest one.
+
+    Args:
+        run: whose steps.
+        on_change: called when another step was chosen.
+    """
+
+    def __init__(self, run: Run, on_change: Callable[[], None]) -> None:
+        self._run = run
+        self._on_change = on_change
+        self._moving = False
+        self.slider = ipywidgets.IntSlider(
+            description="Step", min=0, max=0, continuous_update=True, layout={"flex": "1 1 200px", "min_width": "160px"}
+        )
+        self._play = ipywidgets.Play(min=0, max=0, interval=400, show_repeat=False)
+        self.latest = ipywidgets.Button(
+            description="Latest", icon="fast-forward", tooltip="Follow the training", layout={"width": "auto"}
+        )
+        ipywidgets.jslink((self._play, "value"), (self.slider, "value"))
+        self.slider.observe(self._on_slide, "value")
+        self.latest.on_click(lambda _: self.follow())
+        super().__init__([self._play, self.slider, self.latest], layout={"flex_flow": "row wrap"})
+        self.add_class("nni-time-travel")
+        self.refresh()
+
+    @property
+    def following(self) -> bool:
+        """Whether the latest step is shown, and the next ones as they come."""
+        return bool(self.slider.value >= self.slider.max)
+
+    @property
+    def shown(self) -> Run:
+        """The run as it is to be shown."""
+        return self._run if self.following else earlier(self._run, self.slider.value)
+
+    def follow(self) -> None:
+        """Go to the latest step and stay with it."""
+        self.slider.value = self.slider.max
+
+    def refresh(self) -> None:
+        """Reach as far as the training has come."""
+        last = max(self._run.steps - 1, 0)
+        if last != self.slider.max:
+            following = self.following
+            self._moving = True
+            self.slider.max = self._play.max = last
+            if following:
+                self.slider.value = last
+            self._moving = False
+            self._play.step = max(1, last // _MOVES)
+        self.latest.disabled = self.following
+
+    def _on_slide(self, _: Any) -> None:
+        if not self._moving:
+            self.latest.disabled = self.following
+            self._on_change()
