@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -68,6 +70,39 @@ def test_the_launcher_card_makes_a_notebook_that_runs(page, address):
         ).count()
         == 0
     )
+
+
+def test_panels_are_chosen_and_the_slider_goes_back_in_time(first_look, picture):
+    notebook = first_look
+    watched = notebook.find("nni.watch(model, optimizer")
+    notebook.run_through(watched)
+    loop = notebook.find("for epoch in range(150)")
+    notebook.start(loop)
+    notebook.wait_for_step(30)
+    notebook.command("nn-inspector:stop-training")
+    notebook.wait_until_idle()
+
+    board = notebook.dashboard
+    board.scroll_into_view_if_needed()
+    charts = board.locator(".nni-chart")
+    expect(charts).to_have_count(4)
+    for title in ("Predictions", "Dead and saturated units"):
+        button = board.get_by_role("button", name=title)
+        button.focus()
+        button.press("Enter")
+        expect(button).to_have_class(re.compile("mod-active"))
+    expect(charts).to_have_count(6, timeout=PATIENCE)
+
+    slider = board.get_by_role("slider")
+    latest = board.get_by_role("button", name="Latest")
+    expect(latest).to_be_disabled()
+    slider.focus()
+    slider.press("Home")
+    expect(latest).to_be_enabled(timeout=PATIENCE)
+    expect(slider).to_have_attribute("aria-valuenow", re.compile(r"^0(\.0)?$"))
+    picture("09-time-travel")
+    latest.click()
+    expect(latest).to_be_disabled(timeout=PATIENCE)
 
 
 def test_a_reopened_notebook_without_a_kernel_shows_the_static_twin(first_look, address, picture):
