@@ -1,0 +1,115 @@
+"""label_range: are the labels what the loss takes and the last layer can say?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.data.label_choice import likely_labels
+from nn_inspector.checks.data.label_rules import CLASS_LOSSES, REACHES, Verdict, range_of, verdict_on
+from nn_inspector.checks.data.losses_by_hand import DIFFERENCE, LOG_LOSS, went_below_zero
+from nn_inspector.checks.data.losses_seen import Given, losses_seen
+from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.checks.train.curve import LossCurve
+from nn_inspector.history import SEVERITIES, Finding, Remedy
+
+INFO = CheckInfo(
+    name="label_range",
+    stage="data",
+    kind="active",
+    question="Are the labels what the loss takes and the last layer can say?",
+    why=(
+        "Each loss function takes targets of one kind: class numbers from 0, answers from 0 to 1, signs, counts. Given "
+        "others, it either stops with an error that says little, or falls for ever towards answers that mean nothing. "
+        "And an activation at the end bounds what a network can say: a sigmoid never gets to 5."
+    ),
+    how=(
+        "What the loss was given is read from the first steps, and a copy is asked for more of it. It is an error if a "
+        "label stands for no output, if a binary cross entropy is given targets beyond 0 and 1, if 30 % of the targets' "
+        "variation is out of the last activation's reach, or if type or shape is none that the loss takes."
+    ),
+    remedy="Count classes from 0, bring answers to 0 and 1, or take the loss and the last layer that fit the targets.",
+    sources=(
+        "PyTorch documentation: torch.nn.CrossEntropyLoss, BCEWithLogitsLoss, PoissonNLLLoss: target",
+        "Questions on Stack Overflow and GitHub with labels out of range, as in the fault suite of this project",
+    ),
+    explains=(
+        *ALL_SYMPTOMS, "initial_loss", "output_bias", "learning_rate", "label_balance", "loss_learnable", "metric_match",
+        "label_alignment", "target_scale", "capacity", "update_direction", "optimizer_settings", "weight_scale",
+    ),
+)  # fmt: skip
+
+
+def look(subject: Subject) -> Finding:
+    """Hold the targets against what the loss function and the last layer take."""
+    given = [_with_whole_epoch(subject, one) for one in losses_seen(subject)]
+    found = [(one, verdict) for one in given if (verdict := verdict_on(one)) is not None]
+    found = [(one, _doubted(subject, one, verdict)) for one, verdict in found]
+    if not found:
+        return finding(
+            INFO,
+            "ok",
+            _praise(given[0]),
+            evidence={"lowest": given[0].low, "highest": given[0].high},
+            basis="structure",
+        )
+    _, verdict = min(found, key=lambda pair: SEVERITIES.index(pair[1].severity))
+    remedy = Remedy(verdict.advice, verdict.code)
+    evidence = dict(verdict.evidence)
+    return finding(
+        INFO,
+        verdict.severity,
+        verdict.message,
+        evidence=evidence,
+        remedy=remedy,
+        where="train_loader",
+        basis="structure",
+    )
+
+
+def _with_whole_epoch(subject: Subject, one: Given) -> Given:
+    """With the classes of all items that the loader handed out: a rare label may be none of a few batches'."""
+    if one.floating or one.name not in CLASS_LOSSES:
+        return one
+    parts = [part for epoch in subject.run.epochs("train") for part in likely_labels(epoch.parts.values(), None)]
+    places = {part.place for part in parts}
+    counted = [part.classes.total for part in parts if part.classes is not None]
+    if len(places) != 1 or len(counted) != len(parts) or not counted:
+        return one
+    classes = torch.cat([torch.as_tensor(total.nonzero()[0]).double() for total in counted])
+    usual = one.values[one.values != one.options.get("ignore_index", -100)]
+    if not bool(torch.isin(usual, classes).all()):
+        return one
+    return replace(one, values=torch.cat([one.values, classes]))
+
+
+def _doubted(subject: Subject, one: Given, verdict: Verdict) -> Verdict:
+    """A loss that the loop computes itself may be given something else than the labels as they are in the batches."""
+    if one.name == LOG_LOSS:
+        sure = went_below_zero(subject.run)
+    elif one.name == DIFFERENCE:
+        sure = not _smaller_than_possible(subject, one)
+    else:
+        sure = True
+    if sure:
+        return verdict
+    return replace(verdict, severity="info", message=verdict.message.replace("No:", "Perhaps not:", 1))
+
+
+def _smaller_than_possible(subject: Subject, one: Given) -> bool:
+    """Whether the loss was smaller than any prediction within reach could make it, so that others were its targets."""
+    distance = (one.values - one.values.clamp(*REACHES[one.ends.partition(":")[0]])).abs()
+    least = min(float(distance.mean()), float(distance.square().mean()))
+    return not LossCurve.of(subject.run).best >= least / 2
+
+
+def _praise(one: Given) -> str:
+    if one.name in CLASS_LOSSES and not one.floating:
+        outputs = one.prediction[1 if len(one.prediction) > 1 else 0]
+        return f"Yes: the labels go from {range_of(one)}, and the network has {outputs} outputs."
+    return f"Yes: the targets go from {range_of(one)}, as {one.name.replace('_', ' ')} takes them."
+
+
+CHECK = Check(INFO, look)
