@@ -92,7 +92,12 @@ class Race:
 
 
 def race(
-    subject: Subject, change: Change | None = None, data: DataChange | None = None, *, most: int = STEPS
+    subject: Subject,
+    change: Change | None = None,
+    data: DataChange | None = None,
+    *,
+    without: Change | None = None,
+    most: int = STEPS,
 ) -> Race | None:
     """Train a copy with a remedy from the first weights and compare it with one without and with the user's own.
 
@@ -100,6 +105,8 @@ def race(
         subject: training and run.
         change: makes the remedy on a copy. It may register hooks on it.
         data: makes the remedy on a batch, of those to train on and those to judge by.
+        without: brings the fault about on the copy that does without the remedy, where it stands in the loop and not in
+            the loss that copies train with.
         most: steps of each short training at most, and no more than the user's own took.
 
     Returns:
@@ -113,16 +120,17 @@ def race(
         if now is not None and now <= WELL[kind]:
             return None
         parts = max(_PARTS, min(subject.run.steps, most) // _part(subject))
-        without: list[float] = subject.once(("short training", parts), lambda: _short(subject, None, None, parts))
-        if without[-1] <= WELL[kind]:
+        plain: list[float] = subject.once(("short training", parts), lambda: _short(subject, None, None, parts))
+        faulty = plain if without is None else _short(subject, without, None, parts)
+        if faulty[-1] <= WELL[kind]:
             return None
-        treated = _short(subject, change, data, parts)
+        treated = plain if change is None and data is None else _short(subject, change, data, parts)
     except ExperimentError:
         return None
-    looks = min(len(without), len(treated))
+    looks = min(len(faulty), len(treated))
     if looks <= parts // 2:
         return None
-    return Race(without[:looks], treated[:looks], now, (looks - 1) * _part(subject), kind)
+    return Race(faulty[:looks], treated[:looks], now, (looks - 1) * _part(subject), kind)
 
 
 def left_now(subject: Subject) -> tuple[Kind, float | None]:

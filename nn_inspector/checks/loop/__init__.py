@@ -3,6 +3,7 @@
 from nn_inspector.checks.base import Check
 from nn_inspector.checks.loop import (
     gradient_flow,
+    loss_reduction,
     optimizer_step,
     scheduler,
     step_order,
@@ -18,6 +19,7 @@ CHECKS: tuple[Check, ...] = (
     train_eval_mode.CHECK,
     gradient_flow.CHECK,
     update_direction.CHECK,
+    loss_reduction.CHECK,
     scheduler.CHECK,
 )
 """In the order in which they are made."""

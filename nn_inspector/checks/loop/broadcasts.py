@@ -1,0 +1,55 @@
+"""Predictions that are compared with the targets of other items, because their shapes differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nn_inspector.history import Run
+
+_NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss")
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """A comparison of each prediction with each target.
+
+    Attributes:
+        prediction, target: their shapes; one has a column where the other has none.
+        result: the shape of all the differences.
+    """
+
+    prediction: tuple[int, ...]
+    target: tuple[int, ...]
+    result: tuple[int, ...]
+
+
+def broadcast_of(run: Run) -> Broadcast | None:
+    """The first comparison in the run that torch has spread over all pairs of items."""
+    return next(_broadcasts(run), None)
+
+
+def _broadcasts(run: Run) -> Iterator[Broadcast]:
+    for entry in list(run.trace):
+        facts: dict[str, Any] = dict(entry.facts)
+        if entry.call in _NUMBERS and facts.get("phase") != "validation":
+            shapes = [tuple(facts["prediction_shape"]), tuple(facts["target_shape"])]
+        elif entry.call == "function" and facts["name"] in ("sub", "rsub") and len(facts["of"]) == 2:
+            of = [set(text.split("+")) for text in facts["of"]]
+            place = next((place for place in (0, 1) if of[place] == {"target"} and "prediction" in of[1 - place]), None)
+            if place is None:
+                continue
+            sizes = [tuple(int(size) for size in text.split("x") if size != "scalar") for text in facts["shapes"]]
+            shapes = [sizes[1 - place], sizes[place]]
+        else:
+            continue
+        if _is_column_and_row(*shapes):
+            yield Broadcast(shapes[0], shapes[1], (shapes[0][0], shapes[0][0], *shapes[0][2:]))
+
+
+def _is_column_and_row(prediction: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether one is [items, 1] and the other [items], of more than one item."""
+    wide, narrow = sorted((prediction, target), key=len, reverse=True)
+    return len(wide) == 2 and len(narrow) == 1 and wide[1] == 1 and wide[0] == narrow[0] == math.prod(wide) > 1
