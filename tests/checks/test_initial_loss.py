@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 from nn_inspector.checks.init.chance import Chance, chance_level
 from nn_inspector.checks.init.initial_loss import rule
 from nn_inspector.probes import CallMode
-from tests.trainings import CLASSES, FEATURES, blobs, classifier, mlp
+from tests.trainings import CLASSES, FEATURES, Case, blobs, classifier, mlp
 
 G = torch.Generator().manual_seed(0)
 LABELS = torch.tensor([0] * 6 + [1] * 3 + [2] * 1)
@@ -229,3 +229,16 @@ def test_its_evidence_can_be_drawn(untrained):
     finding = untrained(mlp(), nn.CrossEntropyLoss(), blobs()).check("initial_loss")
     chart = find_check("initial_loss").chart(finding)
     assert [text for _, text in chart.labels] == ["first loss", "chance"]
+
+
+def test_a_training_that_made_up_for_it_is_not_warned(watched):
+    torch.manual_seed(0)
+    inputs = torch.randn(256, FEATURES)
+    targets = 0.02 * (inputs[:, :1] + inputs[:, 1:2] * inputs[:, 2:3])
+    model = nn.Sequential(nn.Linear(FEATURES, 32), nn.Tanh(), nn.Linear(32, 1))
+    loader = torch.utils.data.DataLoader(TensorDataset(inputs, targets), batch_size=32, shuffle=True)
+    case = Case(model, torch.optim.Adam(model.parameters(), lr=1e-2), nn.MSELoss(), loader)
+    before = watched(case).check("initial_loss")
+    after = watched(case, lambda case: case.run(40)).check("initial_loss")
+    assert (before.severity, after.severity) == ("warning", "info")
+    assert "made up for that" in after.message

@@ -12,6 +12,7 @@ from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, try_out
 from nn_inspector.checks.init.chance import Chance, chance_level
+from nn_inspector.checks.race import WELL, left_now
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Arm, BatchSource, TrainingCopy, initial_state, isolated
 from nn_inspector.history import Chart, Finding, Remedy, Severity, Trial, curve, row_labels
@@ -32,7 +33,8 @@ INFO = CheckInfo(
         "A copy of the network sees a few batches with its first weights. Its loss is compared with what your own loss "
         "function gives for a constant prediction: the same for every class, and the frequency of each class. More "
         "than 25 % above is suspicious; where numbers are predicted, more than four times chance. It is a warning if "
-        "the remedy, tried on a copy, brings a gain, or if the loss is three times chance (ten times for numbers)."
+        "the remedy, tried on a copy, brings a gain, or if the loss is three times chance (ten times for numbers). It is a "
+        "remark if the training has learned its task since."
     ),
     remedy="Scale the inputs to mean 0 and standard deviation 1. If they are, make the last layer's weights smaller.",
     sources=(
@@ -84,10 +86,21 @@ def look(subject: Subject, *, batches: int = _BATCHES) -> Finding:
         return finding(INFO, severity, message, evidence=evidence, remedy=_remedy(subject, chance, input_spread))
     beginning = "certain and wrong" if chance.kind == "classes" else "far from all targets"
     message = f"The first loss is {loss:.3g}, but chance gives {chance.text}: the network starts out {beginning}."
+    if _overcome(subject):
+        return finding(INFO, "info", f"{message} Your training has made up for that.", evidence=evidence)
     remedy = _remedy(subject, chance, input_spread)
     if remedy.tried is not None and not remedy.tried.helped and rule(loss, chance, FAR) != "warning":
         severity, message = "info", f"{message} It makes up for that soon."
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy)
+
+
+def _overcome(subject: Subject) -> bool:
+    """Whether the training has learned its task since."""
+    try:
+        kind, left = left_now(subject)
+    except ExperimentError:
+        return False
+    return left is not None and left <= WELL[kind]
 
 
 def rule(loss: float, chance: Chance, tolerance: Mapping[str, float] = TOLERANCE) -> Severity:
