@@ -27,8 +27,8 @@ INFO = CheckInfo(
     ),
     how=(
         "What the loss was given is read from the first steps, and a copy is asked for more of it. It is an error if a "
-        "label stands for no output, if a binary cross entropy is given targets beyond 0 and 1, if 30 % of the targets' "
-        "variation is out of the last activation's reach, or if type or shape is none that the loss takes."
+        "label stands for no output, or if a binary cross entropy is given targets beyond 0 and 1. So it is if 30 % of the "
+        "targets' variation is out of the last activation's reach, or if type or shape is none that the loss takes."
     ),
     remedy="Count classes from 0, bring answers to 0 and 1, or take the loss and the last layer that fit the targets.",
     sources=(
