@@ -1,12 +1,19 @@
 """Checks of the model's parts."""
 
 from nn_inspector.checks.base import Check
-from nn_inspector.checks.model import batch_dependency, hidden_activation, simpler_baseline, trainable_parameters
+from nn_inspector.checks.model import (
+    batch_dependency,
+    capacity,
+    hidden_activation,
+    simpler_baseline,
+    trainable_parameters,
+)
 
 CHECKS: tuple[Check, ...] = (
     hidden_activation.CHECK,
     trainable_parameters.CHECK,
     batch_dependency.CHECK,
+    capacity.CHECK,
     simpler_baseline.CHECK,
 )
 """In the order in which they are made."""

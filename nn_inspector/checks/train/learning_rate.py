@@ -37,7 +37,7 @@ INFO = CheckInfo(
         "Karpathy, A Recipe for Training Neural Networks (2019): tune the learning rate",
         "CS231n, Neural Networks Part 3: the loss at rates too high and too low",
     ),
-    explains=(*ALL_SYMPTOMS, "training_length"),
+    explains=(*ALL_SYMPTOMS, "training_length", "capacity"),
 )
 
 FINE = 0.6

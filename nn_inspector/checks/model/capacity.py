@@ -1,0 +1,129 @@
+"""capacity: is the network large enough for what it is to learn?"""
+
+from __future__ import annotations
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
+from nn_inspector.checks.baselines import Baselines, baselines
+from nn_inspector.checks.model.widening import HiddenLayer, hidden_layers, widen
+from nn_inspector.checks.race import BADLY, left_now, race
+from nn_inspector.checks.symptoms import NOT_LEARNING
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import Anatomy
+from nn_inspector.experiments.flow import flow_of
+from nn_inspector.history import Evidence, Finding, Remedy
+
+INFO = CheckInfo(
+    name="capacity",
+    stage="model",
+    kind="active",
+    question="Is the network large enough for what it is to learn?",
+    why=(
+        "Everything that the network knows of an item goes through each of its layers. A layer of one or two ReLU units lets "
+        "next to nothing through, and dies easily. A network without any hidden layer can only draw straight lines. Get a "
+        "network first that can learn the training data by heart, and make it smaller or regularize it afterwards."
+    ),
+    how=(
+        "It looks for hidden layers of four units or fewer, and trains a copy in which they have 32. A network with one "
+        "layer only is compared with one that has a hidden layer, on the same data. It is raised only if the larger one "
+        "gets much further, and yours has learned little."
+    ),
+    remedy="Make the narrow layers wider, or add a hidden layer, until the training data can be learned by heart.",
+    sources=(
+        "Karpathy, A Recipe for Training Neural Networks (2019): get a model large enough to overfit",
+        "Goodfellow, Bengio and Courville, Deep Learning (2016), 5.2: capacity",
+    ),
+    explains=(
+        *NOT_LEARNING, "dead_units", "vanishing_gradients", "activation_scale", "update_ratio",
+        "label_alignment",
+    ),
+)  # fmt: skip
+
+NARROW = 4
+"""Layers of more units than this are not suspected: small networks for small tables have eight."""
+
+WIDE = 32
+
+FAR = 0.6
+"""A network with a hidden layer must go so much of the way to perfect answers to show what is missing without one."""
+
+_STEPS = 720
+
+_WIDER = """\
+model = torch.nn.Sequential(
+    torch.nn.Linear(inputs, 32), torch.nn.ReLU(),
+    torch.nn.Linear(32, 32), torch.nn.ReLU(),
+    torch.nn.Linear(32, outputs),
+)"""
+
+
+def look(subject: Subject) -> Finding:
+    """Look at the width of the hidden layers, and try wider ones where they are narrow."""
+    seen = subject.anatomy("initial", training=False)
+    narrow = [layer for layer in hidden_layers(seen) if layer.width <= NARROW]
+    if narrow:
+        return _narrow(subject, narrow)
+    if _one_layer(seen):
+        return _alone(subject)
+    return finding(INFO, "ok", "It looks so: no hidden layer is very narrow.")
+
+
+def _narrow(subject: Subject, narrow: list[HiddenLayer]) -> Finding:
+    first = min(narrow, key=lambda layer: layer.width)
+    units = f"{first.width} unit{'s' if first.width > 1 else ''}"
+    more = f", and {len(narrow) - 1} more have {NARROW} or fewer" if len(narrow) > 1 else ""
+    said = f"the layer {first.name} has only {units}{more}"
+    tried = race(subject, lambda copied: widen(copied, narrow, WIDE), most=_STEPS)
+    evidence: Evidence = {layer.name: float(layer.width) for layer in narrow}
+    remedy = Remedy(
+        f"Make the narrow layers wider: {WIDE} units are a start.", _WIDER, tried.trial if tried is not None else None
+    )
+    if tried is None or tried.severity == "info":
+        message = f"{said[0].upper()}{said[1:]}. But no harm was seen."
+        return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=first.name)
+    message = f"No: {said}. The remedy is {WIDE} units. {tried.text}"
+    return finding(
+        INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=first.name, basis="experiment"
+    )
+
+
+def _alone(subject: Subject) -> Finding:
+    """A network of one layer beside one that has a hidden layer."""
+    try:
+        known = baselines(subject)
+        _, left = left_now(subject)
+    except ExperimentError:
+        return finding(INFO, "info", "The network has one layer only, and how much that costs could not be tried.")
+    scores = {one.name: one.score for one in (known.constant, *known.simple, known.network)}
+    message = f"The network has one layer only. {_said(known)}"
+    if not (left is not None and left > BADLY and too_simple(known)):
+        return finding(INFO, "ok", message, evidence=scores)
+    remedy = Remedy("Add a hidden layer with a ReLU behind it.", _WIDER)
+    return finding(INFO, "warning", f"No. {message}", evidence=scores, remedy=remedy, basis="experiment")
+
+
+def too_simple(known: Baselines) -> bool:
+    """Whether one hidden layer learns most of the task, and neither the network nor a linear model half as much."""
+    way = {one.name: _way(known, one.score) for one in (*known.simple, known.network)}
+    if "hidden" not in way or way["hidden"] < FAR:
+        return False
+    return max(way.get("linear", 0.0), way["network"]) < way["hidden"] / 2
+
+
+def _way(known: Baselines, score: float) -> float:
+    return (score - known.constant.score) / max(1 - known.constant.score, 1e-6)
+
+
+def _said(known: Baselines) -> str:
+    score = {one.name: one.score for one in (*known.simple, known.network)}
+    measure = "a share of right answers of" if known.seen.answers else "an R² of"
+    beside = f", {score['hidden']:.2g} for one with a hidden layer" if "hidden" in score else ""
+    return f"On the training data: {measure} {score['network']:.2g} for yours{beside}."
+
+
+def _one_layer(seen: Anatomy) -> bool:
+    flow = flow_of(seen)
+    straight = ("layer", "move", "affine", "dropout", "norm", "softmax", "bounded")
+    return len(flow.of("layer")) == 1 and all(node.kind in straight for node in flow)
+
+
+CHECK = Check(INFO, look, trial_chart)

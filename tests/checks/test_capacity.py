@@ -1,0 +1,122 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from nn_inspector.checks.model.widening import hidden_layers, widen
+from nn_inspector.experiments import isolated, take_apart
+from nn_inspector.training import Training
+from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, classifier, mlp, state_of
+
+
+def rings(items=400):
+    """Which of four rings a point is on."""
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(0, 2, (items,), generator=generator)
+    angle = 6.28 * torch.rand(items, generator=generator)
+    radius = 1.0 + label + 0.05 * torch.randn(items, generator=generator)
+    return TensorDataset(torch.stack([radius * angle.cos(), radius * angle.sin()], 1), label)
+
+
+def stack(*widths):
+    torch.manual_seed(0)
+    layers = []
+    for inside, outside in zip((2, *widths), (*widths, 2), strict=True):
+        layers += [nn.Linear(inside, outside), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def case(model, data=None, rate=0.01):
+    loader = DataLoader(data or rings(), batch_size=32, shuffle=True)
+    return Case(model, torch.optim.Adam(model.parameters(), lr=rate), nn.CrossEntropyLoss(), loader)
+
+
+class Functional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.bottleneck, self.last = nn.Linear(2, 32), nn.Linear(32, 1), nn.Linear(1, 2)
+        nn.init.constant_(self.bottleneck.bias, -4.0)
+
+    def forward(self, x):
+        return self.last(F.relu(self.bottleneck(F.relu(self.first(x)))))
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate, self.body, self.last = nn.Linear(FEATURES, 2), nn.Linear(FEATURES, 2), nn.Linear(2, CLASSES)
+
+    def forward(self, x):
+        return self.last(torch.sigmoid(self.gate(x)) * self.body(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "where", "said"),
+    [
+        (lambda: stack(1, 1), "0", "only 1 unit, and 1 more have 4 or fewer"),
+        (Functional, "bottleneck", "only 1 unit."),
+    ],
+)
+def test_layers_that_let_too_little_through_are_raised(watched, make, where, said):
+    finding = watched(case(make()), lambda c: c.run(25)).check("capacity")
+    assert finding.severity == "error", finding.message
+    assert finding.where == where
+    assert said in finding.message
+    assert "32 units" in finding.remedy.text
+    assert finding.remedy.tried.helped
+    assert finding.basis == "experiment"
+
+
+def test_a_network_without_a_hidden_layer_that_needs_one(watched):
+    finding = watched(case(nn.Linear(2, 2)), lambda c: c.run(10)).check("capacity")
+    assert finding.severity == "warning", finding.message
+    assert "one layer only" in finding.message
+    assert "hidden layer" in finding.remedy.text
+    assert finding.evidence["hidden"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("make", "severity"),
+    [
+        (classifier, "ok"),
+        (lambda: case(nn.Linear(FEATURES, CLASSES), blobs(), 0.05), "ok"),
+        (lambda: case(mlp(hidden=4), blobs(), 0.05), "info"),
+        (lambda: case(Gated(), blobs(), 0.05), "ok"),
+        (lambda: case(nn.Sequential(nn.Flatten(), mlp()), blobs()), "ok"),
+    ],
+)
+def test_what_is_large_enough_passes(watched, make, severity):
+    torch.manual_seed(0)
+    finding = watched(make(), lambda c: c.run(40)).check("capacity")
+    assert finding.severity == severity, finding.message
+
+
+def test_a_copy_is_made_wider_and_its_optimizer_follows():
+    made = classifier()
+    made.model = nn.Sequential(mlp(hidden=2), nn.ReLU(), nn.Linear(CLASSES, CLASSES))
+    made.optimizer = torch.optim.Adam(made.model.parameters())
+    batch = next(iter(made.train_loader))
+    with isolated(Training(made.model, made.optimizer, made.loss_fn, train_loader=made.train_loader)) as copied:
+        narrow = [layer for layer in hidden_layers(take_apart(copied, batch)) if layer.width == 2]
+        widen(copied, narrow, 9)
+        assert [tuple(p.shape) for p in copied.model.parameters()] == [(9, 8), (9,), (4, 9), (4,), (4, 4), (4,)]
+        held = {id(p) for group in copied.optimizers[0].param_groups for p in group["params"]}
+        assert held == {id(p) for p in copied.model.parameters()}
+        copied.loss(batch).backward()
+        copied.optimizers[0].step()
+
+
+def test_nothing_is_said_without_time_or_a_loss(watched, untrained):
+    assert watched(classifier()).check("capacity", seconds=0).severity == "skipped"
+    assert untrained(mlp(), None, blobs()).check("capacity").severity == "skipped"
+
+
+def test_the_training_is_left_as_it_was(watched):
+    made = case(stack(1, 1))
+    inspector = watched(made, lambda c: c.run(2))
+    before = state_of(made)
+    inspector.check("capacity")
+    assert_equal(before, state_of(made))
+    assert made.model[0].out_features == 1
