@@ -45,7 +45,8 @@ class Race:
     """What is still to learn (see `Answers.unlearned`) after a short training without a remedy, and with it.
 
     Attributes:
-        without, treated: at the start and after each part of the steps.
+        without, treated: at the start and after each part of the steps. `without` is empty where the user's own way to
+            train is not known well enough to be repeated.
         now: what the user's own training has left; None if it has not begun.
         steps: how many steps each short training took.
         kind: of the answers.
@@ -60,7 +61,8 @@ class Race:
     @property
     def left(self) -> float:
         """What is left without the remedy: the better of the short training and the user's own."""
-        return min(self.without[-1], math.inf if self.now is None else self.now)
+        known = [*self.without[-1:], *([] if self.now is None else [self.now])]
+        return min(known, default=math.inf)
 
     @property
     def severity(self) -> Severity:
@@ -75,8 +77,10 @@ class Race:
         return "error" if badly else "warning"
 
     @property
-    def trial(self) -> Trial:
+    def trial(self) -> Trial | None:
         """Both curves, for a remedy to carry."""
+        if not self.without:
+            return None
         every = self.steps // (len(self.treated) - 1)
         helped = self.severity != "info"
         return Trial(self.without, self.treated, helped=helped, measure="share still to learn", every=every)
@@ -85,10 +89,23 @@ class Race:
     def text(self) -> str:
         """The race in one sentence."""
         own = "" if self.now is None else f", and your own training has learned {_percent(self.now)}"
-        return (
-            f"On a copy, {self.steps} steps with the remedy learned {_percent(self.treated[-1])} of the task, without "
-            f"it {_percent(self.without[-1])}{own}."
-        )
+        without = f", without it {_percent(self.without[-1])}" if self.without else ""
+        learned = _percent(self.treated[-1])
+        return f"On a copy, {self.steps} steps with the remedy learned {learned} of the task{without}{own}."
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The user's own way to train, where a copy has to be told something of it.
+
+    Attributes:
+        change: tells it, see `race`.
+        repeated: whether the copy is then trained as the loop trains; else it only says what the network answers, and the
+            remedy is compared with the user's training alone.
+    """
+
+    change: Change | None = None
+    repeated: bool = True
 
 
 def race(
@@ -98,6 +115,7 @@ def race(
     *,
     without: Change | None = None,
     most: int = STEPS,
+    own: Own = Own(),
 ) -> Race | None:
     """Train a copy with a remedy from the first weights and compare it with one without and with the user's own.
 
@@ -108,6 +126,7 @@ def race(
         without: brings the fault about on the copy that does without the remedy, where it stands in the loop and not in
             the loss that copies train with.
         most: steps of each short training at most, and no more than the user's own took.
+        own: for a copy without the remedy.
 
     Returns:
         None if there is nothing to gain, for the user's training did well or the same short training does without the
@@ -116,24 +135,26 @@ def race(
     if subject.seconds <= 0 or not subject.training.optimizers:
         return None
     try:
-        kind, now = left_now(subject)
-        if now is not None and now <= WELL[kind]:
-            return None
+        kind, now = left_now(subject, own)
         parts = max(_PARTS, min(subject.run.steps, most) // _part(subject))
-        plain: list[float] = subject.once(("short training", parts), lambda: _short(subject, None, None, parts))
-        faulty = plain if without is None else _short(subject, without, None, parts)
-        if faulty[-1] <= WELL[kind]:
+        plain: list[float] = []
+        faulty: list[float] = []
+        if own.repeated and not _well(kind, now):
+            key = ("short training", own, parts)
+            plain = subject.once(key, lambda: _short(subject, own.change, None, parts))
+            faulty = plain if without is None else _short(subject, without, None, parts)
+        if _well(kind, now, *faulty[-1:]) or (now is None and not faulty):
             return None
         treated = plain if change is None and data is None else _short(subject, change, data, parts)
     except ExperimentError:
         return None
-    looks = min(len(faulty), len(treated))
+    looks = min(len(faulty) or len(treated), len(treated))
     if looks <= parts // 2:
         return None
     return Race(faulty[:looks], treated[:looks], now, (looks - 1) * _part(subject), kind)
 
 
-def left_now(subject: Subject) -> tuple[Kind, float | None]:
+def left_now(subject: Subject, own: Own = Own()) -> tuple[Kind, float | None]:
     """What is asked, and what the user's training has still to learn of it; None if it has not begun.
 
     Raises:
@@ -143,11 +164,14 @@ def left_now(subject: Subject) -> tuple[Kind, float | None]:
     def look() -> tuple[Kind, float | None]:
         if subject.seconds <= 0:
             raise ExperimentError("This needs an experiment, and there is no time left for one.")
+        judges = _data(subject)[1]
         with isolated(subject.training, start=Start()) as copied:
-            kind, left = _left(copied, _data(subject)[1])
+            if own.change is not None:
+                own.change(copied)
+            kind, left = _left(copied, judges)
         return kind, left if subject.run.steps else None
 
-    found: tuple[Kind, float | None] = subject.once("left to learn", look)
+    found: tuple[Kind, float | None] = subject.once(("left to learn", own), look)
     return found
 
 
@@ -194,13 +218,17 @@ def _data(subject: Subject) -> tuple[Sequence[Any], Sequence[Any]]:
         one = apart.mixed(1, size=_JUDGED)
         try:  # a network may be made for its own size of batch
             with isolated(subject.training) as copied:
-                answers(copied, one[0])
+                copied.predict(one[0]) if subject.training.loss_fn is None else answers(copied, one[0])
         except ExperimentError:
             return batches, apart.mixed(_PARTS)
         return batches, one
 
     data: tuple[Sequence[Any], Sequence[Any]] = subject.once("data for short trainings", draw)
     return data
+
+
+def _well(kind: Kind, *left: float | None) -> bool:
+    return any(one is not None and one <= WELL[kind] for one in left)
 
 
 def _percent(left: float) -> str:

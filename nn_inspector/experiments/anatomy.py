@@ -112,7 +112,9 @@ class Anatomy:
         return [call for call in self.calls if call.name in names]
 
 
-def take_apart(copied: TrainingCopy, batch: Any, *, training: bool = True, backward: bool = True) -> Anatomy:
+def take_apart(
+    copied: TrainingCopy, batch: Any, *, training: bool = True, backward: bool = True, alone: bool = False
+) -> Anatomy:
     """Run a copy once on a batch and note everything that it does.
 
     Args:
@@ -120,6 +122,7 @@ def take_apart(copied: TrainingCopy, batch: Any, *, training: bool = True, backw
         batch: what the loader yields.
         training: in training mode, else in evaluation mode.
         backward: whether gradients are computed as well.
+        alone: the model alone on the batch's inputs, without a loss and so without gradients.
 
     Raises:
         ExperimentError: the batch does not fit, the loss is not known, or the pass is too large.
@@ -133,10 +136,13 @@ def take_apart(copied: TrainingCopy, batch: Any, *, training: bool = True, backw
     copied.model.zero_grad(set_to_none=True)
     try:
         with CallMode(seen.loss_calls.append), recorder:
-            loss = copied.loss(batch)
-        seen.loss = float(loss.detach())
-        if backward and loss.requires_grad:
-            loss.backward()
+            loss = None if alone else copied.loss(batch)
+            if alone:
+                copied.predict(batch)
+        if loss is not None:
+            seen.loss = float(loss.detach())
+            if backward and loss.requires_grad:
+                loss.backward()
     finally:
         for handle in handles:
             handle.remove()

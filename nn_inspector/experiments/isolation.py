@@ -19,7 +19,7 @@ from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
 from nn_inspector.experiments.start import Start, set_rates
 from nn_inspector.experiments.user_hooks import global_hooks, user_hooks
-from nn_inspector.training import Training
+from nn_inspector.training import Training, split_batch
 
 _NOW = Start()
 
@@ -50,8 +50,20 @@ class TrainingCopy:
         Raises:
             ExperimentError: the batch does not fit the model or the loss.
         """
+        loss: torch.Tensor = self._said(lambda moved: self.training.loss(self.model, self.loss_fn, moved), batch)
+        return loss
+
+    def predict(self, batch: Any) -> Any:
+        """What the copied model returns for the inputs of a batch, where the loss is not needed or not known.
+
+        Raises:
+            ExperimentError: the batch does not fit the model, or it is not known which part of it are the inputs.
+        """
+        return self._said(lambda moved: self.model(*split_batch(moved)[0]), batch)
+
+    def _said(self, compute: Callable[[Any], Any], batch: Any) -> Any:
         try:
-            return self.training.loss(self.model, self.loss_fn, to_device(batch, self.training.device))
+            return compute(to_device(batch, self.training.device))
         except ExperimentError:
             raise
         except Exception as error:

@@ -5,11 +5,13 @@ from nn_inspector.checks.model import (
     batch_dependency,
     capacity,
     hidden_activation,
+    output_layer,
     simpler_baseline,
     trainable_parameters,
 )
 
 CHECKS: tuple[Check, ...] = (
+    output_layer.CHECK,
     hidden_activation.CHECK,
     trainable_parameters.CHECK,
     batch_dependency.CHECK,

@@ -1,0 +1,284 @@
+"""Rules about the last layer: what it can give against what is asked of it."""
+
+from __future__ import annotations
+
+import math
+
+from nn_inspector.checks.base import Subject
+from nn_inspector.checks.judging.complaint import Complaint
+from nn_inspector.checks.judging.contest import Loss, contest
+from nn_inspector.checks.judging.path import REACH, Operation, unguarded
+from nn_inspector.checks.judging.place import Place, place_of
+from nn_inspector.checks.judging.reading import Judged
+from nn_inspector.checks.judging.remedies import entropy_of_answers, entropy_of_classes, squared_error
+from nn_inspector.checks.judging.targets import Targets
+from nn_inspector.history import Severity
+
+OUT_OF_REACH = 0.05
+"""From this share of the targets on, being out of reach is more than a few outliers."""
+
+LARGELY = 0.2
+"""From this share on no network can do well."""
+
+
+def softmax_of_one(subject: Subject, seen: Judged) -> Complaint | None:
+    """A softmax over an axis of size 1: it gives 1 for every item, and no gradient."""
+    operation = next(iter(unguarded(seen.path)), None)
+    if operation is None or operation.name not in ("softmax", "log_softmax"):
+        return None
+    place = place_of(subject, seen, operation)
+    if place is None or place.size != 1:
+        return None
+    constant = "0" if operation.name == "log_softmax" else "1"
+    return Complaint(
+        "error",
+        f"`{operation.name}` {place.text} works along axis {operation.axis}, which has a single element: its result is "
+        f"always {constant}, whatever goes in, and no gradient comes back through it. Nothing can be learned.",
+        *_instead_of_one_unit(seen),
+        where=_where(place),
+    )
+
+
+def entropy_of_one_column(subject: Subject, seen: Judged) -> Complaint | None:
+    """cross_entropy on a single score: always 0."""
+    if seen.judge != "scores" or len(seen.prediction) < 2 or seen.prediction[1] != 1:
+        return None
+    return Complaint(
+        "error",
+        f"{seen.name} gets scores of shape {list(seen.prediction)}: one class. Its softmax over one class is always 1, so the "
+        "loss does not depend on the network, and nothing can be learned.",
+        *_instead_of_one_unit(seen),
+    )
+
+
+def unreachable(subject: Subject, seen: Judged) -> Complaint | None:
+    """Numbers to predict that the last operation cannot give."""
+    if not seen.path or seen.targets is None or not _compares_numbers(seen):
+        return None
+    operation = seen.path[0]
+    if operation.name not in REACH:
+        return None
+    low, high = REACH[operation.name]
+    share = seen.targets.outside(low, high)
+    if share < OUT_OF_REACH:
+        return _sums(subject, seen, operation) if operation.name == "softmax" else None
+    place = place_of(subject, seen, operation)
+    tried = contest(subject, seen, place, None if place is not None and place.spot else squared_error)
+    found = tried.severity(without_proof="error" if share >= LARGELY or tried.badly else "warning")
+    reach = f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} and more"
+    kinds = _kinds(seen.targets) if seen.targets.class_numbers else ""
+    advice, code = _free_output(seen.targets, operation, place)
+    return Complaint(
+        found,
+        f"`{operation.name}` {_text(place)} gives numbers from {reach}, but the targets lie between {seen.targets.low:.4g} and "
+        f"{seen.targets.high:.4g}: {share:.0%} of them can never be reached.{kinds}",
+        advice,
+        code,
+        where=_where(place),
+        evidence={"reach": [low, high], "targets": [seen.targets.low, seen.targets.high], "share_out_of_reach": share},
+        contest=tried,
+    )
+
+
+def _sums(subject: Subject, seen: Judged, operation: Operation) -> Complaint | None:
+    """Rows of targets that do not sum to 1, while those of a softmax always do."""
+    targets = seen.targets
+    if targets is None or targets.values is None or targets.values.dim() != 2 or operation.axis != 1:
+        return None
+    place = place_of(subject, seen, operation)
+    columns = place.size if place is not None else None
+    if columns is None or columns < 2:
+        return None
+    sums = targets.values.double().sum(1) * (columns if targets.values.shape[1] == 1 else 1)
+    share = float(((sums - 1).abs() > 0.05).double().mean())
+    if share < LARGELY:
+        return None
+    independent = targets.yes_or_no and targets.values.shape[1] == columns
+    tried = contest(subject, seen, place, entropy_of_answers if independent else squared_error)
+    return Complaint(
+        tried.severity(without_proof="error"),
+        f"The {columns} outputs go through `softmax` {_text(place)} and so always sum to 1, but {share:.0%} of the rows of the "
+        f"targets do not (they sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}).",
+        (
+            "Several answers may be yes at once, so each output needs its own yes or no: leave out the softmax and use "
+            "BCEWithLogitsLoss."
+            if independent
+            else "Leave out the softmax."
+        ),
+        "loss_fn = torch.nn.BCEWithLogitsLoss()\nloss = loss_fn(model(x), y.float())  # the model without softmax",
+        where=_where(place),
+        evidence={"share_of_rows": share},
+        contest=tried,
+    )
+
+
+def classes_on_one_output(subject: Subject, seen: Judged) -> Complaint | None:
+    """One yes-or-no output for more than two classes."""
+    targets = seen.targets
+    binary = seen.judge in ("logits", "probabilities") or (seen.judge == "logarithm" and _has_sigmoid(seen))
+    if targets is None or not binary or not targets.class_numbers:
+        return None
+    return Complaint(
+        "error",
+        f"The network has one output, and its loss knows only the answers 0 and 1, but the targets are class numbers from "
+        f"{targets.low:.0f} to {targets.high:.0f}. One output cannot tell {targets.classes} classes apart, and a target above 1 "
+        "lets this loss fall without limit.",
+        f"Give the last layer {targets.classes} outputs, one for each class, and use CrossEntropyLoss.",
+        f"model.out = torch.nn.Linear(features, {targets.classes})  # the last layer, without sigmoid\n"
+        "loss = torch.nn.functional.cross_entropy(model(x), y.long())",
+        evidence={"classes": targets.classes, "outputs": 1},
+    )
+
+
+def relu_of_scores(subject: Subject, seen: Judged) -> Complaint | None:
+    """A ReLU behind the last layer where scores or probabilities are expected."""
+    path = seen.path
+    if seen.judge in ("probabilities", "logarithm"):
+        path = tuple(one for one in unguarded(path) if one.name != "div")
+    elif path and path[0].name in ("log_softmax", "softmax", "sigmoid"):
+        path = path[1:]
+    elif seen.judge not in ("scores", "logits"):
+        return None
+    if not path or path[0].name != "relu" or seen.targets is None:
+        return None
+    place = place_of(subject, seen, path[0])
+    asked, advice, code = _fitting_head(seen)
+    tried = contest(subject, seen, place, asked)
+    silent = seen.low == seen.high == 0 and not tried.well
+    without_proof: Severity = "error" if silent else "info" if tried.left is None else "warning"
+    what = (
+        "a probability, which is 1 at most"
+        if seen.judge in ("probabilities", "logarithm")
+        else "a score, which has to be free to go below 0"
+    )
+    dead = " Here it is 0 for all items of the first batch." if silent else ""
+    return Complaint(
+        tried.severity(without_proof=without_proof),
+        f"`relu` {_text(place)} comes behind the last layer, and {seen.name} takes its result for {what}. All scores below 0 become "
+        f"0: there the network gets no gradient, and what it means to rule out it cannot say.{dead}",
+        advice,
+        code,
+        where=_where(place),
+        contest=tried,
+    )
+
+
+def sigmoids_for_one_of_many(subject: Subject, seen: Judged) -> Complaint | None:
+    """Independent yes-or-no outputs where one of several classes is right."""
+    targets = seen.targets
+    if targets is None or seen.last not in ("sigmoid", "hardsigmoid") or seen.judge not in ("probabilities", "numbers"):
+        return None
+    if targets.values is None or targets.values.dim() != 2 or not targets.rows_sum_to_one:
+        return None
+    place = place_of(subject, seen, seen.path[0])
+    tried = contest(subject, seen, place, entropy_of_classes)
+    columns = targets.values.shape[1]
+    shares = not targets.one_hot
+    return Complaint(
+        tried.severity(without_proof="warning" if tried.left is not None else "info"),
+        f"The {columns} outputs go each through its own `sigmoid` {_text(place)}, but "
+        + (
+            "the targets are shares that sum to 1. "
+            if shares
+            else "exactly one of the classes is right for each item. "
+        )
+        + "Nothing makes the outputs agree, and the loss pulls at each of them alone.",
+        "Leave out the sigmoid and use CrossEntropyLoss: it makes one decision of all outputs together.",
+        "loss = torch.nn.functional.cross_entropy(model(x), y)  # the model without sigmoid; y as rows or class numbers",
+        where=_where(place),
+        contest=tried,
+    )
+
+
+RULES = (
+    softmax_of_one,
+    entropy_of_one_column,
+    classes_on_one_output,
+    unreachable,
+    relu_of_scores,
+    sigmoids_for_one_of_many,
+)
+"""In the order in which they are asked; the first complaint counts."""
+
+
+def _compares_numbers(seen: Judged) -> bool:
+    return seen.judge == "numbers" or (seen.judge == "other" and seen.loss in ("poisson_nll_loss", "gaussian_nll_loss"))
+
+
+def _has_sigmoid(seen: Judged) -> bool:
+    return any(one.name == "sigmoid" for one in unguarded(seen.path)[:1])
+
+
+def _fitting_head(seen: Judged) -> tuple[Loss, str, str]:
+    targets = seen.targets
+    assert targets is not None, "asked before"
+    binary = targets.yes_or_no and not targets.one_hot and seen.judge not in ("scores", "log probabilities")
+    if binary:
+        return (
+            entropy_of_answers,
+            "Leave out the ReLU, and let BCEWithLogitsLoss make a probability of the score.",
+            "loss = torch.nn.functional.binary_cross_entropy_with_logits(model(x), y)  # the model without ReLU at its end",
+        )
+    return (
+        entropy_of_classes,
+        "Leave out the ReLU behind the last layer: CrossEntropyLoss wants its plain scores.",
+        "loss = torch.nn.functional.cross_entropy(model(x), y)  # the model without ReLU at its end",
+    )
+
+
+def _instead_of_one_unit(seen: Judged) -> tuple[str, str]:
+    targets = seen.targets
+    if targets is not None and (targets.class_numbers or targets.one_hot or targets.rows_sum_to_one):
+        classes = targets.classes if targets.class_numbers else targets.shape[-1]
+        return (
+            f"Give the last layer {classes} outputs, one for each class, and use CrossEntropyLoss.",
+            (
+                f"model.out = torch.nn.Linear(features, {classes})  # the last layer, without softmax\n"
+                "loss = torch.nn.functional.cross_entropy(model(x), y)"
+            ),
+        )
+    if targets is not None and targets.yes_or_no:
+        return (
+            "Leave out the softmax: one output with BCEWithLogitsLoss answers yes or no.",
+            "loss = torch.nn.functional.binary_cross_entropy_with_logits(model(x), y)  # the model without softmax",
+        )
+    return (
+        "Leave out the softmax: to predict a number, the last layer's output is used as it is.",
+        "model = torch.nn.Sequential(*list(model.children())[:-1])  # where softmax is the last module",
+    )
+
+
+def _free_output(targets: Targets, operation: Operation, place: Place | None) -> tuple[str, str]:
+    if targets.class_numbers and targets.integers:
+        return (
+            (
+                f"If these are classes, use {targets.classes} outputs and CrossEntropyLoss. If they are numbers, leave out "
+                f"`{operation.name}`."
+            ),
+            "loss = torch.nn.functional.cross_entropy(model(x), y.long().flatten())",
+        )
+    text = f"Leave out `{operation.name}` behind the last layer"
+    if max(abs(targets.low), abs(targets.high)) > 10:
+        text += ", and train on targets that are scaled to mean 0 and standard deviation 1"
+    code = "model = torch.nn.Sequential(*list(model.children())[:-1])  # where it is the last module"
+    if place is not None and place.module and "." not in place.module:
+        code = (
+            f"model.{place.module} = torch.nn.Identity()"
+            if not place.module.isdigit()
+            else (f"model[{place.module}] = torch.nn.Identity()")
+        )
+    return text + ".", code
+
+
+def _kinds(targets: Targets) -> str:
+    return f" They look like the numbers of {targets.classes} classes." if targets.distinct <= targets.classes else ""
+
+
+def _text(place: Place | None) -> str:
+    return place.text if place is not None else "at the end of the network"
+
+
+def _where(place: Place | None) -> str | None:
+    if place is None:
+        return None
+    return "loop" if place.module is None else place.module or "model"
