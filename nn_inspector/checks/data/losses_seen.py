@@ -123,9 +123,11 @@ def _like(facts: Mapping[str, Any]) -> torch.Tensor:
     if facts.get("target_distinct") == 2 and high > low:
         ones = round(_POINTS * (mean - low) / (high - low))
         return torch.tensor([low] * max(_POINTS - ones, 1) + [high] * max(ones, 1), dtype=torch.float64)
+    if (
+        facts["target_dtype"] == "torch.int64"
+    ):  # between a label that stands for none and the others there may be nothing
+        return torch.tensor([low, high], dtype=torch.float64)
     around = [max(low, mean - spread), min(high, mean + spread)]
-    if facts.get("target_whole"):
-        around = [round(one) for one in around]
     return torch.tensor([low, high, *(around * (_POINTS // 2))], dtype=torch.float64)
 
 
