@@ -98,7 +98,7 @@ SOUND = {
         torch.where(CLASS == 3, -100, CLASS), 3, ce, {"loss_fn": nn.CrossEntropyLoss()},
     ),
     "labels that the loop takes out": (
-        torch.where(CLASS == 3, -100, CLASS), 3, lambda o, y: ce(o, y), {},
+        torch.where(CLASS == 3, -100, CLASS), 3, ce, {},
     ),
     "classes that the loop counts from 0": (CLASS + 1, 4, lambda o, y: ce(o, y - 1), {"loss_fn": nn.CrossEntropyLoss()}),
     "signs that the loop turns into answers": (2 * column - 1, 1, lambda o, y: bce(o, (y + 1) / 2), {"loss_fn": bce}),

@@ -128,6 +128,7 @@ def _like(facts: Mapping[str, Any]) -> torch.Tensor:
     ):  # between a label that stands for none and the others there may be nothing
         return torch.tensor([low, high], dtype=torch.float64)
     around = [max(low, mean - spread), min(high, mean + spread)]
+    around = [round(one) for one in around] if facts.get("target_whole") else around
     return torch.tensor([low, high, *(around * (_POINTS // 2))], dtype=torch.float64)
 
 
