@@ -2,16 +2,19 @@
 
 from nn_inspector.checks.base import Check
 from nn_inspector.checks.train import (
+    batch_size,
     constant_predictions,
     divergence,
     learning_rate,
     loss_spike,
     no_learning,
     nonfinite,
+    optimizer_settings,
     oscillation,
     regularization_share,
     slow_learning,
     steep_then_flat,
+    training_length,
 )
 
 CHECKS: tuple[Check, ...] = (
@@ -25,5 +28,8 @@ CHECKS: tuple[Check, ...] = (
     constant_predictions.CHECK,
     regularization_share.CHECK,
     learning_rate.CHECK,
+    batch_size.CHECK,
+    optimizer_settings.CHECK,
+    training_length.CHECK,
 )
 """In the order in which they are made."""

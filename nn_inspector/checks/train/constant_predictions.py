@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -10,9 +11,9 @@ from nn_inspector.checks.answers import Answers, answers, of_output
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.train.course import course_of
 from nn_inspector.errors import ExperimentError, InspectorError
-from nn_inspector.experiments import TrainingCopy, isolated
+from nn_inspector.experiments import TrainingCopy, isolated, tensors_of
 from nn_inspector.history import Finding, Remedy
-from nn_inspector.probes import first_tensor
+from nn_inspector.probes import first_tensor, label_parts
 from nn_inspector.training import split_batch
 
 INFO = CheckInfo(
@@ -105,8 +106,11 @@ def measure(said: Answers) -> Sameness:
 def _answers(subject: Subject) -> Answers:
     if subject.seconds <= 0:
         raise ExperimentError("This check asks a copy of the network, and no experiments are allowed.")
+    batches = subject.batches()
+    if not any(map(_inputs_differ, batches)):
+        raise InspectorError("All inputs are the same, so that all answers should be.")
     with isolated(subject.training) as copied:
-        found = [one for one in (_answer(copied, batch) for batch in subject.batches()) if one is not None]
+        found = [one for one in (_answer(copied, batch) for batch in batches) if one is not None]
     if not found:
         raise InspectorError("What the network predicts, and what would be right, is not known.")
     together = Answers.together(found)
@@ -117,20 +121,31 @@ def _answers(subject: Subject) -> Answers:
     return together
 
 
-def _answer(copied: TrainingCopy, batch: object) -> Answers | None:
+def _answer(copied: TrainingCopy, batch: Any) -> Answers | None:
     """What the copy says for a batch; where its loss is not known, what it returns is compared with the last part."""
     try:
         return answers(copied, batch)
     except ExperimentError:
-        inputs, _ = split_batch(batch)
+        inputs, target = split_batch(batch)
     copied.model.eval()
     try:
         with torch.no_grad():
-            return of_output(first_tensor(copied.model(*inputs)), batch)
+            said = of_output(first_tensor(copied.model(*inputs)), batch)
     except Exception as error:
         raise ExperimentError(f"The model could not be called on a batch ({type(error).__name__}: {error}).") from error
     finally:
         copied.train_mode()
+    fits = said is not None and (
+        said.kind == "classes" or (isinstance(target, torch.Tensor) and target.is_floating_point())
+    )
+    return said if fits else None
+
+
+def _inputs_differ(batch: Any) -> bool:
+    """Whether the items of a batch differ in anything but their labels; True where that cannot be said."""
+    labels = {id(tensor) for _, part in label_parts(batch) for tensor in tensors_of(part)}
+    inputs = [tensor for tensor in tensors_of(batch) if id(tensor) not in labels and tensor.dim() and len(tensor) > 1]
+    return not inputs or any(bool((tensor != tensor[:1]).any()) for tensor in inputs)
 
 
 CHECK = Check(INFO, look)

@@ -83,6 +83,15 @@ def standing(subject: Subject, race: Race) -> Standing:
     return Standing(max(seen, race.progress(now.loss)), own, max(shares, default=None))
 
 
+def standing_at_its_length(subject: Subject, race: Race) -> Standing:
+    """The same, but of a lap that is longer than the run only as many steps as the run has made."""
+    place, own = standing(subject, race), race.own
+    if not 0 < subject.run.steps < own.steps:
+        return place
+    so_far = Lap(own.losses[: subject.run.steps + 1], complete=True)
+    return Standing(place.run, race.progress(so_far.end), race.now().right)
+
+
 def require_plain(subject: Subject, race: Race) -> None:
     """Raise unless the loss of this training falls as it learns, as far as can be told.
 

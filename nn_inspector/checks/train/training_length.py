@@ -1,0 +1,119 @@
+"""training_length: did it stop while it was still getting far better?"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.train.curve import LossCurve
+from nn_inspector.checks.train.levels import judge, judged_loss, loss_levels
+from nn_inspector.checks.train.race import FEWEST, Lap, Race, race_of
+from nn_inspector.checks.train.standing import lap_is_proof, require_plain, standing_at_its_length
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import isolated, train
+from nn_inspector.history import Chart, Finding, Remedy, Trial, curve
+
+INFO = CheckInfo(
+    name="training_length",
+    stage="train",
+    kind="active",
+    question="Did the training stop while it was still getting far better?",
+    why=(
+        "A network needs a number of steps, not of epochs: with few items or large batches, ten epochs can be thirty steps. A "
+        "training that is stopped on its way looks like one that does not learn."
+    ),
+    how=(
+        "If the loss has come most of the way from chance to the least possible one, it is long enough. Else a copy is trained on "
+        "from where you stopped, for up to four times as many steps. It is a warning if that brings it far further, on items "
+        "that the copy is not trained on."
+    ),
+    remedy="Train for more epochs, with smaller batches (more steps an epoch), or with a higher rate.",
+    sources=(
+        "Karpathy, A Recipe for Training Neural Networks (2019): leave it training",
+        "Hoffer et al., Train longer, generalize better (2017): steps count, not epochs",
+    ),
+    explains=("no_learning", "slow_learning", "constant_predictions", "update_ratio", "simpler_baseline"),
+)
+
+FINE = 0.6
+"""From this share of the way from chance to the least possible loss on, nothing is tried."""
+
+LONGER = 4
+"""The copy takes so many times as many steps as the training has taken."""
+
+_LEAST, _MOST = 150, 1500
+_SHARE_OF_TIME = 0.7
+_GAIN = 0.05
+
+
+def look(subject: Subject) -> Finding:
+    """Train a copy on."""
+    seen, levels = LossCurve.of(subject.run), loss_levels(subject)
+    if subject.run.steps and levels is not None and seen.total and levels.progress(seen.end) >= FINE:
+        share = levels.progress(seen.end)
+        message = f"No: {share:.0%} of the way from chance to the least possible loss is done."
+        return finding(INFO, "ok", message, evidence={"progress": share})
+    if subject.run.steps == 0:
+        raise ExperimentError("No step was seen yet. Run your training loop, then look again.")
+    race = race_of(subject)
+    require_plain(subject, race)
+    if race.levels is None:
+        raise ExperimentError("It is not known how low this loss should go.")
+    place, now = standing_at_its_length(subject, race), race.now()
+    if not math.isfinite(now.loss):
+        raise ExperimentError("The loss is NaN or infinite now: there is nothing to go on with.")
+    lap = _onwards(subject, race)
+    reached = race.progress(lap.end)
+    evidence: dict[str, float | list[float]] = {
+        "loss": lap.losses,
+        "progress_now": place.run,
+        "progress_later": reached,
+    }
+    if not (lap_is_proof(lap) and place.missed(reached, lap.right) and place.own <= place.run + _NOISE):
+        message = f"It does not look so: {lap.steps} more steps take the loss from {lap.start:.3g} to {lap.end:.3g}."
+        return finding(INFO, "ok", message, evidence=evidence)
+    message = (
+        f"Yes: it stopped after {subject.run.steps} steps with a loss of {lap.start:.3g}. A copy that was trained on for "
+        f"{lap.steps} more steps, with nothing else changed, came to {lap.end:.3g}."
+    )
+    remedy = Remedy(
+        f"Train about {1 + math.ceil(lap.steps / subject.run.steps)} times as long, or try a higher learning rate.",
+        f"epochs = {1 + math.ceil(lap.steps / subject.run.steps)} * epochs",
+        Trial([lap.start] * len(lap.losses), lap.losses, helped=True),
+    )
+    return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where="loop", basis="experiment")
+
+
+def chart(result: Finding) -> Chart | None:
+    """The loss of the copy after the end."""
+    losses = result.evidence.get("loss")
+    return (
+        Chart("lines", "step after the end", "loss", {"trained on": curve(losses)})
+        if isinstance(losses, list)
+        else None
+    )
+
+
+_NOISE = 0.1
+"""If a copy from the first weights comes further than the run by more than this, something else than its length holds the run back."""
+
+
+def _onwards(subject: Subject, race: Race) -> Lap:
+    """A lap from the present weights and optimizer states; it ends early if the first steps gain nothing."""
+    most = min(max(LONGER * subject.run.steps, _LEAST), _MOST)
+    deadline = time.monotonic() + _SHARE_OF_TIME * subject.seconds
+    losses: list[float] = []
+    with isolated(subject.training) as copied:
+        while len(losses) <= most and time.monotonic() < deadline:
+            more = train(copied, race.batches, steps=_LEAST, judge=race.judge, measure=judged_loss, deadline=deadline)
+            losses += more if not losses else more[1:]
+            if not race.progress(losses[-1]) > race.progress(losses[0]) + _GAIN:
+                break
+        right = judge(copied, race.judge).right
+    if math.isfinite(losses[-1]) and len(losses) <= FEWEST:
+        raise ExperimentError(f"There was time for {len(losses) - 1} more steps only, which says nothing.")
+    return Lap(losses, complete=True, right=right)
+
+
+CHECK = Check(INFO, look, chart)

@@ -1,0 +1,71 @@
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
+
+
+def case(*, lr=0.1, momentum=0.0, batch_size=16, spread=0.6, items=256):
+    model = mlp()
+    loader = DataLoader(blobs(items, spread=spread), batch_size=batch_size, shuffle=True)
+    return Case(model, torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum), nn.CrossEntropyLoss(), loader)
+
+
+def test_a_training_that_stopped_on_its_way_is_trained_on(watched):
+    broken = case(lr=0.02, batch_size=32)
+    inspector = watched(broken, lambda c: c.run(1))
+    before = state_of(broken)
+    finding = inspector.check("training_length")
+    assert finding.severity == "warning", finding.message
+    assert finding.basis == "experiment"
+    assert "stopped after 8 steps" in finding.message
+    assert "epochs" in finding.remedy.code
+    assert finding.remedy.tried.helped
+    assert_equal(before, state_of(broken))
+
+
+def test_a_training_that_arrived_is_long_enough(watched):
+    finding = watched(case(), lambda c: c.run(8)).check("training_length")
+    assert finding.severity == "ok"
+    assert "of the way" in finding.message
+
+
+def test_more_steps_do_not_help_a_training_whose_rate_is_far_too_high(watched):
+    finding = watched(case(lr=50.0, momentum=0.9), lambda c: c.run(3)).check("training_length")
+    assert finding.severity in ("ok", "skipped"), finding.message
+
+
+def test_one_item_at_a_high_rate_is_too_few(watched):
+    broken = case(lr=0.5, momentum=0.9, batch_size=1, spread=1.5)
+    inspector = watched(broken, lambda c: c.run(1))
+    before = state_of(broken)
+    finding = inspector.check("batch_size")
+    assert finding.severity == "warning", finding.message
+    assert "1 items in a batch are too few" in finding.message
+    assert "batch_size=32" in finding.remedy.code
+    assert_equal(before, state_of(broken))
+
+
+def test_all_items_at_once_are_too_many_for_a_few_epochs(watched):
+    broken = case(lr=0.05, batch_size=256)
+    finding = watched(broken, lambda c: c.run(20)).check("batch_size")
+    assert finding.severity == "warning", finding.message
+    assert "256 items in a batch are too many" in finding.message
+
+
+def test_small_batches_that_learn_are_fine(watched):
+    finding = watched(case(lr=0.02, batch_size=1), lambda c: c.run(2)).check("batch_size")
+    assert finding.severity == "ok", finding.message
+
+
+def test_usual_batches_are_not_tried(watched):
+    finding = watched(case(lr=1e-5), lambda c: c.run(2)).check("batch_size")
+    assert finding.severity == "ok"
+    assert "are usual" in finding.message
+
+
+def test_both_say_why_they_cannot_look(watched):
+    inspector = watched(classifier())
+    assert "Run your training loop" in inspector.check("training_length").message
+    inspector = watched(case(lr=1e-5), lambda c: c.run(2))
+    assert inspector.check("training_length", seconds=0).severity == "skipped"

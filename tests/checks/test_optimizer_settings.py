@@ -1,0 +1,96 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader
+
+import nn_inspector as nni
+from nn_inspector.checks.train.optimizer_oddities import oddities_of
+from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
+
+P = torch.nn.Parameter(torch.zeros(1))
+
+
+def case(optimizer, *, loss_fn=nn.CrossEntropyLoss, **options):
+    model = mlp()
+    loader = DataLoader(blobs(), batch_size=16, shuffle=True)
+    return Case(model, optimizer(model.parameters(), **options), loss_fn(), loader)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "names"),
+    [
+        (torch.optim.SGD([P], lr=0.1, momentum=0.9, nesterov=True), []),
+        (torch.optim.SGD([P], lr=0.1, momentum=0.97), []),
+        (torch.optim.SGD([P], lr=0.1, momentum=0.99), ["momentum"]),
+        (torch.optim.SGD([P], lr=0.1, momentum=0.9, dampening=0.9), ["dampening"]),
+        (torch.optim.SGD([P], lr=0.1, maximize=True), ["maximize"]),
+        (torch.optim.Adam([P], lr=1e-3, eps=1e-4, betas=(0.5, 0.9)), []),
+        (torch.optim.Adam([P], lr=1e-3, eps=1.0), ["eps"]),
+        (torch.optim.AdamW([P], betas=(0.999, 0.999)), ["betas"]),
+        (torch.optim.Adam([P], betas=(0.9, 0.1)), ["betas"]),
+        (torch.optim.RMSprop([P], alpha=0.1), ["alpha"]),
+        (torch.optim.RMSprop([P]), []),
+        (torch.optim.Adagrad([P], lr_decay=0.5), ["lr_decay"]),
+        (torch.optim.Adadelta([P]), []),
+        (torch.optim.LBFGS([P]), []),
+    ],
+)
+def test_what_is_unusual(optimizer, names):
+    assert [one.name for one in oddities_of([optimizer])] == names
+    assert all(one.text.endswith(".") and "usual is" in one.text for one in oddities_of([optimizer]))
+
+
+@pytest.mark.parametrize(
+    ("broken", "word", "code"),
+    [
+        (case(torch.optim.Adam, lr=1e-2, eps=10.0), "eps=10", 'group["eps"] = 1e-08'),
+        (case(torch.optim.SGD, lr=0.1, maximize=True), "maximize=True", 'group["maximize"] = False'),
+    ],
+    ids=["eps", "maximize"],
+)
+def test_a_setting_that_holds_it_back_is_proven(watched, broken, word, code):
+    inspector = watched(broken, lambda c: c.run(12))
+    before = state_of(broken)
+    finding = inspector.check("optimizer_settings")
+    assert finding.severity in ("warning", "error"), finding.message
+    assert finding.basis == "experiment"
+    assert word in finding.message
+    assert code in finding.remedy.code
+    assert finding.remedy.tried.helped
+    assert_equal(before, state_of(broken))
+
+
+def test_usual_settings_pass(watched):
+    assert watched(classifier(), lambda c: c.run(2)).check("optimizer_settings").severity == "ok"
+
+
+def test_an_unusual_setting_that_does_no_harm_is_only_mentioned(watched):
+    finding = watched(case(torch.optim.SGD, lr=0.002, momentum=0.99), lambda c: c.run(40)).check("optimizer_settings")
+    assert finding.severity == "info", finding.message
+    assert "does well" in finding.message
+
+
+def by_hand(c):
+    for _ in range(10):
+        for x, y in c.train_loader:
+            c.optimizer.zero_grad()
+            F.cross_entropy(c.model(x), y).backward()
+            c.optimizer.step()
+
+
+def test_where_nothing_can_be_tried_a_training_that_fails_makes_it_a_warning():
+    broken = case(torch.optim.Adam, lr=1e-3, eps=100.0)
+    with nni.watch(broken.model, broken.optimizer, train_loader=broken.train_loader) as inspector:
+        by_hand(broken)
+        finding = inspector.check("optimizer_settings", seconds=0)
+    assert finding.severity == "warning", finding.message
+    assert finding.basis == "statistics"
+    assert "does not learn" in finding.message
+
+
+def test_without_an_optimizer_it_says_so():
+    with nni.watch(mlp()) as inspector:
+        finding = inspector.check("optimizer_settings")
+    assert finding.severity == "skipped"
+    assert "No optimizer is known" in finding.message
