@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from nn_inspector.checks import Check, Subject, find_check
+from nn_inspector.checks import Check, Subject, symptoms_of
 from nn_inspector.checks.examine import examine
 from nn_inspector.history import BASES, SEVERITIES, Finding
 from nn_inspector.history.finding_html import findings_html
@@ -50,7 +50,10 @@ class Diagnosis:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:
-        return findings_html(self._headline(), self.findings, self._remarks())
+        causes = self.causes
+        symptoms = [finding for finding in self.findings if finding.raised and finding not in causes]
+        others = [finding for finding in self.findings if not finding.raised]
+        return findings_html(self._headline(), causes, symptoms, others, self._remarks())
 
     def _headline(self) -> str:
         causes = self.causes
@@ -68,9 +71,14 @@ class Diagnosis:
 
     def _lines(self) -> list[str]:
         lines = [self._headline()]
+        told: set[str] = set()
         for number, cause in enumerate(self.causes, 1):
+            symptoms = self.symptoms(cause)
+            again = [symptom.check for symptom in symptoms if symptom.check in told]
             lines.append(f"{number}. {cause}")
-            lines += [f"   explains {symptom.check}: {symptom.message}" for symptom in self.symptoms(cause)]
+            lines += [f"   explains {one.check}: {one.message}" for one in symptoms if one.check not in told]
+            lines += [f"   explains as well: {', '.join(again)}"] if again else []
+            told |= {symptom.check for symptom in symptoms}
         for finding in self.findings:
             if not finding.raised:
                 lines.append(f"- {finding}")
@@ -145,4 +153,4 @@ def _explained(symptom: Finding, raised: Sequence[Finding]) -> bool:
 
 
 def _explains(cause: Finding, symptom: Finding) -> bool:
-    return symptom.check in find_check(cause.check).info.explains
+    return symptom.check in symptoms_of(cause.check)

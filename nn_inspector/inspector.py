@@ -285,6 +285,21 @@ class Inspector:
         """The checklist, step by step, as a widget."""
         return open_view("wizard", self)
 
+    def report(self, path: str | os.PathLike[str] = "report.html") -> Path:
+        """Write what is known of this training into one HTML file that needs no network: findings, pictures, parameters.
+
+        Args:
+            path: where to; an older report there is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            ArgumentError: `path` is no path, or its folder does not exist.
+        """
+        written: Path = open_view("report", self.run, path)
+        return written
+
     def subscribe(
         self, after_step: Callable[[], None], before_waiting: Callable[[], None] | None = None
     ) -> Callable[[], None]:

@@ -1,7 +1,15 @@
 """The checks, and the catalogue that lists them."""
 
 from nn_inspector.checks.base import STAGES, Check, CheckInfo, Stage, Subject
-from nn_inspector.checks.catalog import catalog, checks, explain, find_check, register_check, unregister_check
+from nn_inspector.checks.catalog import (
+    catalog,
+    checks,
+    explain,
+    find_check,
+    register_check,
+    symptoms_of,
+    unregister_check,
+)
 
 __all__ = [
     "STAGES",
@@ -14,5 +22,6 @@ __all__ = [
     "explain",
     "find_check",
     "register_check",
+    "symptoms_of",
     "unregister_check",
 ]

@@ -44,6 +44,12 @@ def find_check(name: str) -> Check:
     raise ArgumentError("name", expected="the name of a check", got=repr(name), advice=advice)
 
 
+def symptoms_of(name: str) -> tuple[str, ...]:
+    """Checks whose findings the finding of this one explains; none if it is unknown here, as in a file from elsewhere."""
+    check = (_OURS | _registered).get(name)
+    return check.info.explains if check is not None else ()
+
+
 def register_check(check: Check) -> None:
     """Let a check of your own join catalogue, wizard and diagnosis.
 

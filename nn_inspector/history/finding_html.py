@@ -49,14 +49,33 @@ def finding_html(finding: Finding) -> str:
     return f'<div style="margin: 8px 0; line-height: 1.45">{"".join(parts)}</div>'
 
 
-def findings_html(headline: str, findings: Sequence[Finding], remarks: Sequence[str] = ()) -> str:
-    """Several findings under a headline: those raised in full, the others in a list."""
-    raised = "".join(finding_html(finding) for finding in findings if finding.raised)
-    rest = "".join(
+def findings_html(
+    headline: str,
+    causes: Sequence[Finding],
+    symptoms: Sequence[Finding],
+    others: Sequence[Finding],
+    remarks: Sequence[str] = (),
+) -> str:
+    """Causes in full under a headline; symptoms, which can be unfolded; then a line for each of the others."""
+    notes = "".join(f"<p>{escape(remark)}</p>" for remark in remarks)
+    return (
+        f'<div><h4 style="margin: 4px 0">{escape(headline)}</h4>'
+        f"{''.join(map(finding_html, causes))}{symptoms_html(symptoms)}{list_html(others)}{notes}</div>"
+    )
+
+
+def symptoms_html(symptoms: Sequence[Finding]) -> str:
+    """A line for each symptom, folded away."""
+    if not symptoms:
+        return ""
+    what = "1 symptom, which is" if len(symptoms) == 1 else f"{len(symptoms)} symptoms, which are"
+    return f"<details><summary>{what} explained by what stands above</summary>{list_html(symptoms)}</details>"
+
+
+def list_html(findings: Sequence[Finding]) -> str:
+    """A line for each finding."""
+    rows = "".join(
         f"<li>{badge_html(finding.severity)} <code>{escape(finding.check)}</code>: {escape(finding.message)}</li>"
         for finding in findings
-        if not finding.raised
     )
-    notes = "".join(f"<p>{escape(remark)}</p>" for remark in remarks)
-    rest = f'<ul style="list-style: none; padding-left: 0; line-height: 1.6">{rest}</ul>' if rest else ""
-    return f'<div><h4 style="margin: 4px 0">{escape(headline)}</h4>{raised}{rest}{notes}</div>'
+    return f'<ul style="list-style: none; padding-left: 0; line-height: 1.6">{rows}</ul>' if rows else ""

@@ -204,7 +204,7 @@ def test_text_from_a_file_is_shown_as_text(file):
     spoil(file, "UPDATE series SET quantity = 'gradient_norm'")
     for html in (
         run.findings[0]._repr_html_(),
-        findings_html(SCRIPT, run.findings),
+        findings_html(SCRIPT, run.findings, run.findings, run.findings),
         static_html(nni.open_run(file), Selection(layer=SCRIPT, log_loss=False)),
     ):
         assert "<script" not in html

@@ -1,0 +1,96 @@
+import re
+
+import pytest
+
+import nn_inspector as nni
+from nn_inspector.history.finding import Trial
+from nn_inspector.report import write_report
+from tests.trainings import blobs, classifier
+
+
+@pytest.fixture
+def watched():
+    case = classifier(data=blobs(600, spread=2.5), lr=0.5)
+    with nni.watch(
+        case.model,
+        case.optimizer,
+        case.loss_fn,
+        train_loader=case.train_loader,
+        every=1,
+        motivation="To see <b>it</b>.",
+    ) as inspector:
+        case.run(4, zero_grad=False)
+        yield inspector
+
+
+def test_a_report_holds_findings_pictures_and_parameters(watched, tmp_path):
+    watched.diagnose(active=False)
+    watched.check("zeroed_gradients")
+    path = watched.report(tmp_path / "report.html")
+    text = path.read_text(encoding="utf-8")
+    assert path == tmp_path / "report.html"
+    assert "zeroed_gradients" in text
+    assert "Remedy." in text
+    assert "other checks</summary>" in text
+    assert text.count("<figure>") >= 9
+    assert "learning rate" not in re.sub(r"<figure>.*?</figure>", "", text) or "optimizers 0 groups 0 lr" in text
+    assert "To see &lt;b&gt;it&lt;/b&gt;." in text
+    assert len(text) < 2 * 2**20
+
+
+def test_nothing_is_fetched_from_anywhere(watched, tmp_path):
+    watched.diagnose(active=False)
+    text = watched.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    assert "<script" not in text
+    assert "@import" not in text
+
+
+def test_what_a_stranger_wrote_is_text(tmp_path):
+    run = nni.Run("<script>alert(1)</script>", {"model": "<i>M</i>", "modules": {"<a>": "<b>"}})
+    run.add_finding(
+        nni.Finding(
+            "own", "error", "<script>x</script>", {}, nni.Remedy("<u>", "<s>", Trial([2.0, 1.0], [2.0, 0.1], True))
+        )
+    )
+    run.metadata = {"cells": ["<script>y</script>"], "seed": "<p>"}
+    text = write_report(run, tmp_path / "r.html").read_text(encoding="utf-8")
+    for markup in ("<script", "<i>", "<u>", "<s>", "<p>&lt;", "<a>"):
+        assert markup not in text
+    assert "&lt;script&gt;x" in text
+
+
+def test_before_the_first_step_it_says_so(tmp_path):
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn) as inspector:
+        text = inspector.report(tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "No check has been made yet" in text
+    assert "0 steps" in text
+    assert "What happened inside" not in text
+
+
+def test_symptoms_stand_apart_from_their_cause(tmp_path):
+    run = nni.Run("made", {"model": "M"})
+    run.add_finding(nni.Finding("zeroed_gradients", "error", "Kept.", basis="structure"))
+    run.add_finding(nni.Finding("one_batch_fit", "warning", "It does not."))
+    text = write_report(run, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "1 likely cause was found" in text
+    assert text.count('<div class="finding">') == 1
+    assert "1 symptom, which is explained by what stands above</summary>" in text
+
+
+def test_a_run_from_a_file_has_a_report(tmp_path):
+    case = classifier()
+    file = tmp_path / "run.sqlite"
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, run=file):
+        case.run(2)
+    text = write_report(nni.open_run(file), tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "12 steps" in text
+    assert "<figure>" in text
+
+
+@pytest.mark.parametrize("path", [3, "nowhere/report.html", "."])
+def test_a_bad_path_is_named(watched, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(nni.ArgumentError, match=r"path: expected .* Write \"report.html\""):
+        watched.report(path)
