@@ -115,6 +115,7 @@ class Inspector:
             chosen=choose_probes(probes),
             modules=choose_layers(training.model, layers),
         )
+        training.recorded = self._attachment.tape
         for optimizer in training.optimizers:
             self._attachment.add_optimizer(optimizer)
         self._finder = OptimizerFinder(self._recorder, self._on_optimizer)

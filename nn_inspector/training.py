@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from nn_inspector.beginning import Beginning
 from nn_inspector.errors import ArgumentError, ExperimentError, describe
-from nn_inspector.probes import Phase, group_name
+from nn_inspector.probes import Phase, Tape, TapeRecorder, group_name, replay
 
 Step = Callable[[nn.Module, Any], torch.Tensor]
 Loop = Callable[..., Any] | Sequence[Callable[..., Any]]
@@ -52,6 +52,7 @@ class Training:
         stepped_elsewhere: names of parameters that optimizers which are not watched have stepped.
         after_first_step: the weights after the first optimizer step that changed any, where `initial` is known; None before.
         loop: the functions whose source the checks of the loop read; empty where none were given.
+        recorded: how the loop was seen to compute its loss; None before it is watched.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Training:
         self.beginning = Beginning.of(model, self.loaders)
         self.stepped_elsewhere: set[str] = set()
         self.after_first_step: dict[str, torch.Tensor] | None = None
+        self.recorded: TapeRecorder | None = None
         self._looks_at_first_step = _FIRST_STEPS
         for one in _as_optimizers(optimizer):
             _check_optimizer(one)
@@ -125,7 +127,9 @@ class Training:
         return next(self.model.parameters()).device
 
     def loss(self, model: nn.Module, loss_fn: Callable[..., torch.Tensor] | None, batch: Any) -> torch.Tensor:
-        """The loss of `model` on a batch, computed as the user's loop does: by `step`, else by `loss_fn`.
+        """The loss of `model` on a batch, computed as the user's loop does.
+
+        That is by `step` if it was given; else as the loop was seen to do it in its first steps; else by `loss_fn`.
 
         Args:
             model: the user's model or a copy of it.
@@ -140,10 +144,12 @@ class Training:
         """
         if self.step is not None:
             loss = self.step(model, batch)
+        elif self.tape is not None:
+            loss = replay(self.tape, model, loss_fn, batch)
         elif loss_fn is None:
             raise ExperimentError(
-                "It is not known how the loss is computed. Pass loss_fn=..., or step=... (a function of (model, "
-                "batch) that returns the loss), to watch()."
+                f"It is not known how the loss is computed. {self._why_not_recorded()}Pass loss_fn=..., or step=... (a "
+                "function of (model, batch) that returns the loss), to watch()."
             )
         else:
             inputs, target = split_batch(batch)
@@ -156,6 +162,15 @@ class Training:
                 'loss.mean() or reduction="mean".'
             )
         return loss
+
+    @property
+    def tape(self) -> Tape | None:
+        """How the loop was seen to compute its loss; None where that is not known."""
+        return self.recorded.tape if self.recorded is not None else None
+
+    def _why_not_recorded(self) -> str:
+        reason = self.recorded.reason if self.recorded is not None else None
+        return f"It was watched, but cannot be repeated: {reason} " if reason is not None else ""
 
     def describe(self) -> dict[str, Any]:
         """What the training consists of, as plain data that JSON can hold."""

@@ -26,12 +26,17 @@ _NOW = Start()
 
 @dataclass
 class TrainingCopy:
-    """Copies of a training's model, optimizers and loss, free to be changed."""
+    """Copies of a training's model, optimizers and loss, free to be changed.
+
+    Attributes:
+        same_noise: whether a loop that draws random numbers for its loss gets the same ones each time.
+    """
 
     training: Training
     model: nn.Module
     optimizers: list[Optimizer]
     loss_fn: Callable[..., torch.Tensor] | None
+    same_noise: bool = False
     _modes: list[tuple[nn.Module, bool]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,7 +55,9 @@ class TrainingCopy:
         Raises:
             ExperimentError: the batch does not fit the model or the loss.
         """
-        loss: torch.Tensor = self._said(lambda moved: self.training.loss(self.model, self.loss_fn, moved), batch)
+        fixed = self.same_noise and self.training.tape is not None and self.training.tape.draws
+        with preserved_random_state(0) if fixed else contextlib.nullcontext():
+            loss: torch.Tensor = self._said(lambda moved: self.training.loss(self.model, self.loss_fn, moved), batch)
         return loss
 
     def predict(self, batch: Any) -> Any:

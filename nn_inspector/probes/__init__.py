@@ -9,11 +9,15 @@ from nn_inspector.probes.learning_rate import group_name
 from nn_inspector.probes.loss_calls import CallMode, LossCall
 from nn_inspector.probes.measurement import QUANTITIES, Measurement, TraceEntry
 from nn_inspector.probes.optimizer_finder import OptimizerFinder
+from nn_inspector.probes.origin import node_number, origin
 from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.presets import PRESETS, PROBES, choose_probes
 from nn_inspector.probes.ranks import is_first_rank
 from nn_inspector.probes.recorder import TRACED_STEPS, Phase, Recorder
+from nn_inspector.probes.replay import replay
 from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
+from nn_inspector.probes.tape import Tape
+from nn_inspector.probes.tape_recorder import TapeRecorder
 
 __all__ = [
     "DENSE_STEPS",
@@ -35,6 +39,8 @@ __all__ = [
     "Phase",
     "Recorder",
     "Schedule",
+    "Tape",
+    "TapeRecorder",
     "TraceEntry",
     "choose_layers",
     "choose_probes",
@@ -44,4 +50,7 @@ __all__ = [
     "is_first_rank",
     "is_label_key",
     "label_parts",
+    "node_number",
+    "origin",
+    "replay",
 ]

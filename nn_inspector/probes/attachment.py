@@ -34,6 +34,7 @@ from nn_inspector.probes.ranks import Ranks
 from nn_inspector.probes.recorder import Phase, Recorder
 from nn_inspector.probes.silences import Silences
 from nn_inspector.probes.steps import StepProbe
+from nn_inspector.probes.tape_recorder import TapeRecorder
 from nn_inspector.probes.timing import TimeProbe
 from nn_inspector.probes.units import UnitProbe
 from nn_inspector.probes.updates import UpdateProbe
@@ -88,7 +89,7 @@ class Attachment:
             for role, loader in own.items()
             if isinstance(loader, DataLoader)
         ]
-        self._trace = LoopTrace(recorder, model, self._optimizers, loaders.get("train"))
+        self._trace = LoopTrace(recorder, model, self._optimizers, loaders.get("train"), loss_fn)
         self._time = TimeProbe(recorder, next((_waiting(probe) for probe in observed if probe.role == "train"), None))
         of_outputs: dict[str, OutputReader] = {
             "activations": ActivationProbe(recorder, len(self._modules)),
@@ -132,6 +133,11 @@ class Attachment:
         """Watch the steps of one more optimizer."""
         self._optimizers.append(optimizer)
         self._steps.add_optimizer(len(self._optimizers) - 1, optimizer)
+
+    @property
+    def tape(self) -> TapeRecorder:
+        """How the loop computes its loss, as far as that was seen."""
+        return self._trace.tape
 
     @property
     def layers(self) -> list[str]:

@@ -39,10 +39,10 @@ class BetweenEvents:
     def note_gradients(self) -> None:
         """backward() has just ended: what gradients there are now are new."""
         for index, optimizer in enumerate(self._optimizers):
-            self._has_gradient[index] = _has_gradient(optimizer)
+            self._has_gradient[index] = has_gradient(optimizer)
 
     def _look_at_gradients(self, index: int, optimizer: Optimizer, event: str) -> None:
-        had, has = self._has_gradient.get(index, False), _has_gradient(optimizer)
+        had, has = self._has_gradient.get(index, False), has_gradient(optimizer)
         self._has_gradient[index] = has
         if had and not has:
             self._recorder.trace("zero_grad", optimizer=index, at=[self._last, event])
@@ -62,7 +62,7 @@ def learning_rates(optimizer: Optimizer) -> list[float]:
     return [float(group.get("lr", float("nan"))) for group in optimizer.param_groups]
 
 
-def _has_gradient(optimizer: Optimizer) -> bool:
+def has_gradient(optimizer: Optimizer) -> bool:
     """Whether any of a few parameters, small ones first, has a gradient that is not zero throughout."""
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     by_size = sorted(gradients, key=torch.Tensor.numel)

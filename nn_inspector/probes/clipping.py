@@ -40,11 +40,11 @@ class Clip:
 def find_clip(name: str) -> Clip | None:
     """The clipping that calls the function `name` just now, if any does."""
     if name == "tensor":  # what it returns where there is no gradient at all
-        frame = next((frame for frame in _frames() if frame.f_code in _NORM), None)
+        frame = next((frame for frame in frames() if frame.f_code in _NORM), None)
         return Clip("norm", float(frame.f_locals["max_norm"]), 0.0, id(frame)) if frame is not None else None
     if "clamp" not in name:
         return None
-    for frame in _frames():
+    for frame in frames():
         if frame.f_code in _NORM:
             norm = frame.f_locals.get("total_norm")
             if isinstance(norm, torch.Tensor):
@@ -58,10 +58,11 @@ def find_unscaling(name: str) -> bool | None:
     """Whether a gradient scaler that calls the function `name` just now was told to unscale; None if there is none."""
     if name != "_amp_foreach_non_finite_check_and_unscale_":
         return None
-    return not any(frame.f_code is _SCALER_STEP for frame in _frames())
+    return not any(frame.f_code is _SCALER_STEP for frame in frames())
 
 
-def _frames() -> Iterator[FrameType]:
+def frames() -> Iterator[FrameType]:
+    """The Python frames above, the nearest first."""
     frame: FrameType | None = sys._getframe(1)
     for _ in range(_FARTHEST):
         if frame is None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
-_KINDS = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
+KINDS = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
+"""Modules of torch's with such another way; it is not taken either while they or their parts have hooks."""
 
 
 def takes_fast_path_elsewhere(model: nn.Module) -> bool:
@@ -17,8 +18,8 @@ def takes_fast_path_elsewhere(model: nn.Module) -> bool:
     one while any function mode is active.
     """
     own = {id(module) for module in model.modules()}
-    found = gc.get_referrers(*_subclasses(_KINDS))
-    return any(isinstance(one, _KINDS) and not one.training and id(one) not in own for one in found)
+    found = gc.get_referrers(*_subclasses(KINDS))
+    return any(isinstance(one, KINDS) and not one.training and id(one) not in own for one in found)
 
 
 def _subclasses(kinds: tuple[type, ...]) -> Iterator[type]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from nn_inspector.probes.between_events import BetweenEvents
+from nn_inspector.probes.between_events import BetweenEvents, has_gradient
 from nn_inspector.probes.call_facts import Makings, call_facts, function_name, is_noted
 from nn_inspector.probes.clipping import find_clip, find_unscaling
 from nn_inspector.probes.fast_path import takes_fast_path_elsewhere
@@ -20,6 +20,9 @@ from nn_inspector.probes.outputs import all_tensors, first_tensor
 from nn_inspector.probes.probe import Removable, StepReader
 from nn_inspector.probes.recorder import TRACED_STEPS, Phase, Recorder
 from nn_inspector.probes.same_line import sign_of
+from nn_inspector.probes.tape import ModuleCall
+from nn_inspector.probes.tape_modules import ModuleCalls
+from nn_inspector.probes.tape_recorder import TapeRecorder
 from nn_inspector.probes.watch_mode import WatchMode
 
 DETAILED_STEPS = 3
@@ -43,13 +46,22 @@ class LoopTrace(StepReader):
         model: the user's network.
         optimizers: the watched ones; the list may grow.
         train_loader: the user's; of a list the batches are known.
+        loss_fn: the user's loss, or None.
+
+    Attributes:
+        tape: how the loop computes its loss.
     """
 
     name = "trace"
     every_step = True
 
     def __init__(
-        self, recorder: Recorder, model: nn.Module, optimizers: Sequence[Optimizer], train_loader: object
+        self,
+        recorder: Recorder,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        train_loader: object,
+        loss_fn: object = None,
     ) -> None:
         super().__init__(recorder)
         self._model = model
@@ -68,19 +80,24 @@ class LoopTrace(StepReader):
         self._of_parameters = 0
         self._terms: list[tuple[int | None, str, float | None]] = []
         self._clipping: int | None = None
+        self.tape = TapeRecorder(
+            recorder, model, loss_fn, train_loader, lambda: any(has_gradient(optimizer) for optimizer in optimizers)
+        )
+        self._modules = ModuleCalls(recorder, model, loss_fn, self.tape, self._first_part)
 
     def attach(self) -> None:
         self._hooks = [
             self._model.register_forward_pre_hook(self.hook(self._begin_forward), with_kwargs=True),
             self._model.register_forward_hook(self.hook(self._end_forward)),
         ]
+        self._modules.attach()
 
     def detach(self) -> None:
         self._retire()
         super().detach()
 
     def handles(self) -> list[Removable]:
-        return list(self._hooks)
+        return [*self._hooks, *self._modules.handles()]
 
     @property
     def detailed(self) -> bool:
@@ -101,6 +118,10 @@ class LoopTrace(StepReader):
         if self._alone:
             self.open()
 
+    @property
+    def _is_open(self) -> bool:
+        return self._mode in torch.overrides._get_current_function_mode_stack()
+
     def close(self) -> None:
         """From here on it is not."""
         pop(self._mode)
@@ -118,6 +139,9 @@ class LoopTrace(StepReader):
         if role == "train":
             self._makings.mark(all_tensors(batch), "target")
             self.open_between_steps()
+            self.tape.safely(lambda: self.tape.batch(batch, seen=self._is_open))
+        else:
+            self.tape.safely(self.tape.other_batch)
 
     def before_step(self, optimizer_index: int) -> None:
         self.close()
@@ -134,7 +158,11 @@ class LoopTrace(StepReader):
         self._clipping = None
         if self.recorder.step + 1 < TRACED_STEPS:
             self.open_between_steps()
-        elif self._forward_seen:
+        self.tape.safely(lambda: self.tape.stepped(seen=self._is_open))
+        if (self.tape.parts_are_called or not self._forward_seen) and not self._modules.has_parts:
+            self._modules.attach_parts()
+            self.tape.safely(self.tape.start_anew)
+        if self.recorder.step + 1 >= TRACED_STEPS and self._forward_seen:
             self._retire()
 
     def _retire(self) -> None:
@@ -142,6 +170,7 @@ class LoopTrace(StepReader):
         for handle in self._hooks:
             handle.remove()
         self._hooks = []
+        self._modules.detach()
 
     def _begin_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         self.close()
@@ -163,21 +192,35 @@ class LoopTrace(StepReader):
         )
         self._passes += 1
         self._makings.mark(all_tensors((args, kwargs)), "input")
+        if self.recorder.phase == "train":
+            self.tape.safely(self.tape.enter, ModuleCall("model"), args, kwargs)
 
     def _end_forward(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if not self.recorder.tracing:
             return
         self._after_forward = True
         self._makings.mark(all_tensors(output), "prediction")
+        self.tape.safely(self.tape.leave, ModuleCall("model"), output)
         if self.detailed and self.recorder.phase == "train":
             self._makings.mark(module.parameters(), "parameters")
         self.open()
 
+    def _first_part(self) -> None:
+        """A part of the model has been called by hand: from its end on it is the loop that works."""
+        if self._passes == 0 and self.recorder.tracing:
+            self._forward_seen = True
+            self.open()
+
     # calls
 
     def before_call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if func is torch.Tensor.backward and self.recorder.tracing and not self.recorder.suspended:
+        if not self.recorder.tracing or self.recorder.suspended:
+            return
+        if func is torch.Tensor.backward:
             self._begin_backward(args[0])
+            self.tape.safely(self.tape.backward, args[0])
+        elif self.tape.recording:
+            self.tape.safely(self.tape.before, args, kwargs)
 
     def after_call(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
@@ -187,6 +230,8 @@ class LoopTrace(StepReader):
         if func is torch.Tensor.backward:
             self._between.note_gradients()
             return
+        if self.tape.recording:
+            self.tape.safely(self.tape.called, func, args, kwargs, result)
         if self.detailed:
             self._makings.derive(args, kwargs, result)
         if func in LOSS_FUNCTIONS:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.train.curve import LossCurve
+from nn_inspector.checks.train.levels import loss_levels
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import (
     BatchSource,
@@ -23,8 +25,8 @@ from nn_inspector.experiments import (
     train,
     without_regularization,
 )
-from nn_inspector.history import Chart, Evidence, Finding, Remedy, Trial, curve
-from nn_inspector.probes import CallMode, LossCall
+from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, Trial, curve
+from nn_inspector.probes import CallMode, LossCall, node_number, origin
 
 INFO = CheckInfo(
     name="one_batch_fit",
@@ -56,8 +58,15 @@ FITTED = 0.05
 NEARLY = 0.3
 """With no more than this left, the network does learn, only slowly: it is not broken."""
 
+WELL = 0.5
+"""A training that came so far from chance to the least possible loss needs no help of this check."""
+
 ENOUGH_WEIGHTS = 10.0
 """A network with fewer trainable numbers for each target number may be unable to learn them, and yet be sound."""
+
+_FACTORS = frozenset({"mul", "div", "mean", "sum"})
+_NOT_NEGATIVE = frozenset({"pow", "abs", "mse", "smooth_l1", "huber"})
+"""What a loss may be put together of so that its least value can be told."""
 
 _STEPS = 400
 _RATES = (1e-2, 1e-3)
@@ -84,29 +93,16 @@ def look(subject: Subject, *, items: int = ITEMS, steps: int = _STEPS) -> Findin
     attempts = [(rate, _fit(subject, start, batch, steps, rate)) for rate in _RATES]
     rate, best = min(attempts, key=lambda attempt: attempt[1].end if math.isfinite(attempt[1].end) else math.inf)
     evidence = {**(own.evidence("loss") if own else {}), **best.evidence("loss_with_adam")}
-    if best.learned and not (own is not None and own.cut_short(steps)):
-        return _only_with_adam(own, best, rate, evidence, items)
+    nearly = own is not None and own.left <= NEARLY
+    if best.learned and not nearly and not (own is not None and own.cut_short(steps)):
+        return _only_with_adam(subject, own, best, rate, evidence, items)
     cut_short = [fit for fit in (own, *(fit for _, fit in attempts)) if fit is not None and fit.cut_short(steps)]
     if cut_short:
         raise ExperimentError(
             f"The time was enough for {min(fit.steps for fit in cut_short)} of {steps} steps only, which says nothing "
             'yet. Give it more: check("one_batch_fit", seconds=120).'
         )
-    furthest = min((fit for fit in (own, best) if fit is not None), key=lambda fit: fit.left)
-    if furthest.left <= NEARLY:
-        message = (
-            f"Nearly: after {furthest.steps} steps on the same {items} items the loss is {furthest.end:.3g}, "
-            f"{1 - furthest.left:.0%} of the way from {furthest.start:.3g} down to the least possible one."
-        )
-        return finding(INFO, "info", message, evidence=evidence)
-    weights = sum(p.numel() for p in training.model.parameters() if p.requires_grad)
-    if weights < ENOUGH_WEIGHTS * furthest.targets:
-        message = (
-            f"This says little: the network has {weights:,} trainable numbers, too few to learn {furthest.targets:,} "
-            f"target numbers by heart. The loss went from {furthest.start:.3g} to {furthest.end:.3g}."
-        )
-        return finding(INFO, "info", message, evidence=evidence)
-    return _not_at_all(own or best, evidence, items)
+    return _not_learned(subject, own, best, evidence, items)
 
 
 def chart(result: Finding) -> Chart | None:
@@ -127,11 +123,13 @@ class _Fit:
         losses: before the first and after each step.
         floor: the least possible loss on these targets.
         targets: how many numbers there are to learn.
+        floor_is_known: whether that is certain.
     """
 
     losses: list[float]
     floor: float
     targets: int
+    floor_is_known: bool = True
 
     @property
     def start(self) -> float:
@@ -171,26 +169,71 @@ def _fit(subject: Subject, start: Start, batch: Any, steps: int, adam_rate: floa
     """Train a fresh copy on the batch until it is learned."""
     with isolated(subject.training, start=start) as copied:
         without_regularization(copied)
+        copied.same_noise = True
         if adam_rate is not None:
             trainable = [p for p in copied.model.parameters() if p.requires_grad]
             copied.optimizers = [torch.optim.Adam(trainable, lr=adam_rate)]
         calls: list[LossCall] = []
         with CallMode(calls.append):
-            first = float(copied.loss(batch).detach())
-        fit = _Fit([first], _floor(first, calls), calls[0].target.numel() if len(calls) == 1 else batch_size(batch))
+            loss = copied.loss(batch)
+        first, floor = float(loss.detach()), _floor(loss, calls)
+        targets = calls[0].target.numel() if len(calls) == 1 else batch_size(batch)
+        fit = _Fit([first], floor or 0.0, targets, floor_is_known=floor is not None)
         deadline = time.monotonic() + subject.seconds / (1 + len(_RATES))
         return replace(fit, losses=train(copied, [batch], steps=steps, deadline=deadline, until=fit.threshold))
 
 
-def _floor(first: float, calls: Sequence[LossCall]) -> float:
-    """The least possible loss: that of the one loss function that was called, times what the user multiplies it with."""
-    if len(calls) != 1:
-        return 0.0
-    value = float(calls[0].value.detach().mean())
-    return lowest_loss(calls[0]) * (first / value if value else 1.0)
+def _floor(loss: torch.Tensor, calls: Sequence[LossCall]) -> float | None:
+    """The least possible loss, if it can be told.
+
+    Of the one loss function that was called it is that of the function, times what the loop multiplies it with; of
+    squares and sizes that are added up it is 0.
+    """
+    if len(calls) == 1:
+        value = calls[0].value.detach().mean()
+        known = {number: "loss" for number in [node_number(calls[0].value.grad_fn)] if number is not None}
+        if origin(loss, known)[-1:] == ["loss"] and set(origin(loss, known)[:-1]) <= _FACTORS:
+            return lowest_loss(calls[0]) * (float(loss.detach() / value) if value else 1.0)
+    steps = [name for name in origin(loss) if name not in _FACTORS]
+    return 0.0 if not calls and steps[:1] and steps[0] in _NOT_NEGATIVE else None
 
 
-def _only_with_adam(own: _Fit | None, best: _Fit, rate: float, evidence: Evidence, items: int) -> Finding:
+def _learned_well(subject: Subject) -> bool:
+    """Whether the training itself came most of the way, whatever it does on a few items."""
+    levels, seen = loss_levels(subject), LossCurve.of(subject.run)
+    return levels is not None and bool(seen.total) and levels.progress(seen.end) >= WELL
+
+
+def _not_learned(subject: Subject, own: _Fit | None, best: _Fit, evidence: Evidence, items: int) -> Finding:
+    """No attempt came all the way: which of the reasons there may be for that is it?"""
+    furthest = min((fit for fit in (own, best) if fit is not None), key=lambda fit: fit.left)
+    weights = sum(p.numel() for p in subject.training.model.parameters() if p.requires_grad)
+    went = f"from {furthest.start:.3g} to {furthest.end:.3g}"
+    if furthest.left <= NEARLY:
+        message = (
+            f"Nearly: after {furthest.steps} steps on the same {items} items the loss is {furthest.end:.3g}, "
+            f"{1 - furthest.left:.0%} of the way from {furthest.start:.3g} down to the least possible one."
+        )
+    elif not furthest.floor_is_known:
+        message = (
+            f"This says little: the loss on {items} items went {went} in {furthest.steps} steps, and how low it can go at "
+            "all is not known of a loss like yours."
+        )
+    elif _learned_well(subject):
+        message = f"The loss on {items} items alone went {went} only, but your training as a whole learns well."
+    elif weights < ENOUGH_WEIGHTS * furthest.targets:
+        message = (
+            f"This says little: the network has {weights:,} trainable numbers, too few to learn {furthest.targets:,} "
+            f"target numbers by heart. The loss went {went}."
+        )
+    else:
+        return _not_at_all(own or best, evidence, items)
+    return finding(INFO, "info", message, evidence=evidence)
+
+
+def _only_with_adam(
+    subject: Subject, own: _Fit | None, best: _Fit, rate: float, evidence: Evidence, items: int
+) -> Finding:
     if own is None:
         message = f"Yes: with Adam at {rate:g} the loss on {items} items fell to {best.end:.3g} in {best.steps} steps."
         return finding(INFO, "ok", message, evidence=evidence)
@@ -203,7 +246,8 @@ def _only_with_adam(own: _Fit | None, best: _Fit, rate: float, evidence: Evidenc
         code=f"optimizer = torch.optim.Adam(model.parameters(), lr={rate:g})",
         tried=Trial(own.losses, best.losses, helped=True),
     )
-    return finding(INFO, "warning", message, evidence=evidence, remedy=remedy)
+    severity: Severity = "info" if _learned_well(subject) else "warning"
+    return finding(INFO, severity, message, evidence=evidence, remedy=remedy)
 
 
 def _not_at_all(fit: _Fit, evidence: Evidence, items: int) -> Finding:

@@ -1,0 +1,391 @@
+"""Notes in the first steps how the loop computes its loss, so that experiments can compute it in the same way."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from nn_inspector.probes.call_facts import function_name
+from nn_inspector.probes.outputs import all_tensors
+from nn_inspector.probes.recorder import Recorder
+from nn_inspector.probes.scaling import is_scaling
+from nn_inspector.probes.tape import ModuleCall, Named, Ref, Tape
+from nn_inspector.probes.tape_check import gives_the_same
+from nn_inspector.probes.tape_draft import Draft
+from nn_inspector.probes.tape_making import NotReplayable, agree, tape_of, without_share
+from nn_inspector.probes.tape_sizes import with_sizes
+
+PASSES = 3
+"""So many passes from a batch to backward() are compared; two that agree are enough where no third one is seen."""
+
+_LISTED = 4096
+_MOST_OBJECTIVES = 32
+
+_RANDOM = ("rand", "normal_", "bernoulli", "multinomial", "uniform_", "exponential_", "gumbel")
+"""Functions with such a name draw random numbers, also on other devices."""
+
+_LAYERS = frozenset(
+    {"linear", "embedding", "conv1d", "conv2d", "conv3d", "lstm", "gru", "rnn_tanh", "batch_norm", "layer_norm"}
+)
+"""What modules with weights call."""
+
+_NUMBER_READERS = frozenset({"item", "tolist", "numpy", "float", "int", "index", "array", "complex"})
+_DECISIONS = frozenset({"bool", "is_nonzero", "equal", "allclose"})
+_SIZE_READERS = frozenset({"size", "shape", "len"})
+_GUARDS = frozenset({"isnan", "isinf", "isfinite", "any", "all", "invert", "logical_not", "sum"})
+_SETTERS = frozenset({"requires_grad_", "setitem", "detach_", "retain_grad", "register_hook"})
+
+
+class TapeRecorder:
+    """Is told what happens between a batch and the optimizer's step, and makes a `Tape` of it.
+
+    An error of ours ends the recording and is kept in `failure`. Tensors of the user are held while a pass is noted, and
+    let go when the optimizer steps.
+
+    Args:
+        recorder: measures nothing while a program is checked.
+        model: the user's network.
+        loss_fn: the user's loss, or None.
+        train_loader: the user's; of a list the batches are known.
+        has_gradient: whether there are gradients now.
+
+    Attributes:
+        parts_are_called: whether the loop seems to call parts of the model itself.
+        reason: why there is none, in one sentence.
+        failure: an error of our own.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        model: nn.Module,
+        loss_fn: object,
+        train_loader: object,
+        has_gradient: Callable[[], bool],
+    ) -> None:
+        self._recorder = recorder
+        self._model = model
+        self._loss_fn = loss_fn
+        self._listed: Sequence[Any] = train_loader if isinstance(train_loader, list | tuple) else ()
+        self._has_gradient = has_gradient
+        self.parts_are_called = False
+        self._tape: Tape | None = None
+        self.reason: str | None = None
+        self.failure: Exception | None = None
+        self._done = False
+        self._draft: Draft | None = None
+        self._before: Mapping[int, weakref.ref[torch.Tensor]] = {}
+        self._places: dict[int, int] = {}
+        self._listed_number: int | None = None
+        self._inside: list[tuple[ModuleCall, Any]] = []
+        self._versions: list[tuple[torch.Tensor, int]] = []
+        self._random_state = torch.empty(0)
+        self._numbers_were_read = False
+        self._is_scaled = False
+        self._passes: list[Tape] = []
+        self._backwards = 0
+        self._is_first_backward = True
+        self._accumulated = 1
+
+    @property
+    def tape(self) -> Tape | None:
+        """The program, once two passes have agreed; a share of an accumulated gradient is taken as a whole."""
+        return self._tape if self._tape is None else without_share(self._tape, self._accumulated)
+
+    @property
+    def recording(self) -> bool:
+        """Whether a pass is being noted."""
+        return self._draft is not None and not self._draft.closed and not self._inside
+
+    @property
+    def inside(self) -> bool:
+        """Whether the model, a part of it or the loss is running."""
+        return bool(self._inside)
+
+    @property
+    def done(self) -> bool:
+        """Whether no more is to be noted."""
+        return self._done
+
+    def safely(self, method: Callable[..., None], *args: Any) -> None:
+        """Call one of the methods below; an error ends the recording."""
+        if self._done:
+            return
+        try:
+            method(*args)
+        except _NothingToNote:
+            pass
+        except NotReplayable as answer:
+            self._refuse(str(answer))
+        except Exception as error:  # noqa: BLE001 - an error of ours never stops a training, nor the rest of the trace
+            self.failure = error
+            self._refuse("How your loop computes the loss could not be noted.")
+
+    def start_anew(self) -> None:
+        """From now on more is seen: what was noted so far is not compared with it."""
+        self._passes.clear()
+        self._tape = None
+        self._draft = None
+
+    # events
+
+    def batch(self, batch: Any, *, seen: bool) -> None:
+        """The training loader hands out a batch; `seen` says whether torch functions are reported from here on."""
+        self._end_pass()
+        draft = self._begin(seen=seen)
+        if draft is not None:
+            draft.set_batch(batch)
+
+    def other_batch(self) -> None:
+        """A loader that is not for training hands out a batch."""
+        self._end_pass()
+        self._draft = None
+
+    def stepped(self, *, seen: bool) -> None:
+        """An optimizer has made its step."""
+        self._end_pass()
+        self._draft = None
+        self._accumulated = max(self._accumulated, self._backwards)
+        self._backwards = 0
+        if len(self._passes) == PASSES:
+            self._finish()
+        elif self._listed:
+            self._find_places()
+            self._begin(seen=seen)
+
+    def enter(self, call: ModuleCall, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """The model, one of its modules or the loss is called."""
+        if self._draft is None or torch._C._current_graph_task_id() != -1:
+            return
+        if not self._inside:
+            given = (self._encode(args), self._encode(dict(kwargs))) if not self._inside else None
+        else:
+            given = None
+        self._inside.append((call, given))
+
+    def leave(self, call: ModuleCall, output: Any) -> None:
+        """It returns."""
+        if self._draft is None or torch._C._current_graph_task_id() != -1:
+            return
+        while self._inside:
+            entered, given = self._inside.pop()
+            if entered == call:
+                if not self._inside and given is not None:
+                    name = f"model.{call.name}" if call.name else {"model": "model", "loss": "loss_fn"}[call.owner]
+                    self._draft.note(call, name, given, output, keep=True)
+                return
+
+    def before(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """A torch function is about to be called."""
+        self._versions = [(t, t._version) for t in all_tensors((args, dict(kwargs))) if not t.is_inference()]
+        self._random_state = torch.get_rng_state()
+
+    def called(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
+        """A torch function has been called."""
+        draft, versions = self._draft, self._versions
+        self._versions = []
+        assert draft is not None, "asked for by `recording`"
+        name = function_name(func)
+        written = tuple(tensor for tensor, version in versions if tensor._version != version)
+        if _sets(func, name) and args and isinstance(args[0], torch.Tensor):
+            if draft.is_parameter(args[0]) and name != "data":
+                return
+            written = (*written, args[0])
+        if is_scaling(name):
+            draft.alias(result, args[0])
+            self._is_scaled = True
+            return
+        for tensor in written:
+            draft.touch(tensor)
+        if name == "iter" and args and isinstance(args[0], torch.Tensor):
+            func, result = _parts_of, result.__reduce__()[1][0]
+        if not written and not all_tensors(result):
+            self._note_reading(draft, name, args, result)
+            return
+        if func is self._loss_fn:
+            self._note_loss(draft, args, kwargs, result)
+            return
+        self.parts_are_called |= name in _LAYERS and any(map(draft.is_weight, all_tensors(args)))
+        encoded = self._encode(args), self._encode(dict(kwargs))
+        draft = self._draft or draft
+        given = with_sizes(name, encoded[0], draft.items, asked=draft.asked_size), encoded[1]
+        draws = self._drew() or any(word in name for word in _RANDOM)
+        keep = draws or func is torch.autograd.grad or "_norm" in name
+        draft.note(func, name, given, result, written=written, keep=keep, draws=draws)
+
+    def backward(self, objective: torch.Tensor) -> None:
+        """A tensor is about to be the end of a backward pass."""
+        draft = self._draft
+        self._inside.clear()
+        self._backwards += self._is_first_backward
+        self._is_first_backward = False
+        if draft is None or draft.closed:
+            return
+        number = draft.number_of(objective)
+        if number is not None:
+            draft.tensor(objective)
+        if number is None or not draft.values[number].reaches:
+            if number is None and objective.requires_grad and draft.batch is not None:
+                draft.problem = "backward() is called on a tensor that was not seen being computed."
+            return
+        if objective.numel() != 1:
+            raise NotReplayable("backward() is called on several numbers, not on one.")
+        if draft.objectives and not self._has_gradient():
+            draft.objectives.clear()
+        if len(draft.objectives) < _MOST_OBJECTIVES:
+            end = number, len(draft.operations)
+            self._compare(draft, end, objective)
+            draft.objectives.append(end)
+
+    # what is made of them
+
+    def _begin(self, *, seen: bool) -> Draft | None:
+        self._inside.clear()
+        self._listed_number = None
+        self._is_first_backward = True
+        if len(self._passes) == PASSES:
+            return None
+        named: dict[int, tuple[torch.Tensor, Named]] = {}
+        owners = [("model", self._model), ("loss", self._loss_fn)]
+        for owner, module in reversed(owners):
+            if isinstance(module, nn.Module):
+                for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+                    named[id(tensor)] = tensor, Named(owner, name)  # type: ignore[arg-type]  # one of the two
+        self._draft = Draft(named, late=not seen, before=self._before)
+        self._before = self._draft.made
+        return self._draft
+
+    def _find_places(self) -> None:
+        self._places = {id(t): place for place, one in enumerate(self._listed[:_LISTED]) for t in all_tensors(one)}
+
+    def _encode(self, value: Any) -> Any:
+        for tensor in all_tensors(value) if self._places else ():
+            self._find_in_list(tensor)
+        if self._draft is None:
+            raise _NothingToNote
+        return self._draft.encode(value)
+
+    def _find_in_list(self, tensor: torch.Tensor) -> None:
+        place, draft = self._places.get(id(tensor)), self._draft
+        if draft is None or place is None or draft.number_of(tensor) is not None:
+            return
+        if all(tensor is not one for one in all_tensors(self._listed[place])):
+            return
+        if self._listed_number not in (None, place) and draft.objectives:
+            self._end_pass()
+            new = self._begin(seen=not draft.late)
+            if new is None:
+                return
+            draft = new
+        if self._listed_number is None:
+            self._listed_number = place
+            draft.set_batch(self._listed[place])
+        elif self._listed_number != place:
+            draft.problem = "The loop uses several batches at once."
+
+    def _note_loss(self, draft: Draft, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
+        parameters = inspect.signature(self._loss_fn).parameters  # type: ignore[arg-type]  # it was just called
+        defaults = {name: one.default for name, one in parameters.items()}
+        options = {name: value for name, value in kwargs.items() if value is not defaults.get(name)}
+        draft.note(ModuleCall("loss"), "loss_fn", (self._encode(args), self._encode(options)), result)
+
+    def _drew(self) -> bool:
+        """Whether the function that was just called has drawn random numbers on the host."""
+        return not torch.equal(torch.get_rng_state(), self._random_state)
+
+    def _note_reading(self, draft: Draft, name: str, args: tuple[Any, ...], result: Any) -> None:
+        """Something was asked about a tensor."""
+        if name in _SIZE_READERS:
+            sizes = [result] if isinstance(result, int) else list(result)
+            draft.asked_size |= draft.items in sizes
+        elif name in _NUMBER_READERS:
+            self._numbers_were_read |= draft.is_of_data(args[0])
+        elif name in _DECISIONS and not draft.objectives and draft.is_of_data(args[0]):
+            if self._is_guard(draft, args):
+                return
+            draft.problem = "The loop looks at the values of a tensor to decide what to do."
+
+    def _is_guard(self, draft: Draft, args: tuple[Any, ...]) -> bool:
+        """Whether a decision asks for values that are not finite."""
+        number = draft.number_of(args[0]) if args else None
+        for operation in reversed(draft.operations):
+            if number is not None and any(number == made for _, made in operation.results):
+                if operation.name in ("isnan", "isinf", "isfinite"):
+                    return True
+                if operation.name not in _GUARDS or not operation.args or not isinstance(operation.args[0], Ref):
+                    return False
+                number = operation.args[0].number
+        return False
+
+    def _compare(self, draft: Draft, end: tuple[int, int], objective: torch.Tensor) -> None:
+        """Hold the program against the very pass it was made of."""
+        if draft.late or draft.problem is not None:
+            return
+        tape_of(draft, [end])
+        if self._is_scaled:
+            return
+        with self._recorder.suspend():
+            same = gives_the_same(draft, end, objective, self._loss_fn)
+        if not same:
+            raise NotReplayable("What was seen of the loop does not give the loss that it had.")
+
+    def _end_pass(self) -> None:
+        draft, self._draft = self._draft, None
+        if draft is None or draft.late or not (draft.objectives or draft.closed):
+            return
+        if draft.problem is not None:
+            raise NotReplayable(draft.problem)
+        tape = tape_of(draft, _distinct(draft))
+        if not tape.calls_model:
+            raise NotReplayable("The loss is computed without calling the model.")
+        self._passes.append(tape)
+        if len(self._passes) > 1:
+            before = self._tape if self._tape is not None else self._passes[0]
+            self._tape = agree(before, tape, numbers_were_read=self._numbers_were_read)
+
+    def _finish(self) -> None:
+        self._done = True
+        self._draft = None
+        self._passes.clear()
+        self._places.clear()
+        self._inside.clear()
+        self._versions = []
+
+    def _refuse(self, reason: str) -> None:
+        self._tape = None
+        self.reason = reason
+        self._finish()
+
+
+class _NothingToNote(Exception):  # noqa: N818 - nothing is wrong
+    """Enough passes have been noted."""
+
+
+def _sets(func: Callable[..., Any], name: str) -> bool:
+    """Whether a function changes its first argument without changing the version of its memory."""
+    return name in _SETTERS or (name in ("data", "requires_grad") and getattr(func, "__name__", "") == "__set__")
+
+
+def _parts_of(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return tensor.unbind(0)
+
+
+def _distinct(draft: Draft) -> list[tuple[int, int]]:
+    """Without those that compute once more what another one has computed, as a closure does."""
+    kept: list[tuple[int, int]] = []
+    known: list[Tape] = []
+    for end in draft.objectives:
+        tape = tape_of(draft, [end])
+        if not any(_is_same(tape, other) for other in known):
+            known.append(tape)
+            kept.append(end)
+    return kept
+
+
+def _is_same(a: Tape, b: Tape) -> bool:
+    return (a.inputs, a.operations, a.objectives) == (b.inputs, b.operations, b.objectives)
