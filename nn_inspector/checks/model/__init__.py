@@ -6,6 +6,7 @@ from nn_inspector.checks.model import (
     capacity,
     hidden_activation,
     output_layer,
+    normalization,
     simpler_baseline,
     trainable_parameters,
 )
@@ -15,6 +16,7 @@ CHECKS: tuple[Check, ...] = (
     hidden_activation.CHECK,
     trainable_parameters.CHECK,
     batch_dependency.CHECK,
+    normalization.CHECK,
     capacity.CHECK,
     simpler_baseline.CHECK,
 )
