@@ -71,6 +71,9 @@ _KINDS: dict[Kind, set[str]] = {
 
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
 
+LAYERS: frozenset[str] = frozenset(_LINEAR | _KINDS["recurrent"])
+"""Names of the functions that work with weights of their own."""
+
 STRAIGHT: frozenset[Kind] = frozenset({"move", "affine", "join", "dropout"})
 """What leaves a straight line straight, dropout but for its noise."""
 

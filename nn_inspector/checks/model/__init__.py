@@ -5,8 +5,8 @@ from nn_inspector.checks.model import (
     batch_dependency,
     capacity,
     hidden_activation,
-    output_layer,
     normalization,
+    output_layer,
     simpler_baseline,
     trainable_parameters,
 )

@@ -1,0 +1,148 @@
+"""zero_input: does the network use its input at all?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.fit.made_up_input import made_up_input
+from nn_inspector.checks.init.first_weights import first_weights, redraw
+from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.checks.train.course import course_of
+from nn_inspector.errors import ExperimentError, InspectorError
+from nn_inspector.experiments import Start, TrainingCopy, initial_state, isolated, take_apart, tensors_of
+from nn_inspector.experiments.flow import LAYERS
+from nn_inspector.history import Finding, Remedy
+from nn_inspector.probes import first_tensor
+
+INFO = CheckInfo(
+    name="zero_input",
+    stage="fit",
+    kind="active",
+    question="Does the network use its input at all?",
+    why=(
+        "If the input never reaches the output, the best that can be learned is the most frequent answer. It happens when a "
+        "variable is overwritten, when another tensor is passed to the network than meant, or when all values are cut down "
+        "to the same whole number. Nothing fails: the loss even falls a little."
+    ),
+    how=(
+        "A copy answers for a batch, and again with the inputs handed on to the next item. If no answer changes, with the "
+        "first weights, with those of now and with weights drawn anew, the input is not used: an error. The source of the "
+        "loop is read as well, for an input that is made of random numbers while the batch is left aside."
+    ),
+    remedy="Follow the input through forward(): print(x.std(0)) behind each layer, until it is 0.",
+    sources=("Karpathy, A Recipe for Training Neural Networks (2019): an input-independent baseline",),
+    explains=(
+        *(name for name in ALL_SYMPTOMS if name != "zero_input"), "label_alignment", "gradient_flow",
+        "trainable_parameters", "learning_rate", "capacity", "hidden_activation", "initial_loss", "input_scale", "weight_scale",
+        "contradictory_labels", "regularization_share", "optimizer_settings", "batch_size", "generalization_gap", "symmetry",
+    ),
+)  # fmt: skip
+
+SAME = 1e-6
+"""Answers that change by no more than this share of their size do not change."""
+
+FAILED = 0.2
+"""A loop that feeds something else than its batch is at fault if so little of the way to the least possible loss is done."""
+
+_FOLLOW = """\
+def show(name):
+    return lambda module, args, output: print(name, "differs between items by", output.std(0).mean().item())
+
+for name, module in model.named_modules():
+    if isinstance(module, torch.nn.Linear):
+        module.register_forward_hook(show(name))
+model(next(iter(train_loader))[0])"""
+
+
+def look(subject: Subject) -> Finding:
+    """Swap the inputs of a copy, and read what the loop gives to the network."""
+    made_up = made_up_input(subject)
+    if made_up is not None and _failed(subject):
+        message = (
+            f"No: the loop gives {made_up.name} to the network ({made_up.place}), which is made of random numbers. "
+            "Nothing of the batch goes in."
+        )
+        remedy = Remedy(
+            "Give the inputs of the batch to the network.", f"output = model(x)  # not model({made_up.name})"
+        )
+        return finding(INFO, "error", message, remedy=remedy, where=made_up.place, basis="structure")
+    if subject.seconds <= 0:
+        raise ExperimentError("This check makes an experiment, and there is no time left for one.")
+    batch = subject.batches()[0]
+    start = initial_state(subject.training, subject.run)
+    if not _ignored(subject, start, batch, None):
+        return finding(INFO, "ok", "Yes: other inputs lead to other answers.")
+    if subject.run.steps == 0:
+        message = "Perhaps not: no answer changes if the items swap their inputs, but nothing was trained yet."
+        return finding(INFO, "info", message)
+    if not _ignored(subject, Start(), batch, None):
+        return finding(INFO, "ok", "Yes: with the weights of now, other inputs lead to other answers.")
+    layers = first_weights(subject.anatomy("initial", training=False))
+    if not _ignored(subject, start, batch, lambda copied: redraw(copied.model, layers)):
+        message = (
+            "It could: with other weights the answers depend on the input. With yours they do not, from the beginning: all "
+            "units of a layer are dead, or its weights are zero."
+        )
+        return finding(INFO, "info", message)
+    message = (
+        "No: no answer changes if the items of a batch swap their inputs, whatever the weights are. The input is lost on its "
+        "way, or all items look the same to the network."
+    )
+    remedy = Remedy("Follow the input through forward(), until the items do not differ any more.", _FOLLOW)
+    return finding(INFO, "error", message, remedy=remedy, where="model.forward", basis="experiment")
+
+
+def _ignored(subject: Subject, start: Start, batch: Any, change: Callable[[TrainingCopy], None] | None) -> bool:
+    """Whether the answers of a copy stay the same when the items swap their inputs."""
+    with isolated(subject.training, start=start) as copied:
+        if change is not None:
+            change(copied)
+        usual, _ = _answer(copied, batch, swapped=False)
+        other, differ = _answer(copied, batch, swapped=True)
+    if not differ:
+        raise ExperimentError("All items of a batch have the same input, so that swapping them says nothing.")
+    if usual.shape != other.shape or not bool(torch.isfinite(usual).all()):
+        return False
+    return bool(((usual - other).abs() <= SAME * usual.abs().amax().clamp(min=1e-12)).all())
+
+
+def _answer(copied: TrainingCopy, batch: Any, *, swapped: bool) -> tuple[torch.Tensor, bool]:
+    """What the last layer of a copy answers, and whether the swap changed anything of the input.
+
+    The last layer, because a softmax over one unit makes all answers alike whatever comes in.
+    """
+    differ: list[bool] = []
+
+    def swap(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        changed = {id(one): (one, one.roll(1, 0)) for one in tensors_of([args, kwargs]) if one.dim()}
+        differ.extend(not torch.equal(before, after) for before, after in changed.values())
+        after = {key: pair[1] for key, pair in changed.items()}
+        return tuple(after.get(id(one), one) for one in args), {k: after.get(id(v), v) for k, v in kwargs.items()}
+
+    if swapped:
+        copied.model.register_forward_pre_hook(swap, with_kwargs=True)
+    seen = take_apart(copied, batch, training=False, backward=False)
+    weights = {id(parameter) for parameter in seen.model.parameters() if parameter.dim() >= 2}
+    answers = [
+        call.output for call in seen.calls if call.name in LAYERS or any(id(one) in weights for one in call.inputs)
+    ]
+    last = answers[-1] if answers else first_tensor(seen.output)
+    if last is None:
+        raise ExperimentError("The network returned no tensor.")
+    return last.detach().float(), any(differ) or not swapped
+
+
+def _failed(subject: Subject) -> bool:
+    try:
+        course = course_of(subject)
+    except InspectorError:
+        return False
+    return course.end < FAILED if course.levels is not None else not course.curve.falling
+
+
+CHECK = Check(INFO, look)

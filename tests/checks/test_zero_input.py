@@ -1,0 +1,199 @@
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import nn_inspector as nni
+from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, classifier, mlp, state_of
+
+
+def case(model, data=None, rate=0.02):
+    loader = DataLoader(data or blobs(), batch_size=16, shuffle=True)
+    return Case(model, torch.optim.Adam(model.parameters(), lr=rate), nn.CrossEntropyLoss(), loader)
+
+
+class Overwritten(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.state, self.decoder = nn.Linear(FEATURES, 8), nn.Parameter(torch.randn(8)), mlp()
+
+    def forward(self, x):
+        h = self.encoder(x)
+        h = self.state.expand(len(x), -1)
+        return self.decoder(h)
+
+
+class Tokens(nn.Module):
+    """Shares between 0 and 1 become the token 0, all of them."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.last = nn.Embedding(20, 8), nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        return self.last(self.embedding(x.abs().clamp(max=0.9).long()).mean(1))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.last = nn.GRU(1, 8, batch_first=True), nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        return self.last(self.layer(x.unsqueeze(2))[0][:, -1])
+
+
+def dead():
+    model = mlp()
+    nn.init.constant_(model[0].bias, -50.0)
+    return model
+
+
+def normalized():
+    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(FEATURES, CLASSES)))
+
+
+def gated():
+    model = mlp()
+    nn.init.zeros_(model[2].weight)
+    return model
+
+
+@pytest.mark.parametrize("model", [Overwritten, Tokens])
+def test_an_input_that_is_not_used_is_an_error(watched, model):
+    finding = watched(case(model()), lambda c: c.run(3)).check("zero_input")
+    assert finding.severity == "error", finding.message
+    assert finding.basis == "experiment"
+    assert "swap their inputs" in finding.message
+    assert "forward()" in finding.remedy.text
+    assert finding.where == "model.forward"
+
+
+def test_a_softmax_over_one_unit_is_another_matter(watched):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 1), nn.Softmax(dim=1))
+    data = TensorDataset(blobs().tensors[0], torch.ones(96, 1))
+    made = Case(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.BCELoss(), DataLoader(data, batch_size=16))
+    assert watched(made, lambda c: c.run(1)).check("zero_input").severity == "ok"
+
+
+@pytest.mark.parametrize("make", [mlp, gated, Recurrent, normalized, lambda: nn.Linear(FEATURES, CLASSES)])
+def test_an_input_that_is_used_passes(watched, make):
+    torch.manual_seed(0)
+    finding = watched(case(make()), lambda c: c.run(2)).check("zero_input")
+    assert finding.severity == "ok", finding.message
+
+
+def test_dead_units_are_told_from_an_input_that_is_not_used(watched):
+    finding = watched(case(dead(), rate=1e-4), lambda c: c.run(2)).check("zero_input")
+    assert finding.severity == "info"
+    assert "all units of a layer are dead" in finding.message
+
+
+def test_before_training_it_is_only_suspected(watched):
+    assert watched(case(Overwritten())).check("zero_input").severity == "info"
+    assert watched(case(gated())).check("zero_input").severity == "info"
+
+
+def test_items_that_are_all_alike_say_nothing(watched):
+    data = TensorDataset(torch.ones(64, FEATURES), torch.arange(64) % CLASSES)
+    finding = watched(case(mlp(), data), lambda c: c.run(1)).check("zero_input")
+    assert finding.severity == "skipped"
+    assert "the same input" in finding.message
+
+
+def reads(loop_body, epochs=12):
+    """Watch a classifier whose loop is one of those below."""
+    made = case(mlp(), rate=1e-3)
+    loop = loop_body(made.model, made.optimizer, made.loss_fn, made.train_loader, epochs)
+    with nni.watch(
+        made.model, made.optimizer, made.loss_fn, train_loader=made.train_loader, loop=loop, show=False
+    ) as one:
+        loop()
+        return one.check("zero_input", seconds=300.0)
+
+
+def noise_alone(model, optimizer, loss_fn, loader, epochs):
+    def train():
+        for _ in range(epochs):
+            for x, y in loader:
+                noise = 0.1 * torch.randn_like(x)
+                loss = loss_fn(model(noise), y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    return train
+
+
+def noise_in_two_lines(model, optimizer, loss_fn, loader, epochs):
+    def train():
+        for _ in range(epochs):
+            for x, y in loader:
+                z = torch.randn(x.size(0), x.shape[1], device=x.device)
+                z = z * 2
+                loss = loss_fn(model(z), y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    return train
+
+
+def noise_added(model, optimizer, loss_fn, loader, epochs):
+    def train():
+        for _ in range(epochs):
+            for x, y in loader:
+                noise = 0.1 * torch.randn_like(x)
+                noisy = x + noise
+                loss = loss_fn(model(noisy), y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    return train
+
+
+def mixed(model, optimizer, loss_fn, loader, epochs):
+    def train():
+        for _ in range(epochs):
+            for x, y in loader:
+                keep = torch.rand_like(x) > 0.1
+                kept = x * keep
+                loss = loss_fn(model(kept), y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    return train
+
+
+@pytest.mark.parametrize(("body", "name"), [(noise_alone, "noise"), (noise_in_two_lines, "z")])
+def test_a_loop_that_gives_random_numbers_to_the_network(body, name):
+    finding = reads(body)
+    assert finding.severity == "error", finding.message
+    assert f"the loop gives {name} to the network" in finding.message
+    assert "random numbers" in finding.message
+    assert f"model({name})" in finding.where
+    assert "the inputs of the batch" in finding.remedy.text
+
+
+@pytest.mark.parametrize("body", [noise_added, mixed])
+def test_a_loop_that_adds_random_numbers_passes(body):
+    assert reads(body).severity == "ok"
+
+
+def test_nothing_is_said_without_time_or_a_loss(watched, untrained):
+    assert watched(classifier()).check("zero_input", seconds=0).severity == "skipped"
+    assert untrained(mlp(), None, blobs()).check("zero_input").severity == "skipped"
+
+
+def test_the_training_is_left_as_it_was(watched):
+    made = case(Overwritten())
+    inspector = watched(made, lambda c: c.run(2))
+    before = state_of(made)
+    inspector.check("zero_input")
+    assert_equal(before, state_of(made))
+    assert not made.model._forward_hooks or all("nn_inspector" in str(h) for h in made.model._forward_hooks.values())
