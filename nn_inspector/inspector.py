@@ -160,7 +160,7 @@ class Inspector:
             finding = examine(check, Subject(self.training, self.run, seconds), options)
         if name in self._silenced:
             finding = finding.silenced(self._silenced[name])
-        self._note([finding])
+        self.note(finding)
         return finding
 
     def diagnose(self, *, active: bool = True, budget: float = 30.0) -> Diagnosis:
@@ -178,8 +178,20 @@ class Inspector:
         with self._for_a_look():
             subject = Subject(self.training, self.run, budget)
             result = diagnose(subject, checks(), active=active, budget=budget, silenced=self._silenced)
-        self._note(result.findings)
+        for finding in result.findings:
+            self.note(finding)
         return result
+
+    def glance(self) -> list[Finding]:
+        """What the passive checks say now. It may be called in the middle of a training, and notes nothing."""
+        passive = [check for check in checks() if check.info.kind == "passive"]
+        with self._recorder.suspend():
+            subject = Subject(self.training, self.run, seconds=0.0)
+            return diagnose(subject, passive, active=False, silenced=self._silenced).findings
+
+    def note(self, finding: Finding) -> None:
+        """Let a finding take the place of what its check found before."""
+        self.run.add_finding(finding)
 
     def silence(self, check: str, reason: str) -> None:
         """Let a check raise nothing more in this training: you know what it sees, and it is meant to be so.
@@ -202,7 +214,7 @@ class Inspector:
         self._silenced[known] = reason
         found = self.run.finding(known)
         if found is not None:
-            self._note([found.silenced(reason)])
+            self.note(found.silenced(reason))
 
     def unsilence(self, check: str) -> None:
         """Let a silenced check speak again, from its next look on.
@@ -430,10 +442,6 @@ class Inspector:
     def _report(self, trouble: str) -> None:
         self._trouble.append(trouble)
         warnings.warn(trouble, InspectorWarning, stacklevel=2)
-
-    def _note(self, findings: Iterable[Finding]) -> None:
-        for finding in findings:
-            self.run.add_finding(finding)
 
     def _for_a_look(self) -> Any:
         self.settle()

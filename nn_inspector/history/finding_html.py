@@ -33,12 +33,13 @@ def badge_html(severity: Severity) -> str:
     return f'<b style="color: {colour}; white-space: nowrap"><span aria-hidden="true">{sign}</span> {severity}</b>'
 
 
-def finding_html(finding: Finding) -> str:
-    """One finding with its remedy."""
-    parts = [
+def finding_html(finding: Finding, *, with_message: bool = True) -> str:
+    """One finding with its remedy; without its message where that stands above already."""
+    head = [
         f"<div>{badge_html(finding.severity)} <code>{escape(finding.check)}</code></div>",
         f'<div style="margin: 2px 0">{escape(finding.message)}</div>',
     ]
+    parts = head if with_message else []
     if finding.where is not None:
         parts.append(f'<div style="opacity: 0.8">Where: <code>{escape(finding.where)}</code></div>')
     if finding.remedy is not None and finding.raised:

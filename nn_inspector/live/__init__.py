@@ -1,7 +1,17 @@
 """Everything that talks to a front end while a cell runs."""
 
 from nn_inspector.live.connection import Connection, connect, current_connection, disconnect
+from nn_inspector.live.live_findings import follow_findings
 from nn_inspector.live.publisher import Publisher
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
 
-__all__ = ["PROTOCOL", "Connection", "Publisher", "connect", "current_connection", "disconnect", "snapshot"]
+__all__ = [
+    "PROTOCOL",
+    "Connection",
+    "Publisher",
+    "connect",
+    "current_connection",
+    "disconnect",
+    "follow_findings",
+    "snapshot",
+]

@@ -24,9 +24,19 @@ class Publisher:
     Args:
         inspector: whose steps to follow.
         max_overhead: share of the training time that watching may cost.
+        interval: seconds between two updates at the least.
+        longest: seconds between two updates at the most, however long one takes.
     """
 
-    def __init__(self, inspector: Inspector, max_overhead: float = 0.03) -> None:
+    def __init__(
+        self,
+        inspector: Inspector,
+        max_overhead: float = 0.03,
+        *,
+        interval: float = INTERVAL,
+        longest: float = 20 * INTERVAL,
+    ) -> None:
+        self._interval, self._longest = interval, longest
         self._share = _SHARE * max_overhead
         self._views: list[Callable[[], None]] = []
         self._lock = threading.RLock()
@@ -46,7 +56,7 @@ class Publisher:
             for view in list(self._views):
                 view()
             cost = time.monotonic() - begin
-            self._next = begin + max(INTERVAL, min(cost / self._share, 20 * INTERVAL))
+            self._next = begin + max(self._interval, min(cost / self._share, self._longest))
 
     def close(self) -> None:
         """Stop following the training."""

@@ -11,10 +11,11 @@ from IPython.display import HTML, DisplayHandle, display
 
 from nn_inspector.history import Run
 from nn_inspector.inspector import Inspector
-from nn_inspector.live import Publisher, connect
+from nn_inspector.live import Publisher, connect, follow_findings
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_widget import STYLE, TEXT, ChartWidget
 from nn_inspector.panels.choice import FIRST, PANELS, PanelChoice
+from nn_inspector.panels.findings_strip import FindingsStrip
 from nn_inspector.panels.layers import title
 from nn_inspector.panels.panel import Panel, Selection
 from nn_inspector.panels.steering_buttons import NO_LIVE_PATH, SteeringButtons
@@ -46,6 +47,7 @@ class Dashboard(ipywidgets.VBox):
         self._charts: dict[str, ChartWidget] = {}
         self._cards: dict[str, ipywidgets.VBox] = {}
         self._choice = PanelChoice(self._on_choice)
+        self._findings = FindingsStrip(inspector.run)
         self._time = TimeTravel(inspector.run, self._draw)
         self._grid = ipywidgets.GridBox(
             self._chosen_cards(),
@@ -54,12 +56,14 @@ class Dashboard(ipywidgets.VBox):
                 "grid_gap": "10px",
             },
         )
-        super().__init__([ipywidgets.HBox([self._header, self._steering]), self._time, self._choice, self._grid])
+        head = ipywidgets.HBox([self._header, self._steering])
+        super().__init__([head, self._findings, self._time, self._choice, self._grid])
         self.add_class("nni-dashboard")
         self._log_loss.observe(self._on_selection, "value")
         self._layer.observe(self._on_selection, "value")
         self._publisher = Publisher(inspector, inspector.max_overhead)
         self._publisher.add(self.refresh)
+        follow_findings(inspector)
         self._connection = connect()
         if self._connection is not None:
             self._connection.add(self._after_cell)
@@ -70,6 +74,7 @@ class Dashboard(ipywidgets.VBox):
         unheard = self._connection is not None and not self._connection.heard and self._inspector.is_training
         self._header.value = header_html(self._inspector, (NO_LIVE_PATH,) if unheard else ())
         self._steering.refresh()
+        self._findings.refresh()
         self._time.refresh()
         if self._time.following:
             self._draw()
