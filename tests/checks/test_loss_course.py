@@ -1,7 +1,5 @@
 """The checks that read the course of the loss, on losses made up for them: chance is about 1.38 here."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -219,4 +217,11 @@ def test_a_weighted_loss_has_no_traced_levels(watched):
     case = classifier()
     case.loss_fn = torch.nn.CrossEntropyLoss(weight=torch.ones(4))
     assert traced_levels(watched(case, lambda c: c.run(1)).run) is None
-    assert math.isfinite(CHANCE)
+
+
+def test_where_all_inputs_are_the_same_all_answers_should_be(watched):
+    x, y = classifier().train_loader.dataset.tensors
+    case = constant(4, torch.nn.CrossEntropyLoss(), torch.utils.data.TensorDataset(torch.zeros_like(x), y))
+    finding = watched(case, lambda c: c.run(10)).check("constant_predictions")
+    assert finding.severity == "skipped"
+    assert "All inputs are the same" in finding.message

@@ -7,6 +7,7 @@ from nn_inspector.checks.train import (
     divergence,
     learning_rate,
     loss_spike,
+    loss_terms,
     no_learning,
     nonfinite,
     optimizer_settings,
@@ -15,6 +16,7 @@ from nn_inspector.checks.train import (
     slow_learning,
     steep_then_flat,
     training_length,
+    update_ratio,
 )
 
 CHECKS: tuple[Check, ...] = (
@@ -25,8 +27,10 @@ CHECKS: tuple[Check, ...] = (
     slow_learning.CHECK,
     steep_then_flat.CHECK,
     oscillation.CHECK,
+    update_ratio.CHECK,
     constant_predictions.CHECK,
     regularization_share.CHECK,
+    loss_terms.CHECK,
     learning_rate.CHECK,
     batch_size.CHECK,
     optimizer_settings.CHECK,

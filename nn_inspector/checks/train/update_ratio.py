@@ -1,0 +1,117 @@
+"""update_ratio: how large are the steps against the weights, layer by layer?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.train.course import Course, course_of
+from nn_inspector.errors import InspectorError
+from nn_inspector.history import Chart, Curve, Finding, Remedy, row_labels
+
+INFO = CheckInfo(
+    name="update_ratio",
+    stage="train",
+    kind="passive",
+    question="Are the steps of a usual size against the weights?",
+    why=(
+        "A step changes each weight matrix by a share of itself, usually about a thousandth. At a millionth nothing happens in a "
+        "thousand steps; at a half each step writes the weights anew, and nothing can be kept."
+    ),
+    how=(
+        "At measured steps the norm of the update is divided by the norm of the weights, for each parameter with two axes or more. "
+        "Medians between 1e-4 and 1e-1 are usual. It is a warning if half of the layers are outside and the loss is near chance "
+        "as well. This is a symptom: the cause stands in another check."
+    ),
+    remedy="Raise the rate if all layers are below, lower it if they are above; if some are, see how the gradient gets to them.",
+    sources=(
+        "CS231n, Neural Networks Part 3: ratio of updates to weights, about 1e-3",
+        "Braiek and Khomh, TheDeepChecker (2022): mean log10 of the ratio within -4 and -1",
+    ),
+    explains=("no_learning", "slow_learning"),
+)
+
+LOW, HIGH = 1e-4, 1e-1
+"""Sound trainings leave this band for single layers only (zero weights at the start, small last layers)."""
+
+POOR = 0.35
+"""A training that came further has steps of a size that fits it."""
+
+_LEAST = 5
+_NAMED = 3
+
+
+def look(subject: Subject) -> Finding:
+    """Look at the size of the steps."""
+    ratios = layer_ratios(subject)
+    low = [name for name, ratio in ratios.items() if ratio < LOW]
+    high = [name for name, ratio in ratios.items() if ratio > HIGH]
+    evidence = {f"ratio {name}": ratio for name, ratio in ratios.items()}
+    middle = float(np.median(list(ratios.values())))
+    outside = max((low, high), key=len)
+    if not outside:
+        message = f"Yes: in the middle layer a step changes the weights by {middle:.1g} of themselves."
+        return finding(INFO, "ok", message, evidence=evidence)
+    side, limit = ("below", LOW) if outside is low else ("above", HIGH)
+    most = 2 * len(outside) >= len(ratios)
+    named = ", ".join(outside[:_NAMED]) + (", ..." if len(outside) > _NAMED else "")
+    said = f"in {len(outside)} of {len(ratios)} layers ({named}) a usual step is {side} {limit:g} of the weights"
+    if not (most and _is_poor(subject)):
+        return finding(INFO, "info" if most else "ok", f"Mostly: {said}.", evidence=evidence)
+    message = f"No: {said}, and the loss is near chance."
+    return finding(INFO, "warning", message, evidence=evidence, remedy=_remedy(low=outside is low), where=outside[0])
+
+
+def layer_ratios(subject: Subject) -> Mapping[str, float]:
+    """The median size of a step over that of the weights, for each parameter with two axes or more.
+
+    Raises:
+        InspectorError: too few steps were measured.
+    """
+    run = subject.run
+    matrices = [name for name, p in subject.training.model.named_parameters() if p.dim() > 1 and p.requires_grad]
+    found = {name: run.series("update_ratio", name).values for name in matrices}
+    usable = {name: values[np.isfinite(values)] for name, values in found.items()}
+    ratios = {name: float(np.median(values)) for name, values in usable.items() if len(values) >= _LEAST}
+    if not ratios:
+        raise InspectorError(
+            "The size of too few steps was measured. Run your training loop for a moment, then look again."
+        )
+    return ratios
+
+
+def chart(result: Finding) -> Chart | None:
+    """The ratios as rows, with the usual band."""
+    ratios = {name.removeprefix("ratio "): value for name, value in result.evidence.items()}
+    if not ratios:
+        return None
+    heights = [math.log10(max(float(value), 1e-9)) for value in ratios.values()]  # type: ignore[arg-type]  # plain numbers
+    bars = Curve(np.arange(len(heights), dtype=np.float64), np.array(heights))
+    band = (math.log10(LOW), math.log10(HIGH), "usual")
+    return Chart(
+        "rows", "step over weights, as a power of ten", "", {"": bars}, labels=row_labels(list(ratios)), band=band
+    )
+
+
+def _is_poor(subject: Subject) -> bool:
+    try:
+        course: Course = course_of(subject)
+    except InspectorError:
+        return False
+    return course.end < POOR
+
+
+def _remedy(*, low: bool) -> Remedy:
+    change = "*= 10" if low else "/= 10"
+    text = (
+        "Raise the learning rate by a factor of ten; if only some layers are low, see whether the gradient reaches them."
+        if low
+        else "Lower the learning rate by a factor of ten, or clip the gradient."
+    )
+    return Remedy(text, f'for group in optimizer.param_groups:\n    group["lr"] {change}')
+
+
+CHECK = Check(INFO, look, chart)
