@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from nn_inspector.beginning import Beginning
 from nn_inspector.errors import ArgumentError, ExperimentError, describe
-from nn_inspector.probes import Phase, Tape, TapeRecorder, group_name, replay
+from nn_inspector.probes import Phase, Tape, TapeRecorder, group_name, replay, replay_output, without_penalty
 
 Step = Callable[[nn.Module, Any], torch.Tensor]
 Loop = Callable[..., Any] | Sequence[Callable[..., Any]]
@@ -126,7 +126,9 @@ class Training:
         """Where the model's first parameter is."""
         return next(self.model.parameters()).device
 
-    def loss(self, model: nn.Module, loss_fn: Callable[..., torch.Tensor] | None, batch: Any) -> torch.Tensor:
+    def loss(
+        self, model: nn.Module, loss_fn: Callable[..., torch.Tensor] | None, batch: Any, *, penalty: bool = True
+    ) -> torch.Tensor:
         """The loss of `model` on a batch, computed as the user's loop does.
 
         That is by `step` if it was given; else as the loop was seen to do it in its first steps; else by `loss_fn`.
@@ -135,6 +137,7 @@ class Training:
             model: the user's model or a copy of it.
             loss_fn: the user's loss or a copy of it.
             batch: what a loader yields, on any device.
+            penalty: whether terms count that depend on the weights alone, as far as they are seen to be such.
 
         Returns:
             A scalar tensor with its graph.
@@ -145,7 +148,7 @@ class Training:
         if self.step is not None:
             loss = self.step(model, batch)
         elif self.tape is not None:
-            loss = replay(self.tape, model, loss_fn, batch)
+            loss = replay(self.tape if penalty else without_penalty(self.tape), model, loss_fn, batch)
         elif loss_fn is None:
             raise ExperimentError(
                 f"It is not known how the loss is computed. {self._why_not_recorded()}Pass loss_fn=..., or step=... (a "
@@ -154,14 +157,25 @@ class Training:
         else:
             inputs, target = split_batch(batch)
             loss = loss_fn(model(*inputs), target)
-        if not isinstance(loss, torch.Tensor):
-            raise ExperimentError(f"The loss should be a tensor with one number, but it is {describe(loss)}.")
-        if loss.numel() != 1:
-            raise ExperimentError(
-                f"The loss should be one number, but it has shape {list(loss.shape)}. Reduce it, for example with "
-                'loss.mean() or reduction="mean".'
-            )
-        return loss
+        return _one_number(loss)
+
+    def output(self, model: nn.Module, batch: Any) -> Any:
+        """What `model` returns for a batch, called as the loop was seen to do it, else with all parts but the last.
+
+        Raises:
+            ExperimentError: it is not known which part of the batch are the inputs.
+        """
+        if self.tape is not None:
+            return replay_output(self.tape, model, self.loss_fn, batch)
+        return model(*split_batch(batch)[0])
+
+    def judged(self, model: nn.Module, loss_fn: Callable[..., torch.Tensor], batch: Any) -> torch.Tensor:
+        """What another loss than the loop's says of the model's output and the last part of the batch.
+
+        Raises:
+            ExperimentError: the batch does not fit, or the result is no scalar.
+        """
+        return _one_number(loss_fn(self.output(model, batch), split_batch(batch)[1]))
 
     @property
     def tape(self) -> Tape | None:
@@ -200,6 +214,17 @@ class Training:
                 for group in optimizer.param_groups
             ],
         }
+
+
+def _one_number(loss: object) -> torch.Tensor:
+    if not isinstance(loss, torch.Tensor):
+        raise ExperimentError(f"The loss should be a tensor with one number, but it is {describe(loss)}.")
+    if loss.numel() != 1:
+        raise ExperimentError(
+            f"The loss should be one number, but it has shape {list(loss.shape)}. Reduce it, for example with "
+            'loss.mean() or reduction="mean".'
+        )
+    return loss
 
 
 def split_batch(batch: Any) -> tuple[tuple[Any, ...], Any]:

@@ -19,7 +19,7 @@ from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
 from nn_inspector.experiments.start import Start, set_rates
 from nn_inspector.experiments.user_hooks import global_hooks, user_hooks
-from nn_inspector.training import Training, split_batch
+from nn_inspector.training import Training
 
 _NOW = Start()
 
@@ -30,6 +30,7 @@ class TrainingCopy:
 
     Attributes:
         same_noise: whether a loop that draws random numbers for its loss gets the same ones each time.
+        penalty: whether what the loop adds to its loss for the weights alone is part of it.
     """
 
     training: Training
@@ -37,9 +38,12 @@ class TrainingCopy:
     optimizers: list[Optimizer]
     loss_fn: Callable[..., torch.Tensor] | None
     same_noise: bool = False
+    penalty: bool = True
+    _own_loss: Any = field(init=False)
     _modes: list[tuple[nn.Module, bool]] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._own_loss = self.loss_fn
         if not self.model.training:
             self.model.train()
         self._modes = [(module, module.training) for module in self.model.modules()]
@@ -52,13 +56,21 @@ class TrainingCopy:
     def loss(self, batch: Any) -> torch.Tensor:
         """The loss of the copied model on a copy of a batch; what goes wrong in the user's code is said in one sentence.
 
+        Another `loss_fn` than the copied one, put here by an experiment, judges the model's output and the batch's last part
+        as they are, unless `step` was given.
+
         Raises:
             ExperimentError: the batch does not fit the model or the loss.
         """
         fixed = self.same_noise and self.training.tape is not None and self.training.tape.draws
         with preserved_random_state(0) if fixed else contextlib.nullcontext():
-            loss: torch.Tensor = self._said(lambda moved: self.training.loss(self.model, self.loss_fn, moved), batch)
+            loss: torch.Tensor = self._said(self._loss, batch)
         return loss
+
+    def _loss(self, moved: Any) -> torch.Tensor:
+        if self.loss_fn is not None and self.loss_fn is not self._own_loss and self.training.step is None:
+            return self.training.judged(self.model, self.loss_fn, moved)
+        return self.training.loss(self.model, self.loss_fn, moved, penalty=self.penalty)
 
     def predict(self, batch: Any) -> Any:
         """What the copied model returns for the inputs of a batch, where the loss is not needed or not known.
@@ -66,7 +78,7 @@ class TrainingCopy:
         Raises:
             ExperimentError: the batch does not fit the model, or it is not known which part of it are the inputs.
         """
-        return self._said(lambda moved: self.model(*split_batch(moved)[0]), batch)
+        return self._said(lambda moved: self.training.output(self.model, moved), batch)
 
     def _said(self, compute: Callable[[Any], Any], batch: Any) -> Any:
         try:

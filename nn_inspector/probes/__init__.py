@@ -14,9 +14,10 @@ from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.presets import PRESETS, PROBES, choose_probes
 from nn_inspector.probes.ranks import is_first_rank
 from nn_inspector.probes.recorder import TRACED_STEPS, Phase, Recorder
-from nn_inspector.probes.replay import replay
+from nn_inspector.probes.replay import replay, replay_output
 from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
 from nn_inspector.probes.tape import Tape
+from nn_inspector.probes.tape_making import without_penalty
 from nn_inspector.probes.tape_recorder import TapeRecorder
 
 __all__ = [
@@ -53,4 +54,6 @@ __all__ = [
     "node_number",
     "origin",
     "replay",
+    "replay_output",
+    "without_penalty",
 ]

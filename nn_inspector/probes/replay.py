@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,6 +44,16 @@ def replay(tape: Tape, model: nn.Module, loss_fn: Callable[..., Any] | None, bat
     Raises:
         ExperimentError: the batch is of another kind, or a tensor from elsewhere is gone.
     """
+    wanted = torch.is_grad_enabled()
+    with torch.enable_grad() if tape.needs_graph else contextlib.nullcontext():
+        ends = _run(tape, model, loss_fn, batch)
+    loss: torch.Tensor = ends[0]
+    for end in ends[1:]:
+        loss = loss + end
+    return loss if wanted else loss.detach()
+
+
+def _run(tape: Tape, model: nn.Module, loss_fn: Callable[..., Any] | None, batch: Any) -> list[Any]:
     owners: dict[str, Any] = {"model": model, "loss": loss_fn}
     named: dict[str, dict[str, torch.Tensor]] = {}
 
@@ -61,13 +72,34 @@ def replay(tape: Tape, model: nn.Module, loss_fn: Callable[..., Any] | None, bat
         owner = owners[operation.call.owner]
         return (owner.get_submodule(operation.call.name) if operation.call.name else owner)(*args, **kwargs)
 
-    wanted = torch.is_grad_enabled()
-    with torch.enable_grad() if tape.needs_graph else contextlib.nullcontext():
-        ends = execute(tape, get, call, _items(batch))
-    loss: torch.Tensor = ends[0]
-    for end in ends[1:]:
-        loss = loss + end
-    return loss if wanted else loss.detach()
+    return execute(tape, get, call, _items(batch))
+
+
+def replay_output(tape: Tape, model: nn.Module, loss_fn: Callable[..., Any] | None, batch: Any) -> Any:
+    """What a model returns for a batch when it is called as the loop did it, the last time if it did so several times.
+
+    Args:
+        tape: the program; the part of it after the call is left out.
+        model: the user's model or a copy of it.
+        loss_fn: the user's loss or a copy of it.
+        batch: of the same structure as those of the loop; it is not changed.
+
+    Raises:
+        ExperimentError: the batch is of another kind, or the loop calls parts of the model only.
+    """
+    called = [place for place, operation in enumerate(tape.operations) if operation.call == ModuleCall("model")]
+    if not called:
+        raise ExperimentError("Your loop calls parts of the model only, not the model.")
+    outputs: list[Any] = []
+    operations = tape.operations[: called[-1] + 1]
+    needed = {number for operation in operations for number in operation.used}
+    inputs = {number: source for number, source in tape.inputs.items() if number in needed}
+    handle = model.register_forward_hook(lambda _module, _args, output: outputs.append(output))
+    try:
+        _run(dataclasses.replace(tape, inputs=inputs, operations=operations, objectives=()), model, loss_fn, batch)
+    finally:
+        handle.remove()
+    return outputs[-1]
 
 
 def execute(tape: Tape, get: Callable[[Input], Any], call: Caller, items: int) -> list[Any]:

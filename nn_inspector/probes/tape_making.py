@@ -7,11 +7,28 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nn_inspector.probes.tape import Foreign, Operation, Ref, Size, Tape, Unknown, children, leaves, rebuild, transform
+from nn_inspector.probes.tape import (
+    BatchPart,
+    Foreign,
+    ModuleCall,
+    Operation,
+    Ref,
+    Size,
+    Tape,
+    Unknown,
+    children,
+    leaves,
+    rebuild,
+    transform,
+)
 from nn_inspector.probes.tape_draft import Draft
 
 _PLACES = frozenset({"roll", "getitem", "narrow", "select"})
 """Where whole numbers may be other ones in each step: a crop, a shift."""
+
+
+_SUMS_IN_PLACE = frozenset({"add_", "iadd"})
+_SUMS = frozenset({"add", "radd"}) | _SUMS_IN_PLACE
 
 
 class NotReplayable(Exception):  # noqa: N818 - it is an answer
@@ -188,3 +205,22 @@ def without_share(tape: Tape, passes: int) -> Tape:
     if not (whole or share):
         return tape
     return dataclasses.replace(tape, operations=tape.operations[:-1], objectives=(last.args[0].number,))
+
+
+def without_penalty(tape: Tape) -> Tape:
+    """The program without the terms of its sum that depend on weights alone, not on the batch."""
+    bound = {number for number, source in tape.inputs.items() if isinstance(source, BatchPart)}
+    for operation in tape.operations:
+        if isinstance(operation.call, ModuleCall) or not bound.isdisjoint(operation.used):
+            bound |= {number for _, number in operation.results}
+    operations, objectives = list(tape.operations), list(tape.objectives)
+    for operation in reversed(tape.operations):
+        ends = operation.written if operation.name in _SUMS_IN_PLACE else {number for _, number in operation.results}
+        if operation.name not in _SUMS or ends.isdisjoint(objectives):
+            continue
+        terms = [part.number for part in operation.args if isinstance(part, Ref)]
+        if len(terms) == len(operation.args) == 2 and len(bound.intersection(terms)) == 1:
+            (kept,) = bound.intersection(terms)
+            objectives = [kept if number in ends else number for number in objectives]
+            operations.remove(operation)
+    return dataclasses.replace(tape, operations=tuple(operations), objectives=tuple(objectives))

@@ -414,16 +414,30 @@ def test_a_loss_that_is_given_is_called_as_the_loop_does():
     with isolated(training) as copied:
         loss = copied.loss((x, y))
         torch.testing.assert_close(loss, loss_fn(copied.model(x).squeeze(), y.float()))
-        copied.loss_fn = lambda a, b: (a - b).abs().sum()
-        torch.testing.assert_close(copied.loss((x, y)), (copied.model(x).squeeze() - y).abs().sum())
 
 
-def test_a_function_that_is_given_may_be_replaced_too():
-    training = watched(functional, mlp, tuples, loss_fn=F.cross_entropy)
+def test_a_loss_that_an_experiment_puts_there_judges_the_output_itself():
+    training = watched(viewed, Flat, tuples, loss_fn=F.cross_entropy)
     x, y = batch_of(tuples, ITEMS)
     with isolated(training) as copied:
+        output = copied.model(x)
+        torch.testing.assert_close(copied.predict((x, y)), output)
         copied.loss_fn = F.multi_margin_loss
-        torch.testing.assert_close(copied.loss((x, y)), F.multi_margin_loss(copied.model(x), y))
+        torch.testing.assert_close(copied.loss((x, y)), F.multi_margin_loss(output, y))
+
+
+def three_terms(model, batch):
+    weights = sum(p.pow(2).sum() for p in model.parameters())
+    return 0.1 * weights + F.cross_entropy(model(batch[0]), batch[1]) + 0.2 * model[0].weight.abs().sum()
+
+
+@pytest.mark.parametrize("loss_of", [penalized, three_terms])
+def test_a_penalty_can_be_left_out(loss_of):
+    training = watched(loss_of, mlp, tuples)
+    batch = batch_of(tuples, ITEMS)
+    with isolated(training) as copied:
+        copied.penalty = False
+        torch.testing.assert_close(copied.loss(batch), functional(copied.model, batch))
 
 
 def test_step_comes_first():

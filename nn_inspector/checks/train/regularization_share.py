@@ -89,7 +89,7 @@ def penalty_share(run: Run) -> float | None:
 
 
 def _penalty(subject: Subject, penalty: float, evidence: dict[str, float | list[float]]) -> Finding:
-    """What is added is not known, so that the copy trains on `loss_fn` alone and your own loop is the other side."""
+    """A copy trains without what is added, and your own loop is the other side."""
     trial = _try_without_penalty(subject)
     added = f"what is added to the loss is {penalty:.3g} times the loss itself"
     severity: Severity = "warning" if (trial.helped if trial is not None else penalty > RULES) else "info"
@@ -136,13 +136,14 @@ def _most_progress_lost(trial: Trial) -> bool:
 
 
 def _try_without_penalty(subject: Subject) -> Trial | None:
-    """The loss of your own steps, beside that of a copy which takes as many steps on `loss_fn` alone."""
+    """The loss of your own steps, beside that of a copy which takes as many steps without the penalty."""
     training, seen = subject.training, subject.run.series("loss", "train").values[:_TRIAL_STEPS]
     if subject.seconds <= 0 or not training.optimizers or len(seen) < 2:
         return None
     try:
         batches, _ = BatchSource(training.train_loader).for_training(len(seen))
         with isolated(training, start=initial_state(training, subject.run)) as copied:
+            copied.penalty = False
             deadline = time.monotonic() + subject.seconds
             treated = train(copied, batches, steps=len(seen), deadline=deadline)
     except ExperimentError:
