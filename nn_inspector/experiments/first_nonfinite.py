@@ -41,7 +41,7 @@ class FirstNonfinite:
         step: how many steps the copy had made.
         where: "forward" for its result, "backward" for its derivative.
         operation: its name, such as "log".
-        line: the user's line that calls it, such as "net.py, line 12: y = x.log()", if known.
+        line: the user's line that calls it, such as "net.py line 12: y = x.log()", if known.
         loss: the loss of that step.
     """
 
@@ -187,7 +187,7 @@ def _line_of_stack() -> str | None:
 
 def _line_of_trace(trace: str) -> str | None:
     places = [(match["file"], int(match["line"])) for match in _FRAME.finditer(trace)]
-    called = itertools.dropwhile(lambda place: _is_ours(place[0]), reversed(places))  # the watch itself is innermost
+    called = itertools.dropwhile(lambda place: place[0].startswith((__file__, _TORCHS)), reversed(places))
     inside = itertools.takewhile(lambda place: not _is_ours(place[0]), called)
     return next((_said(*place) for place in inside if not place[0].startswith(_TORCHS)), None)
 
@@ -198,4 +198,4 @@ def _is_ours(file: str) -> bool:
 
 def _said(file: str, line: int) -> str:
     code = linecache.getline(file, line).strip()
-    return f"{Path(file).name}, line {line}" + (f": {code}" if code else "")
+    return f"{Path(file).name} line {line}" + (f": {code}" if code else "")

@@ -16,6 +16,9 @@ from nn_inspector.history import Chart, Evidence, Finding, Run, curve
 ENOUGH_STEPS = 50
 """Fewer steps say nothing yet."""
 
+MANY_STEPS = 500
+"""From here on the first epoch need not be complete."""
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
@@ -67,6 +70,9 @@ def course_of(subject: Subject, *, least: int = ENOUGH_STEPS) -> Course:
         raise InspectorError("No loss was seen. Pass loss_fn=... to watch(), or log it with inspector.log(loss=...).")
     if seen.total < least and not seen.lost:
         raise InspectorError(f"Only {seen.total} losses were seen, which says nothing yet; {least} are needed.")
+    epochs = run.epochs("train")
+    if epochs and epochs[0].batches and not epochs[0].complete and seen.total < MANY_STEPS and not seen.lost:
+        raise InspectorError("The first epoch is not complete, which says nothing yet.")
     require_one_goal(subject)
     return Course(seen, loss_levels(subject) or (traced_levels(run) if single_pass(run) else None))
 

@@ -12,7 +12,7 @@ import torch
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
-from nn_inspector.checks.train.nonfinite_calls import RiskyCall, risky_call
+from nn_inspector.checks.train.nonfinite_calls import RiskyCall, calling_line, risky_call
 from nn_inspector.checks.train.nonfinite_data import spoiled_data
 from nn_inspector.checks.train.nonfinite_remedy import advice
 from nn_inspector.errors import ExperimentError, InspectorError
@@ -140,7 +140,9 @@ def _lost(
         )
         remedy = advice(None, grew=True)
     elif (origin := _replayed(subject, found)) is not None:
-        message, where = f"{happened} {_said_of(origin)}", origin.line or where
+        where = origin.line or calling_line(subject, origin.operation) or where
+        when = f"{_when(subject.run, found)} " if found is not None else ""
+        message = f"{happened} {_said_of(origin, where, when)}"
         remedy = advice(origin.operation, grew=False)
     else:
         call = risky_call(subject) if found is not None and found.where == "loss" else None
@@ -184,12 +186,12 @@ def _said(found: Nonfinite) -> str:
     }[found.where]
 
 
-def _said_of(origin: FirstNonfinite) -> str:
-    place = f" ({origin.line.partition(':')[0]})" if origin.line else ""
+def _said_of(origin: FirstNonfinite, where: str | None, when: str) -> str:
+    place = f" ({where.partition(':')[0]})" if where and "line" in where else ""
     if origin.where == "forward":
-        return f"It began with {origin.operation}{place}: what it was given is finite, what it made is not."
+        return f"It began {when}with {origin.operation}{place}: what it was given is finite, what it made is not."
     return (
-        f"It began with the gradient: the derivative of {origin.operation}{place} is not finite, though the loss was "
+        f"It began {when}with the gradient: the derivative of {origin.operation}{place} is not finite, though the loss was "
         f"{origin.loss:.3g}."
     )
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from nn_inspector.checks.base import Subject
-from nn_inspector.checks.loop.reading import code_of
+from nn_inspector.checks.loop.reading import code_of, is_users
 from nn_inspector.checks.loop.reading.events import place_of
 from nn_inspector.checks.train.nonfinite_remedy import RISKY
+
+_OPERATORS = {"div": ast.Div, "truediv": ast.Div, "pow": ast.Pow, "mul": ast.Mult}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +42,35 @@ def risky_call(subject: Subject) -> RiskyCall | None:
             and isinstance(parts, list)
             and any("prediction" in str(part) for part in parts)
         ):
-            return RiskyCall(name, _place(subject, name))
+            return RiskyCall(name, calling_line(subject, name))
     return None
 
 
-def _place(subject: Subject, name: str) -> str | None:
-    for function in subject.training.loop:
-        code = code_of(function)
+def calling_line(subject: Subject, name: str) -> str | None:
+    """The first line of the user's where a function or operator of this name is called: in the loss, the loop or the model."""
+    training = subject.training
+    loss_fn, loop = training.loss_fn, training.loop
+    for function in (_forward(loss_fn), training.step, *loop, *_forwards(training.model)):
+        code = code_of(function) if function is not None and is_users(function) else None
         for node in ast.walk(code.node) if code is not None else ():
-            called = node.func if isinstance(node, ast.Call) else None
-            if code is not None and isinstance(called, ast.Attribute | ast.Name) and _name(called) == name:
-                return place_of(called.lineno, code.line(called.lineno))
+            if code is not None and _calls(node, name):
+                line: int = node.lineno  # type: ignore[attr-defined]  # expressions have one
+                return place_of(line, code.line(line), "" if function in loop else Path(code.file).name)
     return None
 
 
-def _name(called: ast.Attribute | ast.Name) -> str:
-    return called.attr if isinstance(called, ast.Attribute) else called.id
+def _forward(loss_fn: Any) -> Callable[..., Any] | None:
+    return type(loss_fn).forward if isinstance(loss_fn, nn.Module) else loss_fn
+
+
+def _forwards(model: nn.Module) -> list[Callable[..., Any]]:
+    return list(dict.fromkeys(type(module).forward for module in model.modules()))
+
+
+def _calls(node: ast.AST, name: str) -> bool:
+    if isinstance(node, ast.BinOp):
+        return type(node.op) is _OPERATORS.get(name)
+    called = node.func if isinstance(node, ast.Call) else None
+    return (isinstance(called, ast.Attribute) and called.attr == name) or (
+        isinstance(called, ast.Name) and called.id == name
+    )

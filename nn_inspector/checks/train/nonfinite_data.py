@@ -55,9 +55,11 @@ class SpoiledData:
 
 
 def spoiled_data(subject: Subject) -> SpoiledData | None:
-    """Look through the training data, a few seconds at most; None if all is finite or it cannot be read."""
+    """Look through the training data, a few seconds at most; None if all is finite, it cannot be read, or there is no time."""
+    if subject.seconds <= 0:
+        return None
     try:
-        source = BatchSource(subject.training.train_loader, seconds=_SECONDS)
+        source = BatchSource(subject.training.train_loader, seconds=min(_SECONDS, subject.seconds))
         counted = [_count(batch) for batch in source.as_loaded(_BATCHES)]
     except ExperimentError:
         return None
