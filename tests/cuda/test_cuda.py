@@ -1,0 +1,206 @@
+"""The same promises on a GPU: an untouched training, right verdicts, and no wait for the device in a step."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import nn_inspector as nni
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+DEVICE = "cuda"
+
+
+class Tagger(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(30, 16)
+        self.lstm = nn.LSTM(16, 32, batch_first=True)
+        self.out = nn.Linear(32, 3)
+
+    def forward(self, tokens):
+        return self.out(self.lstm(self.embedding(tokens))[0][:, -1])
+
+
+class Transformer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(30, 32)
+        self.encoder = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True), 2, enable_nested_tensor=False
+        )
+        self.out = nn.Linear(32, 3)
+
+    def forward(self, tokens):
+        return self.out(self.encoder(self.embedding(tokens)).mean(1))
+
+
+def points():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(512, 8, generator=generator)
+    return TensorDataset(x, x[:, :3].argmax(1))
+
+
+def images():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (384,), generator=generator)
+    x = torch.randn(384, 1, 12, 12, generator=generator)
+    x[torch.arange(384), 0, 4 * labels] += 2.0
+    return TensorDataset(x, labels)
+
+
+def sentences():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (512,), generator=generator)
+    tokens = torch.randint(3, 30, (512, 10), generator=generator)
+    tokens[:, 5] = labels
+    return TensorDataset(tokens, labels)
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 3))
+
+
+def cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten(),
+        nn.Dropout(0.1), nn.Linear(288, 3),
+    )  # fmt: skip
+
+
+KINDS = {
+    "mlp": (mlp, points),
+    "cnn": (cnn, images),
+    "lstm": (Tagger, sentences),
+    "transformer": (Transformer, sentences),
+}
+
+
+class Case:
+    """A training on the GPU, as people write it."""
+
+    def __init__(self, kind, *, lr=3e-3, zero_grad=True, softmax=False, amp=False, own_loss=False):
+        build, data = KINDS[kind]
+        torch.manual_seed(0)
+        self.model = build().to(DEVICE)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=lr)
+        self.loss_fn = None if own_loss else nn.CrossEntropyLoss()
+        self.loader = DataLoader(data(), batch_size=32, shuffle=True)
+        self.zero_grad, self.softmax = zero_grad, softmax
+        self.scaler = torch.amp.GradScaler(DEVICE, enabled=amp)
+        self.amp = amp
+        self.losses = []
+
+    def train(self, epochs=8):
+        for _ in range(epochs):
+            for inputs, target in self.loader:
+                x, y = inputs.to(DEVICE), target.to(DEVICE)
+                if self.zero_grad:
+                    self.optimizer.zero_grad()
+                with torch.autocast(DEVICE, enabled=self.amp):
+                    out = self.model(x)
+                    if self.softmax:
+                        out = out.softmax(1)
+                    loss = F.cross_entropy(out, y) if self.loss_fn is None else self.loss_fn(out, y)
+                self.scaler.scale(loss).backward()
+                self.scaler.step(self.optimizer)
+                self.scaler.update()
+                self.losses.append(loss.detach())
+
+    def watch(self, **options):
+        return nni.watch(
+            self.model, self.optimizer, self.loss_fn, train_loader=self.loader, loop=self.train, show=False, **options
+        )
+
+
+@pytest.fixture(autouse=True)
+def _deterministic(monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.deterministic = True
+    yield
+    torch.backends.cudnn.deterministic = False
+
+
+@pytest.mark.parametrize("probes", ["standard", "full"])
+@pytest.mark.parametrize("amp", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_training_is_untouched(kind, amp, probes):
+    ends = []
+    for watched in (False, True):
+        case = Case(kind, amp=amp)
+        if watched:
+            with case.watch(probes=probes, every=3) as inspector:
+                case.train(2)
+                inspector.diagnose(budget=20)
+                case.train(1)
+        else:
+            case.train(3)
+        ends.append([*case.losses, *case.model.parameters(), torch.get_rng_state(), torch.cuda.get_rng_state()])
+    assert all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
+
+
+@pytest.mark.parametrize("own_loss", [False, True])
+@pytest.mark.parametrize("amp", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_said_against_a_sound_training_and_no_check_fails(kind, amp, own_loss):
+    case = Case(kind, amp=amp, own_loss=own_loss)
+    with case.watch() as inspector:
+        case.train()
+        diagnosis = inspector.diagnose(budget=60)
+    said = [f"{finding.check}: {finding.message}" for finding in diagnosis.findings]
+    assert inspector.problems == []
+    assert not [text for text in said if "failed itself" in text or "same device" in text or "cuda" in text.lower()]
+    assert diagnosis.causes == [], str(diagnosis)
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        ({"zero_grad": False, "lr": 0.03}, "zeroed_gradients"),
+        ({"lr": 1e-7}, "learning_rate"),
+        ({"lr": 3.0}, "learning_rate"),
+        ({"softmax": True, "lr": 1e-4}, "loss_match"),
+    ],
+)
+@pytest.mark.parametrize("own_loss", [False, True])
+def test_a_mistake_is_named_first(options, cause, own_loss):
+    case = Case("mlp", own_loss=own_loss, **options)
+    with case.watch() as inspector:
+        case.train(4)
+        diagnosis = inspector.diagnose(budget=60)
+    assert diagnosis.findings[0].check == cause, str(diagnosis)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_does_not_wait_for_the_device(kind):
+    case = Case(kind)
+    batches = [(x.to(DEVICE), y.to(DEVICE)) for x, y in case.loader]
+    plain = copy.deepcopy(case.model)
+    waits = {}
+    for name, model in (("plain", plain), ("watched", case.model)):
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        inspector = nni.watch(model, optimizer, case.loss_fn, every=2, show=False) if name == "watched" else None
+        for x, y in batches * 4:  # the first steps are traced closely
+            step(model, optimizer, case.loss_fn, x, y)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            for x, y in batches[:10]:
+                step(model, optimizer, case.loss_fn, x, y)
+            torch.cuda.set_sync_debug_mode("default")
+        waits[name] = sum("synchroniz" in str(one.message) for one in caught)
+        if inspector is not None:
+            inspector.detach()
+    assert waits["watched"] <= waits["plain"]
+
+
+def step(model, optimizer, loss_fn, x, y):
+    optimizer.zero_grad()
+    loss_fn(model(x), y).backward()
+    optimizer.step()
