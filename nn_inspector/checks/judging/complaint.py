@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from nn_inspector.checks.base import CheckInfo, finding
+from nn_inspector.checks.base import CheckInfo, Subject, finding
 from nn_inspector.checks.judging.contest import Contest
-from nn_inspector.history import Basis, Evidence, Finding, Remedy, Severity
+from nn_inspector.checks.judging.reading import Judged, judged
+from nn_inspector.history import SEVERITIES, Basis, Evidence, Finding, Remedy, Severity, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Complaint:
         basis: what it rests on.
         evidence: numbers.
         contest: how a copy did that was judged in another way.
+        trial: another one that shows the gain, where the training did well.
     """
 
     severity: Severity
@@ -31,15 +34,16 @@ class Complaint:
     basis: Basis = "structure"
     evidence: Evidence | None = None
     contest: Contest | None = None
+    trial: Trial | None = None
 
     def finding(self, info: CheckInfo) -> Finding:
         """As what a check says."""
         race = self.contest.race if self.contest is not None else None
         proven = race is not None and race.severity != "info"
-        message = self.message + (self.contest.text if self.contest is not None else "")
+        message = self.message[:1].upper() + self.message[1:] + (self.contest.text if self.contest is not None else "")
         if self.contest is not None and self.contest.well:
             message += " Your training learned well in spite of it."
-        remedy = Remedy(self.advice, self.code, race.trial if race is not None else None)
+        remedy = Remedy(self.advice, self.code, race.trial if race is not None else self.trial)
         evidence = dict(self.evidence or {})
         if self.contest is not None and self.contest.left is not None:
             evidence["still_to_learn"] = self.contest.left
@@ -52,3 +56,20 @@ class Complaint:
             where=self.where,
             basis="experiment" if proven else self.basis,
         )
+
+
+Rule = Callable[[Subject, Judged], Complaint | None]
+
+
+def worst_complaint(subject: Subject, rules: Sequence[Rule]) -> Complaint | None:
+    """Of each prediction that is judged the first complaint counts, and of those the worst one.
+
+    Raises:
+        InspectorError: nothing is known of how the training is judged.
+    """
+    found = (
+        next((complaint for rule in rules if (complaint := rule(subject, one)) is not None), None)
+        for one in judged(subject)
+    )
+    complaints = [one for one in found if one is not None]
+    return min(complaints, key=lambda one: SEVERITIES.index(one.severity), default=None)

@@ -9,18 +9,20 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from nn_inspector.checks.base import Subject
+from nn_inspector.checks.base import Subject, try_out
 from nn_inspector.checks.judging.path import Operation
 from nn_inspector.checks.judging.place import Place
 from nn_inspector.checks.judging.reading import Judged
 from nn_inspector.checks.race import BADLY, WELL, Own, Race, left_now, race
 from nn_inspector.errors import InspectorError
-from nn_inspector.experiments import TrainingCopy
-from nn_inspector.history import SEVERITIES, Severity
+from nn_inspector.experiments import Arm, BatchSource, TrainingCopy
+from nn_inspector.history import SEVERITIES, Severity, Trial
 from nn_inspector.probes import first_tensor
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Of what the model returns and the last part of the batch."""
+
+_TRIAL_STEPS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,29 @@ def contest(subject: Subject, seen: Judged, place: Place | None, loss: Loss | No
 
     found = race(subject, change, own=own)
     return Contest(found if found is None or found.kind == kind else None, left, well=False)
+
+
+def lower_loss(subject: Subject, seen: Judged, place: Place | None, loss: Loss) -> Trial | None:
+    """A trial that shows a much lower loss without an operation, for trainings that found the right answers with it.
+
+    Returns:
+        None if there is no such gain, or it cannot be tried.
+    """
+    own = own_way(subject, seen, loss)
+    if not own.repeated or subject.training.step is not None:
+        return None
+
+    def change(copied: TrainingCopy) -> None:
+        if place is not None:
+            place.leave_out(copied)
+        copied.loss_fn = _on_first(loss)
+
+    def arms(source: BatchSource) -> tuple[Arm, Arm]:
+        batches, judge = source.for_training(_TRIAL_STEPS)
+        return Arm(batches, judge, own.change), Arm(batches, judge, change)
+
+    trial = try_out(subject, arms, steps=_TRIAL_STEPS)
+    return trial if trial is not None and trial.helped else None
 
 
 def own_way(subject: Subject, seen: Judged, instead: Loss | None = None) -> Own:

@@ -7,8 +7,8 @@ import math
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.judging.complaint import Complaint
 from nn_inspector.checks.judging.contest import Loss, contest
-from nn_inspector.checks.judging.path import REACH, Operation, unguarded
-from nn_inspector.checks.judging.place import Place, place_of
+from nn_inspector.checks.judging.path import REACH, Operation, unguarded, without_logarithm
+from nn_inspector.checks.judging.place import Place, place_of, text_of, where_of
 from nn_inspector.checks.judging.reading import Judged
 from nn_inspector.checks.judging.remedies import entropy_of_answers, entropy_of_classes, squared_error
 from nn_inspector.checks.judging.targets import Targets
@@ -23,7 +23,7 @@ LARGELY = 0.2
 
 def softmax_of_one(subject: Subject, seen: Judged) -> Complaint | None:
     """A softmax over an axis of size 1: it gives 1 for every item, and no gradient."""
-    operation = next(iter(unguarded(seen.path)), None)
+    operation = next(iter(without_logarithm(seen.path)), None)
     if operation is None or operation.name not in ("softmax", "log_softmax"):
         return None
     place = place_of(subject, seen, operation)
@@ -35,7 +35,7 @@ def softmax_of_one(subject: Subject, seen: Judged) -> Complaint | None:
         f"`{operation.name}` {place.text} works along axis {operation.axis}, which has a single element: its result is "
         f"always {constant}, whatever goes in, and no gradient comes back through it. Nothing can be learned.",
         *_instead_of_one_unit(seen),
-        where=_where(place),
+        where=where_of(place),
     )
 
 
@@ -70,11 +70,11 @@ def unreachable(subject: Subject, seen: Judged) -> Complaint | None:
     advice, code = _free_output(seen.targets, operation, place)
     return Complaint(
         found,
-        f"`{operation.name}` {_text(place)} gives numbers from {reach}, but the targets lie between {seen.targets.low:.4g} and "
+        f"`{operation.name}` {text_of(place)} gives numbers from {reach}, but the targets lie between {seen.targets.low:.4g} and "
         f"{seen.targets.high:.4g}: {share:.0%} of them can never be reached.{kinds}",
         advice,
         code,
-        where=_where(place),
+        where=where_of(place),
         evidence={"reach": [low, high], "targets": [seen.targets.low, seen.targets.high], "share_out_of_reach": share},
         contest=tried,
     )
@@ -97,7 +97,7 @@ def _sums(subject: Subject, seen: Judged, operation: Operation) -> Complaint | N
     tried = contest(subject, seen, place, entropy_of_answers if independent else squared_error)
     return Complaint(
         tried.severity(without_proof="error"),
-        f"The {columns} outputs go through `softmax` {_text(place)} and so always sum to 1, but {share:.0%} of the rows of the "
+        f"The {columns} outputs go through `softmax` {text_of(place)} and so always sum to 1, but {share:.0%} of the rows of the "
         f"targets do not (they sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}).",
         (
             "Several answers may be yes at once, so each output needs its own yes or no: leave out the softmax and use "
@@ -106,7 +106,7 @@ def _sums(subject: Subject, seen: Judged, operation: Operation) -> Complaint | N
             else "Leave out the softmax."
         ),
         "loss_fn = torch.nn.BCEWithLogitsLoss()\nloss = loss_fn(model(x), y.float())  # the model without softmax",
-        where=_where(place),
+        where=where_of(place),
         evidence={"share_of_rows": share},
         contest=tried,
     )
@@ -154,11 +154,11 @@ def relu_of_scores(subject: Subject, seen: Judged) -> Complaint | None:
     dead = " Here it is 0 for all items of the first batch." if silent else ""
     return Complaint(
         tried.severity(without_proof=without_proof),
-        f"`relu` {_text(place)} comes behind the last layer, and {seen.name} takes its result for {what}. All scores below 0 become "
+        f"`relu` {text_of(place)} comes behind the last layer, and {seen.name} takes its result for {what}. All scores below 0 become "
         f"0: there the network gets no gradient, and what it means to rule out it cannot say.{dead}",
         advice,
         code,
-        where=_where(place),
+        where=where_of(place),
         contest=tried,
     )
 
@@ -176,7 +176,7 @@ def sigmoids_for_one_of_many(subject: Subject, seen: Judged) -> Complaint | None
     shares = not targets.one_hot
     return Complaint(
         tried.severity(without_proof="warning" if tried.left is not None else "info"),
-        f"The {columns} outputs go each through its own `sigmoid` {_text(place)}, but "
+        f"The {columns} outputs go each through its own `sigmoid` {text_of(place)}, but "
         + (
             "the targets are shares that sum to 1. "
             if shares
@@ -185,7 +185,7 @@ def sigmoids_for_one_of_many(subject: Subject, seen: Judged) -> Complaint | None
         + "Nothing makes the outputs agree, and the loss pulls at each of them alone.",
         "Leave out the sigmoid and use CrossEntropyLoss: it makes one decision of all outputs together.",
         "loss = torch.nn.functional.cross_entropy(model(x), y)  # the model without sigmoid; y as rows or class numbers",
-        where=_where(place),
+        where=where_of(place),
         contest=tried,
     )
 
@@ -272,13 +272,3 @@ def _free_output(targets: Targets, operation: Operation, place: Place | None) ->
 
 def _kinds(targets: Targets) -> str:
     return f" They look like the numbers of {targets.classes} classes." if targets.distinct <= targets.classes else ""
-
-
-def _text(place: Place | None) -> str:
-    return place.text if place is not None else "at the end of the network"
-
-
-def _where(place: Place | None) -> str | None:
-    if place is None:
-        return None
-    return "loop" if place.module is None else place.module or "model"

@@ -114,6 +114,19 @@ def unguarded(path: Sequence[Operation]) -> tuple[Operation, ...]:
     return tuple(path[place:])
 
 
+def without_logarithm(path: Sequence[Operation]) -> tuple[Operation, ...]:
+    """The way from where probabilities are made: a logarithm of them, and what guards it, left out.
+
+    Example:
+        >>> without_logarithm(operations(["log", "add", "softmax:0", "linear"]))[0].name
+        'softmax'
+    """
+    place = 0
+    while place < len(path) and path[place].name in _GUARDS | {"log"}:
+        place += 1
+    return tuple(path[place:])
+
+
 def _operation(text: str) -> Operation:
     name, _, axis = text.partition(":")
     return Operation(name, int(axis) if axis else None)

@@ -22,13 +22,21 @@ class Place:
         module: name of the module that makes it, "" for the model itself; None for one that the loop makes.
         kind: type of that module; "" where the loop makes it.
         spot: by which it can be changed, see `rewiring`; None where the loop makes it.
-        size: of its result along its axis, if that is known.
+        shape: of its result, if that is known.
+        axis: along which it works, if it has one.
     """
 
     module: str | None
     kind: str
     spot: Spot | None
-    size: int | None
+    shape: tuple[int, ...] | None = None
+    axis: int | None = None
+
+    @property
+    def size(self) -> int | None:
+        """Of its result along its axis, if that is known."""
+        known = self.shape is not None and self.axis is not None and self.axis < len(self.shape)
+        return self.shape[self.axis] if known and self.shape is not None and self.axis is not None else None
 
     @property
     def text(self) -> str:
@@ -57,7 +65,8 @@ def place_of(subject: Subject, seen: Judged, operation: Operation) -> Place | No
     """
     for fact in reversed(seen.functions):
         if _bare(str(fact["name"])) == operation.name and "prediction" in "+".join(fact["of"]):
-            return Place(None, "", None, _size(fact["result_shape"], operation.axis))
+            shape = fact["result_shape"]
+            return Place(None, "", None, tuple(shape) if shape is not None else None, operation.axis)
     try:
         alone = model_alone(subject)
     except ExperimentError:
@@ -66,10 +75,10 @@ def place_of(subject: Subject, seen: Judged, operation: Operation) -> Place | No
     if node is None:
         return _by_shape(seen, operation)
     output = node.call.output
-    shape = list(output.shape) if output is not None else []
+    shape = tuple(output.shape) if output is not None else None
     name = node.call.module or ""
     kind = type(alone.model.get_submodule(name)).__name__
-    return Place(name, kind, (node.call.name, node.turn), _size(shape, operation.axis))
+    return Place(name, kind, (node.call.name, node.turn), shape, operation.axis)
 
 
 def model_alone(subject: Subject) -> Anatomy:
@@ -97,8 +106,9 @@ def _last(alone: Anatomy, operation: Operation) -> Node | None:
 
 
 def _by_shape(seen: Judged, operation: Operation) -> Place | None:
-    size = _size(list(seen.prediction), operation.axis) if operation == seen.path[0] else None
-    return Place("", "the model", None, size) if size is not None else None
+    if operation.axis is None or operation != seen.path[0] or operation.axis >= len(seen.prediction):
+        return None
+    return Place("", "the model", None, seen.prediction, operation.axis)
 
 
 def _bare(name: str) -> str:
@@ -106,5 +116,13 @@ def _bare(name: str) -> str:
     return "log_sigmoid" if name == "logsigmoid" else name
 
 
-def _size(shape: object, axis: int | None) -> int | None:
-    return int(shape[axis]) if isinstance(shape, list) and axis is not None and axis < len(shape) else None
+def text_of(place: Place | None) -> str:
+    """Where it is, in words."""
+    return place.text if place is not None else "at the end of the network"
+
+
+def where_of(place: Place | None) -> str | None:
+    """The same for a finding: the module's name, or "loop"."""
+    if place is None:
+        return None
+    return "loop" if place.module is None else place.module or "model"

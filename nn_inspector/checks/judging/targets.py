@@ -93,11 +93,9 @@ def of_facts(facts: Sequence[Mapping[str, Any]], known: torch.Tensor | None) -> 
         return None
     shape = tuple(shapes[0])
     fitting = known if known is not None and tuple(known.shape[1:]) == shape[1:] else None
-    if fitting is not None and not _alike(fitting, min(lows), max(highs)):
-        fitting = None
-    if fitting is not None:
-        return of_tensor(fitting, items=shape[0] if shape else 1)
     whole = all(bool(fact.get("target_whole")) for fact in facts)
+    if fitting is not None and _alike(fitting, min(lows), max(highs), whole=whole):
+        return of_tensor(fitting, items=shape[0] if shape else 1)
     distinct = max(int(fact.get("target_distinct") or 0) for fact in facts)
     integers = "int" in str(facts[0].get("target_dtype"))
     return Targets(shape, min(lows), max(highs), whole, distinct, integers=integers)
@@ -140,9 +138,10 @@ def _last_part(batch: Any) -> torch.Tensor | None:
     return last if usable else None
 
 
-def _alike(values: torch.Tensor, low: float, high: float) -> bool:
-    """Whether what the loss was given may be these values as they are: they have about the same range."""
+def _alike(values: torch.Tensor, low: float, high: float, *, whole: bool) -> bool:
+    """Whether what the loss was given may be some of these values as they are: they have about the same range."""
     numbers = values.double()
     least, most = float(numbers.min()), float(numbers.max())
-    slack = 0.5 * max(high - low, most - least, 1e-9)
-    return abs(least - low) <= slack and abs(most - high) <= slack
+    slack = 0.25 * (most - least) + 1e-6
+    within = low >= least - slack and high <= most + slack
+    return within and high - low >= 0.3 * (most - least) and whole == bool((numbers == numbers.floor()).all())

@@ -5,6 +5,7 @@ from nn_inspector.checks.model import (
     batch_dependency,
     capacity,
     hidden_activation,
+    loss_match,
     normalization,
     output_layer,
     simpler_baseline,
@@ -13,6 +14,7 @@ from nn_inspector.checks.model import (
 
 CHECKS: tuple[Check, ...] = (
     output_layer.CHECK,
+    loss_match.CHECK,
     hidden_activation.CHECK,
     trainable_parameters.CHECK,
     batch_dependency.CHECK,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
-from nn_inspector.checks.judging.complaint import Complaint
+from nn_inspector.checks.judging.complaint import worst_complaint
 from nn_inspector.checks.judging.outputs import RULES
 from nn_inspector.checks.judging.reading import Judged, judged
 from nn_inspector.checks.symptoms import OF_THE_LOOP
-from nn_inspector.history import SEVERITIES, Finding
+from nn_inspector.history import Finding
 
 INFO = CheckInfo(
     name="output_layer",
@@ -43,15 +43,12 @@ INFO = CheckInfo(
 
 def look(subject: Subject) -> Finding:
     """Hold the end of the network against loss and targets."""
-    seen = judged(subject)
-    complaints = [found for one in seen if (found := _first(subject, one)) is not None]
-    if not complaints:
-        return finding(INFO, "ok", f"Yes: {_said(seen[0])}.", basis="structure")
-    return min(complaints, key=lambda one: SEVERITIES.index(one.severity)).finding(INFO)
-
-
-def _first(subject: Subject, seen: Judged) -> Complaint | None:
-    return next((found for rule in RULES if (found := rule(subject, seen)) is not None), None)
+    worst = worst_complaint(subject, RULES)
+    return (
+        finding(INFO, "ok", f"Yes: {_said(judged(subject)[0])}.", basis="structure")
+        if worst is None
+        else worst.finding(INFO)
+    )
 
 
 def _said(seen: Judged) -> str:
