@@ -98,10 +98,6 @@ def test_a_trial_shows_as_many_steps_of_both():
     assert shown.helped
 
 
-def test_a_loss_worse_than_chance_is_at_fault_however_many_answers_are_right():
-    assert Standing(-50.0, -3.0, 0.94).missed(0.9, 0.97)
-
-
 @pytest.mark.parametrize(
     ("run", "own", "right", "other", "other_right", "missed"),
     [

@@ -26,8 +26,7 @@ MOST_OF_IT = 0.5
 
 
 AS_GOOD = 0.1
-"""A training that decides about classes as well as another but for this share of the items has missed little by its loss,
-unless that is worse than chance: then it is sure of its mistakes."""
+"""A training that decides about classes as well as another but for this share of the items has missed little by its loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,7 @@ class Standing:
             >>> place.missed(0.6), place.missed(0.2), Standing(0.5, 0.6).missed(0.8)
             (True, False, False)
         """
-        decides_as_well = self.right is not None and right is not None and self.right >= right - AS_GOOD
-        if decides_as_well and self.best > 0:
+        if self.right is not None and right is not None and self.right >= right - AS_GOOD:
             return False
         return other >= MUCH and self.best <= other - MUCH and self.best <= POOR * other
 
