@@ -4,6 +4,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from nn_inspector.checks import find_check
+from nn_inspector.checks.fit import one_batch_fit
+from nn_inspector.checks.fit.by_heart import Fit
 from tests.trainings import CLASSES, FEATURES, blobs, classifier, mlp
 
 
@@ -123,10 +125,8 @@ def test_too_little_time_is_no_verdict(watched):
 
 
 def test_an_optimizer_that_had_no_time_is_not_called_worse_than_adam(watched, monkeypatch):
-    from nn_inspector.checks.fit import one_batch_fit
-
-    fits = iter(one_batch_fit._Fit([2.0, end], 0.0, 16) for end in (1.5, 0.01, 0.01))
-    monkeypatch.setattr(one_batch_fit, "_fit", lambda *arguments: next(fits))
+    fits = iter(Fit([2.0, end], 0.0, 16) for end in (1.5, 0.01, 0.01))
+    monkeypatch.setattr(one_batch_fit, "learn_by_heart", lambda *arguments, **options: next(fits))
     finding = watched(classifier()).check("one_batch_fit")
     assert finding.severity == "skipped"
     assert "The time was enough for 1 of 400 steps only" in finding.message

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
-from nn_inspector.checks.train.curve import LossCurve
-from nn_inspector.checks.train.levels import loss_levels
+from nn_inspector.checks.fit.by_heart import ENOUGH_WEIGHTS, NEARLY, Fit, learn_by_heart, learned_well
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import (
-    BatchSource,
-    Start,
-    batch_size,
-    distinct_items,
-    initial_state,
-    isolated,
-    lowest_loss,
-    train,
-    without_regularization,
-)
+from nn_inspector.experiments import BatchSource, batch_size, distinct_items, initial_state
 from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, Trial, curve
-from nn_inspector.probes import CallMode, LossCall, node_number, origin
 
 INFO = CheckInfo(
     name="one_batch_fit",
@@ -52,22 +34,6 @@ INFO = CheckInfo(
 )
 
 ITEMS = 16
-FITTED = 0.05
-"""The items count as learned when so much of the distance from the first loss to the least possible is left."""
-
-NEARLY = 0.3
-"""With no more than this left, the network does learn, only slowly: it is not broken."""
-
-WELL = 0.5
-"""A training that came so far from chance to the least possible loss needs no help of this check."""
-
-ENOUGH_WEIGHTS = 10.0
-"""A network with fewer trainable numbers for each target number may be unable to learn them, and yet be sound."""
-
-_FACTORS = frozenset({"mul", "div", "mean", "sum"})
-_NOT_NEGATIVE = frozenset({"pow", "abs", "mse", "smooth_l1", "huber"})
-"""What a loss may be put together of so that its least value can be told."""
-
 _STEPS = 400
 _RATES = (1e-2, 1e-3)
 
@@ -86,11 +52,14 @@ def look(subject: Subject, *, items: int = ITEMS, steps: int = _STEPS) -> Findin
     start = initial_state(training, subject.run)
     batch = distinct_items(BatchSource(training.train_loader).mixed(1, size=8 * items)[0], items)
     items = batch_size(batch)
-    own = _fit(subject, start, batch, steps, None) if training.optimizers else None
+    seconds = subject.seconds / (1 + len(_RATES))
+    own = learn_by_heart(subject, start, batch, steps, seconds=seconds) if training.optimizers else None
     if own is not None and own.learned:
         message = f"Yes: the loss on {items} items went from {own.start:.3g} to {own.end:.3g} in {own.steps} steps."
         return finding(INFO, "ok", message, evidence=own.evidence("loss"))
-    attempts = [(rate, _fit(subject, start, batch, steps, rate)) for rate in _RATES]
+    attempts = [
+        (rate, learn_by_heart(subject, start, batch, steps, adam_rate=rate, seconds=seconds)) for rate in _RATES
+    ]
     rate, best = min(attempts, key=lambda attempt: attempt[1].end if math.isfinite(attempt[1].end) else math.inf)
     evidence = {**(own.evidence("loss") if own else {}), **best.evidence("loss_with_adam")}
     nearly = own is not None and own.left <= NEARLY
@@ -115,96 +84,7 @@ def chart(result: Finding) -> Chart | None:
     return Chart("lines", "step on the one batch", "loss", series, levels=levels)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """One attempt at learning the items.
-
-    Attributes:
-        losses: before the first and after each step.
-        floor: the least possible loss on these targets.
-        targets: how many numbers there are to learn.
-        floor_is_known: whether that is certain.
-    """
-
-    losses: list[float]
-    floor: float
-    targets: int
-    floor_is_known: bool = True
-
-    @property
-    def start(self) -> float:
-        return self.losses[0]
-
-    @property
-    def end(self) -> float:
-        return self.losses[-1]
-
-    @property
-    def steps(self) -> int:
-        return len(self.losses) - 1
-
-    @property
-    def threshold(self) -> float:
-        return self.floor + FITTED * abs(self.start - self.floor)
-
-    @property
-    def left(self) -> float:
-        """The share of the way down that is still to go."""
-        left = (self.end - self.floor) / max(abs(self.start - self.floor), 1e-12)
-        return left if math.isfinite(left) else math.inf
-
-    @property
-    def learned(self) -> bool:
-        return self.end <= self.threshold
-
-    def cut_short(self, steps: int) -> bool:
-        """Whether time ran out before this attempt had its chance."""
-        return not self.learned and math.isfinite(self.end) and self.steps < steps
-
-    def evidence(self, name: str) -> dict[str, float | list[float]]:
-        return {name: self.losses, "learned_below": self.threshold}
-
-
-def _fit(subject: Subject, start: Start, batch: Any, steps: int, adam_rate: float | None) -> _Fit:
-    """Train a fresh copy on the batch until it is learned."""
-    with isolated(subject.training, start=start) as copied:
-        without_regularization(copied)
-        copied.same_noise = True
-        if adam_rate is not None:
-            trainable = [p for p in copied.model.parameters() if p.requires_grad]
-            copied.optimizers = [torch.optim.Adam(trainable, lr=adam_rate)]
-        calls: list[LossCall] = []
-        with CallMode(calls.append):
-            loss = copied.loss(batch)
-        first, floor = float(loss.detach()), _floor(loss, calls)
-        targets = calls[0].target.numel() if len(calls) == 1 else batch_size(batch)
-        fit = _Fit([first], floor or 0.0, targets, floor_is_known=floor is not None)
-        deadline = time.monotonic() + subject.seconds / (1 + len(_RATES))
-        return replace(fit, losses=train(copied, [batch], steps=steps, deadline=deadline, until=fit.threshold))
-
-
-def _floor(loss: torch.Tensor, calls: Sequence[LossCall]) -> float | None:
-    """The least possible loss, if it can be told.
-
-    Of the one loss function that was called it is that of the function, times what the loop multiplies it with; of
-    squares and sizes that are added up it is 0.
-    """
-    if len(calls) == 1:
-        value = calls[0].value.detach().mean()
-        known = {number: "loss" for number in [node_number(calls[0].value.grad_fn)] if number is not None}
-        if origin(loss, known)[-1:] == ["loss"] and set(origin(loss, known)[:-1]) <= _FACTORS:
-            return lowest_loss(calls[0]) * (float(loss.detach() / value) if value else 1.0)
-    steps = [name for name in origin(loss) if name not in _FACTORS]
-    return 0.0 if not calls and steps[:1] and steps[0] in _NOT_NEGATIVE else None
-
-
-def _learned_well(subject: Subject) -> bool:
-    """Whether the training itself came most of the way, whatever it does on a few items."""
-    levels, seen = loss_levels(subject), LossCurve.of(subject.run)
-    return levels is not None and bool(seen.total) and levels.progress(seen.end) >= WELL
-
-
-def _not_learned(subject: Subject, own: _Fit | None, best: _Fit, evidence: Evidence, items: int) -> Finding:
+def _not_learned(subject: Subject, own: Fit | None, best: Fit, evidence: Evidence, items: int) -> Finding:
     """No attempt came all the way: which of the reasons there may be for that is it?"""
     furthest = min((fit for fit in (own, best) if fit is not None), key=lambda fit: fit.left)
     weights = sum(p.numel() for p in subject.training.model.parameters() if p.requires_grad)
@@ -219,7 +99,7 @@ def _not_learned(subject: Subject, own: _Fit | None, best: _Fit, evidence: Evide
             f"This says little: the loss on {items} items went {went} in {furthest.steps} steps, and how low it can go at "
             "all is not known of a loss like yours."
         )
-    elif _learned_well(subject):
+    elif learned_well(subject):
         message = f"The loss on {items} items alone went {went} only, but your training as a whole learns well."
     elif weights < ENOUGH_WEIGHTS * furthest.targets:
         message = (
@@ -232,7 +112,7 @@ def _not_learned(subject: Subject, own: _Fit | None, best: _Fit, evidence: Evide
 
 
 def _only_with_adam(
-    subject: Subject, own: _Fit | None, best: _Fit, rate: float, evidence: Evidence, items: int
+    subject: Subject, own: Fit | None, best: Fit, rate: float, evidence: Evidence, items: int
 ) -> Finding:
     if own is None:
         message = f"Yes: with Adam at {rate:g} the loss on {items} items fell to {best.end:.3g} in {best.steps} steps."
@@ -246,11 +126,11 @@ def _only_with_adam(
         code=f"optimizer = torch.optim.Adam(model.parameters(), lr={rate:g})",
         tried=Trial(own.losses, best.losses, helped=True),
     )
-    severity: Severity = "info" if _learned_well(subject) else "warning"
+    severity: Severity = "info" if learned_well(subject) else "warning"
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy)
 
 
-def _not_at_all(fit: _Fit, evidence: Evidence, items: int) -> Finding:
+def _not_at_all(fit: Fit, evidence: Evidence, items: int) -> Finding:
     message = (
         f"No: after {fit.steps} steps on the same {items} items the loss is {fit.end:.3g} (it began at "
         f"{fit.start:.3g}), and Adam at {' and '.join(f'{rate:g}' for rate in _RATES)} does no better. Something in the "

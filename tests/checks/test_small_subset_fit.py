@@ -1,0 +1,49 @@
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from nn_inspector.checks import find_check
+from tests.checks.test_one_batch_fit import Detached
+from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
+
+
+def test_a_sound_network_learns_them(watched):
+    case = classifier(momentum=0.9)
+    inspector = watched(case, lambda c: c.run(2))
+    before = state_of(case)
+    finding = inspector.check("small_subset_fit")
+    assert finding.severity == "ok", finding.message
+    assert "48 items" in finding.message
+    assert "your optimizer" in finding.message
+    assert find_check("small_subset_fit").chart(finding).series.keys() == {"your optimizer"}
+    assert_equal(before, state_of(case))
+
+
+def test_a_network_that_cannot_is_warned_of(watched):
+    model = Detached()
+    case = Case(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss(), classifier().train_loader)
+    finding = watched(case, lambda c: c.run(10)).check("small_subset_fit", items=24)
+    assert finding.severity == "warning", finding.message
+    assert finding.basis == "experiment"
+    assert "batch_dependency" in finding.remedy.code
+
+
+def test_one_that_learns_with_adam_alone_is_no_alarm(watched):
+    finding = watched(classifier(lr=1e-6), lambda c: c.run(1)).check("small_subset_fit")
+    assert finding.severity == "info", finding.message
+    assert "Adam at 0.01" in finding.message
+
+
+def test_few_items_and_no_optimizer(untrained):
+    finding = untrained(mlp(), nn.CrossEntropyLoss(), TensorDataset(*blobs(33).tensors)).check("small_subset_fit")
+    assert "33 items" in finding.message
+
+
+def test_it_says_why_it_cannot_look(watched):
+    case = classifier(lr=1e-9)
+    assert "no time left" in watched(case).check("small_subset_fit", seconds=0).message
+    finding = watched(case).check("small_subset_fit", seconds=0.01, epochs=5000)
+    assert finding.severity == "skipped"
+    assert "of 5000 epochs only" in finding.message
+    case.train_loader = DataLoader(blobs(), batch_size=4)
+    assert watched(case).check("small_subset_fit", items=20, epochs=2).severity != "error"
