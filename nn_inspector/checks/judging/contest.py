@@ -116,8 +116,9 @@ def lower_loss(subject: Subject, seen: Judged, place: Place | None, loss: Loss) 
 def own_way(subject: Subject, seen: Judged, instead: Loss | None = None) -> Own:
     """How a copy is trained as the loop trains, as far as that is known.
 
-    A loss function that was given is called by the loop on what the loop makes of the model's output: a softmax or sigmoid
-    there is repeated here. One of torch's that was not given is called as the trace has it.
+    Nothing is to be done where `step` says it, or where the loop's way to its loss was seen well enough to be repeated. Else
+    a loss function that was given is called on what the loop makes of the model's output: a softmax or sigmoid there is
+    repeated. One of torch's that was not given is called as the trace has it.
 
     Args:
         subject: training and run.
@@ -130,7 +131,7 @@ def own_way(subject: Subject, seen: Judged, instead: Loss | None = None) -> Own:
 
 def _own_way(subject: Subject, seen: Judged, instead: Loss | None) -> Own:
     training = subject.training
-    if training.step is not None:
+    if training.step is not None or training.tape is not None:
         return Own()
     in_loop = _in_loop(seen)
     if training.loss_fn is None:

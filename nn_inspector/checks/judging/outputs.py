@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.judging.complaint import Complaint
 from nn_inspector.checks.judging.contest import Loss, contest
-from nn_inspector.checks.judging.path import REACH, Operation, unguarded, without_logarithm
-from nn_inspector.checks.judging.place import Place, place_of, text_of, where_of
+from nn_inspector.checks.judging.path import unguarded, without_logarithm
+from nn_inspector.checks.judging.place import place_of, text_of, where_of
 from nn_inspector.checks.judging.reading import Judged
-from nn_inspector.checks.judging.remedies import entropy_of_answers, entropy_of_classes, squared_error
-from nn_inspector.checks.judging.targets import Targets
+from nn_inspector.checks.judging.remedies import entropy_of_answers, entropy_of_classes
 from nn_inspector.history import Severity
-
-OUT_OF_REACH = 0.05
-"""From this share of the targets on, being out of reach is more than a few outliers."""
-
-LARGELY = 0.2
-"""From this share on no network can do well."""
 
 
 def softmax_of_one(subject: Subject, seen: Judged) -> Complaint | None:
@@ -48,67 +39,6 @@ def entropy_of_one_column(subject: Subject, seen: Judged) -> Complaint | None:
         f"{seen.name} gets scores of shape {list(seen.prediction)}: one class. Its softmax over one class is always 1, so the "
         "loss does not depend on the network, and nothing can be learned.",
         *_instead_of_one_unit(seen),
-    )
-
-
-def unreachable(subject: Subject, seen: Judged) -> Complaint | None:
-    """Numbers to predict that the last operation cannot give."""
-    if not seen.path or seen.targets is None or not _compares_numbers(seen):
-        return None
-    operation = seen.path[0]
-    if operation.name not in REACH:
-        return None
-    low, high = REACH[operation.name]
-    share = seen.targets.outside(low, high)
-    if share < OUT_OF_REACH:
-        return _sums(subject, seen, operation) if operation.name == "softmax" else None
-    place = place_of(subject, seen, operation)
-    tried = contest(subject, seen, place, None if place is not None and place.spot else squared_error)
-    found = tried.severity(without_proof="error" if share >= LARGELY or tried.badly else "warning")
-    reach = f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} and more"
-    kinds = _kinds(seen.targets) if seen.targets.class_numbers else ""
-    advice, code = _free_output(seen.targets, operation, place)
-    return Complaint(
-        found,
-        f"`{operation.name}` {text_of(place)} gives numbers from {reach}, but the targets lie between {seen.targets.low:.4g} and "
-        f"{seen.targets.high:.4g}: {share:.0%} of them can never be reached.{kinds}",
-        advice,
-        code,
-        where=where_of(place),
-        evidence={"reach": [low, high], "targets": [seen.targets.low, seen.targets.high], "share_out_of_reach": share},
-        contest=tried,
-    )
-
-
-def _sums(subject: Subject, seen: Judged, operation: Operation) -> Complaint | None:
-    """Rows of targets that do not sum to 1, while those of a softmax always do."""
-    targets = seen.targets
-    if targets is None or targets.values is None or targets.values.dim() != 2 or operation.axis != 1:
-        return None
-    place = place_of(subject, seen, operation)
-    columns = place.size if place is not None else None
-    if columns is None or columns < 2:
-        return None
-    sums = targets.values.double().sum(1) * (columns if targets.values.shape[1] == 1 else 1)
-    share = float(((sums - 1).abs() > 0.05).double().mean())
-    if share < LARGELY:
-        return None
-    independent = targets.yes_or_no and targets.values.shape[1] == columns
-    tried = contest(subject, seen, place, entropy_of_answers if independent else squared_error)
-    return Complaint(
-        tried.severity(without_proof="error"),
-        f"The {columns} outputs go through `softmax` {text_of(place)} and so always sum to 1, but {share:.0%} of the rows of the "
-        f"targets do not (they sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}).",
-        (
-            "Several answers may be yes at once, so each output needs its own yes or no: leave out the softmax and use "
-            "BCEWithLogitsLoss."
-            if independent
-            else "Leave out the softmax."
-        ),
-        "loss_fn = torch.nn.BCEWithLogitsLoss()\nloss = loss_fn(model(x), y.float())  # the model without softmax",
-        where=where_of(place),
-        evidence={"share_of_rows": share},
-        contest=tried,
     )
 
 
@@ -190,21 +120,6 @@ def sigmoids_for_one_of_many(subject: Subject, seen: Judged) -> Complaint | None
     )
 
 
-RULES = (
-    softmax_of_one,
-    entropy_of_one_column,
-    classes_on_one_output,
-    unreachable,
-    relu_of_scores,
-    sigmoids_for_one_of_many,
-)
-"""In the order in which they are asked; the first complaint counts."""
-
-
-def _compares_numbers(seen: Judged) -> bool:
-    return seen.judge == "numbers" or (seen.judge == "other" and seen.loss in ("poisson_nll_loss", "gaussian_nll_loss"))
-
-
 def _has_sigmoid(seen: Judged) -> bool:
     return any(one.name == "sigmoid" for one in unguarded(seen.path)[:1])
 
@@ -246,29 +161,3 @@ def _instead_of_one_unit(seen: Judged) -> tuple[str, str]:
         "Leave out the softmax: to predict a number, the last layer's output is used as it is.",
         "model = torch.nn.Sequential(*list(model.children())[:-1])  # where softmax is the last module",
     )
-
-
-def _free_output(targets: Targets, operation: Operation, place: Place | None) -> tuple[str, str]:
-    if targets.class_numbers and targets.integers:
-        return (
-            (
-                f"If these are classes, use {targets.classes} outputs and CrossEntropyLoss. If they are numbers, leave out "
-                f"`{operation.name}`."
-            ),
-            "loss = torch.nn.functional.cross_entropy(model(x), y.long().flatten())",
-        )
-    text = f"Leave out `{operation.name}` behind the last layer"
-    if max(abs(targets.low), abs(targets.high)) > 10:
-        text += ", and train on targets that are scaled to mean 0 and standard deviation 1"
-    code = "model = torch.nn.Sequential(*list(model.children())[:-1])  # where it is the last module"
-    if place is not None and place.module and "." not in place.module:
-        code = (
-            f"model.{place.module} = torch.nn.Identity()"
-            if not place.module.isdigit()
-            else (f"model[{place.module}] = torch.nn.Identity()")
-        )
-    return text + ".", code
-
-
-def _kinds(targets: Targets) -> str:
-    return f" They look like the numbers of {targets.classes} classes." if targets.distinct <= targets.classes else ""

@@ -64,6 +64,11 @@ class Targets:
         return single and self.whole and self.low >= 0 and 2 <= self.high < MOST_CLASSES and self.distinct > 2
 
     @property
+    def about_classes(self) -> bool:
+        """Whether they say which class is right, or answer yes or no, in whatever form."""
+        return self.class_numbers or self.yes_or_no or self.rows_sum_to_one
+
+    @property
     def classes(self) -> int:
         """How many classes there are, if they are class numbers."""
         return int(self.high) + 1

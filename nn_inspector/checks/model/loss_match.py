@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.judging.complaint import worst_complaint
-from nn_inspector.checks.judging.losses import RULES
+from nn_inspector.checks.judging.confusions import along_the_batch, one_label_for_all, targets_are_no_probabilities
+from nn_inspector.checks.judging.expectations import (
+    no_log_probabilities,
+    raw_scores_as_probabilities,
+    squashed_twice,
+    wrong_family,
+)
 from nn_inspector.checks.judging.reading import Judged, judged
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.history import Finding
@@ -39,6 +45,18 @@ INFO = CheckInfo(
         "weight_scale", "regularization_share", "training_length", "dataset_size", "batch_dependency",
     ),
 )  # fmt: skip
+
+
+RULES = (
+    along_the_batch,
+    one_label_for_all,
+    targets_are_no_probabilities,
+    no_log_probabilities,
+    squashed_twice,
+    raw_scores_as_probabilities,
+    wrong_family,
+)
+"""In the order in which they are asked; the first complaint counts."""
 
 
 def look(subject: Subject) -> Finding:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.judging.complaint import worst_complaint
-from nn_inspector.checks.judging.outputs import RULES
+from nn_inspector.checks.judging.outputs import (
+    classes_on_one_output,
+    entropy_of_one_column,
+    relu_of_scores,
+    sigmoids_for_one_of_many,
+    softmax_of_one,
+)
+from nn_inspector.checks.judging.reach import unreachable
 from nn_inspector.checks.judging.reading import Judged, judged
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.history import Finding
@@ -39,6 +46,17 @@ INFO = CheckInfo(
         "hidden_activation", "weight_scale", "regularization_share", "training_length", "dataset_size",
     ),
 )  # fmt: skip
+
+
+RULES = (
+    softmax_of_one,
+    entropy_of_one_column,
+    classes_on_one_output,
+    unreachable,
+    relu_of_scores,
+    sigmoids_for_one_of_many,
+)
+"""In the order in which they are asked; the first complaint counts."""
 
 
 def look(subject: Subject) -> Finding:

@@ -1,0 +1,147 @@
+"""Rules about a loss whose axes, labels or targets are mixed up."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nn_inspector.checks.base import Subject
+from nn_inspector.checks.judging.complaint import Complaint
+from nn_inspector.checks.judging.path import without_logarithm
+from nn_inspector.checks.judging.place import place_of, text_of, where_of
+from nn_inspector.checks.judging.reading import Judged, sizes_of
+
+OUTSIDE = 0.01
+"""From this share of the targets on, being no probability is more than rounding."""
+
+_SLACK = 0.05
+
+CLASS_CODE = "loss = torch.nn.functional.cross_entropy(model(x), y)  # on the plain scores [items, classes]"
+
+
+def along_the_batch(subject: Subject, seen: Judged) -> Complaint | None:
+    """A softmax over the items of a batch instead of the classes."""
+    operation = next(iter(without_logarithm(seen.path)), None)
+    targets = seen.targets
+    if (
+        operation is None
+        or operation.name not in ("softmax", "log_softmax")
+        or operation.axis is None
+        or targets is None
+    ):
+        return None
+    place = place_of(subject, seen, operation)
+    shape = place.shape if place is not None else None
+    if shape is None or len(shape) < 2 or not targets.about_classes:
+        return None
+    classes = targets.classes if targets.class_numbers else 2
+    pairs = shape[0] == shape[1]  # of items with items: both axes are right
+    batch = operation.axis == 0 and shape[0] == targets.shape[0] > 1 and shape[1] >= classes and not pairs
+    wrong = seen.judge in ("scores", "log probabilities") and shape == seen.prediction and len(shape) > 2
+    if not batch and not (wrong and operation.axis != 1):
+        return None
+    along = "the items of the batch" if operation.axis == 0 else f"axis {operation.axis}"
+    return Complaint(
+        "error",
+        f"`{operation.name}` {text_of(place)} works along axis {operation.axis} of a result of shape {list(shape)}: over {along}, "
+        "not over the classes, which are axis 1. The items compete with each other, and what the network says of one depends "
+        "on which others are in the batch.",
+        "Let it work over the classes: dim=1. Or leave it out and use CrossEntropyLoss on the plain scores.",
+        CLASS_CODE,
+        where=where_of(place),
+        evidence={"axis": operation.axis, "shape": [float(size) for size in shape]},
+    )
+
+
+def one_label_for_all(subject: Subject, seen: Judged) -> Complaint | None:
+    """Labels that are multiplied with the scores of all classes."""
+    targets = seen.targets
+    if targets is None or not targets.whole or seen.loss or math.prod(targets.shape[1:]) != 1 or targets.low < 0:
+        return None
+    operation = next(iter(without_logarithm(seen.path)), None)
+    if operation is None or operation.name not in ("softmax", "log_softmax", "sigmoid", "linear", "log_sigmoid"):
+        return None
+    if any(_chooses(fact) for fact in seen.functions):
+        return None
+    width = next((wide for fact in seen.functions if (wide := _spread_label(fact)) is not None), None)
+    if width is None:
+        return None
+    numbers = targets.high > 1
+    return Complaint(
+        "error",
+        f"The label of an item is multiplied with the scores of all {width} classes. "
+        + (
+            f"It is a class number from {targets.low:.0f} to {targets.high:.0f}, no row with a 1 for the right class: the loss "
+            "pushes all classes alike, class 5 five times as hard, and class 0 not at all."
+            if numbers
+            else "So all outputs of an item are told the same, yes or no, while a softmax makes them sum to 1: they cannot obey."
+        ),
+        "Use CrossEntropyLoss: it takes class numbers as they are.",
+        "loss = torch.nn.functional.cross_entropy(model(x), y.long().flatten())  # on the plain scores [items, classes]",
+        where="loop",
+        evidence={"classes": float(width)},
+    )
+
+
+def targets_are_no_probabilities(subject: Subject, seen: Judged) -> Complaint | None:
+    """A cross entropy of yes and no, or a Poisson loss, for other numbers."""
+    targets = seen.targets
+    if targets is None:
+        return None
+    if seen.loss == "poisson_nll_loss" and targets.low < 0:
+        return Complaint(
+            "error",
+            f"{seen.name} is for counts, but the targets go down to {targets.low:.4g}. For a negative one the loss falls without "
+            "limit as the prediction grows the wrong way.",
+            "Use MSELoss for numbers that may be negative.",
+            "loss = torch.nn.functional.mse_loss(model(x), y)",
+            evidence={"targets": [targets.low, targets.high]},
+        )
+    binary = seen.judge in ("logits", "probabilities") or _binary_by_hand(seen)
+    share = targets.outside(0.0, 1.0)
+    if (
+        not binary
+        or targets.class_numbers
+        or share < OUTSIDE
+        or (targets.low >= -_SLACK and targets.high <= 1 + _SLACK)
+    ):
+        return None
+    signs = targets.whole and targets.distinct == 2 and targets.low == -1 and targets.high == 1
+    return Complaint(
+        "error",
+        f"{seen.name} compares probabilities, but the targets lie between {targets.low:.4g} and {targets.high:.4g}: {share:.0%} of "
+        "them are no probability. For those the loss falls without limit as the network moves away from them.",
+        "Make the labels -1 and 1 to 0 and 1."
+        if signs
+        else "To predict numbers, use MSELoss and no sigmoid at the end.",
+        "y = (y + 1) / 2" if signs else "loss = torch.nn.functional.mse_loss(model(x), y)",
+        evidence={"targets": [targets.low, targets.high], "share_outside": share},
+    )
+
+
+def _binary_by_hand(seen: Judged) -> bool:
+    """Whether a loss by hand has the form t log p + (1 - t) log(1 - p)."""
+    turned = [fact for fact in seen.functions if fact["name"] == "rsub"]
+    return seen.judge == "logarithm" and any(fact["of"] == ["target"] for fact in turned)
+
+
+def _chooses(fact: Any) -> bool:
+    """Whether labels are used to choose among scores, or made to rows."""
+    if fact["name"] in ("one_hot", "eq", "scatter", "scatter_"):
+        return True
+    both = "+".join(fact["of"]).split("+")
+    if fact["name"] == "mul" and {"prediction", "target"} <= set(both):
+        return bool(fact["shapes"][0] == fact["shapes"][-1])
+    return fact["name"] in ("gather", "getitem", "take_along_dim", "index_select") and {"prediction", "target"} <= set(
+        both
+    )
+
+
+def _spread_label(fact: Any) -> int | None:
+    """Of a product of one label and several scores for each item, how many scores."""
+    if fact["name"] != "mul" or len(fact["shapes"]) != 2 or "target" not in fact["of"]:
+        return None
+    place = fact["of"].index("target")
+    label, scores = sizes_of(fact["shapes"][place]), sizes_of(fact["shapes"][1 - place])
+    fits = len(scores) == 2 and scores[1] > 1 and label == [scores[0], 1] and "prediction" in fact["of"][1 - place]
+    return scores[1] if fits else None
