@@ -129,7 +129,9 @@ def _answer(copied: TrainingCopy, batch: Any, *, swapped: bool) -> tuple[torch.T
     seen = take_apart(copied, batch, training=False, backward=False)
     weights = {id(parameter) for parameter in seen.model.parameters() if parameter.dim() >= 2}
     answers = [
-        call.output for call in seen.calls if call.name in LAYERS or any(id(one) in weights for one in call.inputs)
+        call.output
+        for call in seen.calls
+        if call.module is not None and (call.name in LAYERS or any(id(one) in weights for one in call.inputs))
     ]
     last = answers[-1] if answers else first_tensor(seen.output)
     if last is None:

@@ -6,6 +6,7 @@ from nn_inspector.checks.train import (
     constant_predictions,
     dead_units,
     divergence,
+    exploding_gradients,
     learning_rate,
     loss_spike,
     loss_terms,
@@ -19,6 +20,8 @@ from nn_inspector.checks.train import (
     steep_then_flat,
     training_length,
     update_ratio,
+    vanishing_gradients,
+    weight_spread,
 )
 
 CHECKS: tuple[Check, ...] = (
@@ -29,6 +32,9 @@ CHECKS: tuple[Check, ...] = (
     slow_learning.CHECK,
     steep_then_flat.CHECK,
     oscillation.CHECK,
+    vanishing_gradients.CHECK,
+    exploding_gradients.CHECK,
+    weight_spread.CHECK,
     update_ratio.CHECK,
     dead_units.CHECK,
     saturation.CHECK,
