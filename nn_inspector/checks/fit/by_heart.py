@@ -129,7 +129,7 @@ def learn_in_epochs(
             if len(seen) <= len(batches):
                 break
             losses.append(sum(seen[:-1]) / len(batches))
-        targets = fit.targets * len(batches)
+        targets = fit.targets * sum(map(batch_size, batches)) // batch_size(batches[0])
         return replace(fit, losses=losses if math.isfinite(seen[-1]) else [*losses, math.inf], targets=targets)
 
 
