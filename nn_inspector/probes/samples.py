@@ -69,9 +69,9 @@ class Samples:
         if length < size and values.is_floating_point():
             torch.sum(values, dim=(), dtype=torch.float32, out=self._totals[row])
         elif length < size and values.is_complex():
-            self._totals[row] = sums([values])[0]
+            self._totals[row].copy_(sums([values])[0])
         else:
-            self._totals[row] = 0.0
+            self._totals[row].zero_()
         head.copy_(sample.abs() if sample.is_complex() else sample)
         self._names.append(name)
         self._sizes.append(size)
