@@ -5,6 +5,7 @@ from nn_inspector.checks.model import (
     batch_dependency,
     capacity,
     hidden_activation,
+    layer_order,
     loss_match,
     normalization,
     output_layer,
@@ -15,6 +16,7 @@ from nn_inspector.checks.model import (
 CHECKS: tuple[Check, ...] = (
     output_layer.CHECK,
     loss_match.CHECK,
+    layer_order.CHECK,
     hidden_activation.CHECK,
     trainable_parameters.CHECK,
     batch_dependency.CHECK,

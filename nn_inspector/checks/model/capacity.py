@@ -92,7 +92,9 @@ def _alone(subject: Subject) -> Finding:
         known = baselines(subject)
         _, left = left_now(subject)
     except ExperimentError:
-        return finding(INFO, "info", "The network has one layer only, and how much that costs could not be tried.")
+        return finding(
+            INFO, "ok", "The network has one layer only. How far a hidden layer would go could not be tried."
+        )
     scores = {one.name: one.score for one in (known.constant, *known.simple, known.network)}
     message = f"The network has one layer only. {_said(known)}"
     if not (left is not None and left > BADLY and too_simple(known)):
