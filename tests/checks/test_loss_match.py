@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import nn_inspector as nni
 from tests.checks.test_output_layer import KINDS, NUMBERS, ROWS, YES, X, by_own_loss, case, entropy, net
 from tests.trainings import Case, assert_equal, state_of
 
@@ -156,3 +157,53 @@ def test_the_training_stays_as_it_is(watched):
 def test_without_experiments_the_structure_is_still_read(watched):
     finding = watched(case(net(3), KINDS, nn.NLLLoss()), nothing_learned).check("loss_match", seconds=0.0)
     assert finding.severity == "error"
+
+
+def validating(case, *, squash):
+    """A loop with a validation; returned as a function whose source is read."""
+    model, optimizer, loss_fn, train_loader, val_loader = (
+        case.model, case.optimizer, case.loss_fn, case.train_loader, case.train_loader,
+    )  # fmt: skip
+
+    def train():
+        total = 0.0
+        for x, y in train_loader:
+            optimizer.zero_grad()
+            loss = loss_fn(model(x), y)
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            for x, y in val_loader:
+                scores = model(x)
+                total += loss_fn(scores, y).item()
+                total += float(scores.softmax(dim=1).max())
+
+    def train_and_squash():
+        total = 0.0
+        for x, y in train_loader:
+            optimizer.zero_grad()
+            loss = loss_fn(model(x), y)
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            for x, y in val_loader:
+                scores = model(x).softmax(dim=1)
+                total += loss_fn(scores, y).item()
+
+    return train_and_squash if squash else train
+
+
+@pytest.mark.parametrize(("squash", "severity"), [(True, "warning"), (False, "ok")])
+def test_a_softmax_before_the_loss_of_the_validation_alone(squash, severity):
+    one = case(net(3), KINDS, nn.CrossEntropyLoss())
+    loop = validating(one, squash=squash)
+    with nni.watch(
+        one.model, one.optimizer, one.loss_fn, train_loader=one.train_loader, loop=loop, show=False
+    ) as inspector:
+        loop()
+        finding = inspector.check("loss_match")
+    assert finding.severity == severity
+    if squash:
+        assert "In the validation `loss_fn` gets scores that went through `softmax`" in finding.message
+        assert "scores = model(x)" not in finding.message
+        assert "Leave out `softmax`" in finding.remedy.text

@@ -123,6 +123,8 @@ def wrong_family(subject: Subject, seen: Judged) -> Complaint | None:
     if not compared and not (seen.judge == "other" and not seen.loss and squash is not None):
         return None
     place = place_of(subject, seen, squash) if squash is not None else None
+    if place is not None and place.size == 1:
+        return None
     asked: Loss = entropy_of_classes if targets.one_hot else entropy_of_answers
     tried = contest(subject, seen, place, asked)
     found: Severity = tried.severity(without_proof="info")

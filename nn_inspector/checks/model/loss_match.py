@@ -12,6 +12,7 @@ from nn_inspector.checks.judging.expectations import (
     wrong_family,
 )
 from nn_inspector.checks.judging.reading import Judged, judged
+from nn_inspector.checks.judging.validation import squashed_in_validation
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.history import Finding
 
@@ -55,6 +56,7 @@ RULES = (
     squashed_twice,
     raw_scores_as_probabilities,
     wrong_family,
+    squashed_in_validation,
 )
 """In the order in which they are asked; the first complaint counts."""
 
