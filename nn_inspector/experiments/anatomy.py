@@ -136,7 +136,7 @@ def take_apart(
         copied.model.eval()
     copied.model.zero_grad(set_to_none=True)
     try:
-        with CallMode(seen.loss_calls.append), recorder:
+        with CallMode(seen.loss_calls.append), recorder, _recurrent_backward(copied.model, training=training):
             loss = None if alone else copied.loss(batch)
             if alone:
                 copied.predict(batch)

@@ -43,6 +43,9 @@ def copy_training(
             f"{first_line(error)}). Check with copy.deepcopy(model) what is in the way."
         ) from error
     guard_hooks(training.model, model)
+    for module in model.modules():
+        if isinstance(module, nn.RNNBase):
+            module.flatten_parameters()  # a copy has its weights in pieces, of which cuDNN would warn at every call
     return model, optimizers, loss_fn
 
 
