@@ -10,7 +10,7 @@ from nn_inspector.checks.train.course import course_of
 from nn_inspector.checks.train.loss_spike import find_spike
 from nn_inspector.checks.train.traced_levels import traced_levels
 from nn_inspector.probes import Measurement
-from tests.trainings import Case, assert_equal, classifier, mlp, state_of
+from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
 
 CHANCE = 1.38
 STEPS = np.arange(200)
@@ -225,3 +225,43 @@ def test_where_all_inputs_are_the_same_all_answers_should_be(watched):
     finding = watched(case, lambda c: c.run(10)).check("constant_predictions")
     assert finding.severity == "skipped"
     assert "All inputs are the same" in finding.message
+
+
+def test_a_loss_whose_targets_grow_does_not_diverge():
+    """As in reinforcement learning, where a network makes the targets."""
+    with with_losses(COURSES["rising"]) as inspector:
+        spreads = [Measurement(step, "target_spread", "train", 0.1 + 0.05 * step) for step in range(20)]
+        inspector.run.record(spreads)
+        finding = inspector.check("divergence")
+    assert finding.severity == "ok"
+    assert "the targets grew as well" in finding.message
+
+
+def test_little_that_was_surely_learned_is_no_alarm():
+    with with_losses(np.where(STEPS < 60, CHANCE - 0.0017 * STEPS, CHANCE - 0.1) + 0.001 * NOISE) as inspector:
+        finding = inspector.check("no_learning")
+    assert finding.severity == "info", finding.message
+    assert "Very little" in finding.message
+
+
+def test_an_epoch_that_is_not_complete_says_nothing_yet(watched):
+    case = classifier(lr=1e-6, data=blobs(1600))
+
+    def loop(c):
+        for step, (x, y) in enumerate(c.train_loader):
+            c.optimizer.zero_grad()
+            c.loss_fn(c.model(x), y).backward()
+            c.optimizer.step()
+            if step == 70:
+                return
+
+    finding = watched(case, loop).check("no_learning")
+    assert finding.severity == "skipped"
+    assert "first epoch is not complete" in finding.message
+
+
+def test_numbers_in_other_units_are_not_compared(watched):
+    case = constant(1, torch.nn.PoissonNLLLoss(), with_numbers())
+    finding = watched(case, lambda c: c.run(10)).check("constant_predictions")
+    assert finding.severity == "skipped"
+    assert "logarithm" in finding.message

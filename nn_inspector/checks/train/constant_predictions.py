@@ -49,6 +49,7 @@ LEARNED = 0.4
 """A training that has come so far from chance to the least possible loss does not answer the same for everything."""
 
 _LEAST_ITEMS = 24
+_OTHER_UNITS = frozenset({"poisson_nll_loss", "gaussian_nll_loss"})
 
 
 def look(subject: Subject) -> Finding:
@@ -58,7 +59,12 @@ def look(subject: Subject) -> Finding:
         return finding(INFO, "ok", f"No: {course.end:.0%} of the way from chance to the least possible loss is done.")
     if course.curve.lost:
         raise InspectorError("The loss is NaN or infinite: the network gives no answers any more.")
-    sameness = measure(_answers(subject))
+    said = _answers(subject)
+    if said.kind == "numbers" and any(entry.call in _OTHER_UNITS for entry in list(subject.run.trace)):
+        raise InspectorError(
+            "The network does not predict the targets themselves, but their logarithm or their spread as well."
+        )
+    sameness = measure(said)
     if sameness.constant:
         remedy = Remedy(
             "Look at the causes named beside it. If there are none, see whether the layers still pass something on.",
@@ -122,11 +128,11 @@ def _answers(subject: Subject) -> Answers:
 
 
 def _answer(copied: TrainingCopy, batch: Any) -> Answers | None:
-    """What the copy says for a batch; where its loss is not known, what it returns is compared with the last part."""
+    """What the copy says for a batch; where its loss is not known, the classes that it returns the highest score for."""
     try:
         return answers(copied, batch)
     except ExperimentError:
-        inputs, target = split_batch(batch)
+        inputs, _ = split_batch(batch)
     copied.model.eval()
     try:
         with torch.no_grad():
@@ -135,10 +141,7 @@ def _answer(copied: TrainingCopy, batch: Any) -> Answers | None:
         raise ExperimentError(f"The model could not be called on a batch ({type(error).__name__}: {error}).") from error
     finally:
         copied.train_mode()
-    fits = said is not None and (
-        said.kind == "classes" or (isinstance(target, torch.Tensor) and target.is_floating_point())
-    )
-    return said if fits else None
+    return said if said is not None and said.kind == "classes" else None
 
 
 def _inputs_differ(batch: Any) -> bool:

@@ -74,7 +74,15 @@ def course_of(subject: Subject, *, least: int = ENOUGH_STEPS) -> Course:
     if epochs and epochs[0].batches and not epochs[0].complete and seen.total < MANY_STEPS and not seen.lost:
         raise InspectorError("The first epoch is not complete, which says nothing yet.")
     require_one_goal(subject)
-    return Course(seen, loss_levels(subject) or (traced_levels(run) if single_pass(run) else None))
+    return Course(seen, _levels(subject))
+
+
+def _levels(subject: Subject) -> LossLevels | None:
+    """As an experiment tells them, else as the trace does; the higher chance of both where targets are numbers."""
+    proven, traced = loss_levels(subject), traced_levels(subject.run) if single_pass(subject.run) else None
+    if proven is None or traced is None or proven.kind != "numbers" or not traced.chance > proven.chance:
+        return proven or traced
+    return traced
 
 
 def levelled(course: Course) -> LossLevels:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.train.course import Course, course_chart, course_of
-from nn_inspector.history import Finding, Remedy
+from nn_inspector.checks.train.traced_levels import late_target_spread
+from nn_inspector.history import Finding, Remedy, Run
 
 INFO = CheckInfo(
     name="divergence",
@@ -18,8 +21,8 @@ INFO = CheckInfo(
         "high, gradients explode), or they go the wrong way (a sign, gradients that are not cleared)."
     ),
     how=(
-        "The loss at the end is compared with that of the first three steps: it is a warning from twice as much on, or if it "
-        "surely rises in the second half (Mann-Kendall test over ten medians) and is above its start. A loss that may be "
+        "The loss at the end is compared with that of the first three steps: it is a warning from twice as much on (five "
+        "times if it is not known what chance gives), or if it surely rises in the second half (Mann-Kendall test over ten medians) and is above its start. A loss that may be "
         "negative, and several losses that take turns, are not judged. This is a symptom: the cause stands in another check."
     ),
     remedy="Lower the learning rate by factors of ten, and see whether gradients are cleared and their sign is right.",
@@ -36,7 +39,14 @@ ABOVE = 2.0
 RISE = 0.2
 """A sure rise counts from this share of the first loss above it."""
 
+FAR_ABOVE = 5.0
+"""The same where it is not known what chance would give: there a loss may have reasons to rise."""
+
+GREW = 1.5
+"""Targets whose spread grew by this factor make a squared error twice as large."""
+
 _LEAST = 20
+_TARGETS = 5
 
 
 def look(subject: Subject) -> Finding:
@@ -45,6 +55,9 @@ def look(subject: Subject) -> Finding:
     seen, evidence = course.curve, course.evidence()
     if not seen.start > 0 or seen.best < 0:
         message = f"It went from {seen.start:.3g} to {seen.end:.3g}. How high a loss that may be negative should be is not known."
+        return finding(INFO, "ok", message, evidence=evidence)
+    if not seen.lost and _targets_grew(subject.run):
+        message = f"The loss went from {seen.start:.3g} to {seen.end:.3g}, but the targets grew as well: they are not the same task."
         return finding(INFO, "ok", message, evidence=evidence)
     if not _diverges(course):
         return finding(INFO, "ok", f"No: the loss went from {seen.start:.3g} to {seen.end:.3g}.", evidence=evidence)
@@ -62,9 +75,17 @@ def look(subject: Subject) -> Finding:
 
 def _diverges(course: Course) -> bool:
     seen = course.curve
-    if seen.end > ABOVE * seen.start:
+    above = ABOVE if course.levels is not None else FAR_ABOVE
+    if seen.end > above * seen.start:
         return True
-    return seen.rising and seen.end > (1 + RISE) * seen.start
+    return course.levels is not None and seen.rising and seen.end > (1 + RISE) * seen.start
+
+
+def _targets_grew(run: Run) -> bool:
+    """Whether the targets are of another size than at first: in reinforcement learning a network makes them."""
+    spreads = run.series("target_spread", "train").values
+    first = float(np.median(spreads[:_TARGETS])) if len(spreads) >= 2 * _TARGETS else math.inf
+    return late_target_spread(run) > GREW * first
 
 
 CHECK = Check(INFO, look, course_chart)

@@ -6,6 +6,7 @@ import math
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.train.course import ENOUGH_STEPS, course_chart, course_of, levelled
+from nn_inspector.checks.train.curve import SURE
 from nn_inspector.history import Finding, Remedy
 
 INFO = CheckInfo(
@@ -32,6 +33,9 @@ INFO = CheckInfo(
 NOTHING = 0.1
 """Less than this share of the way is next to nothing: trainings on labels that are mostly noise come further."""
 
+LITTLE = 0.05
+"""From here on a loss that surely fell has found something, and the labels may hold no more."""
+
 NEVER = 0.15
 """... and at its best it was not above this either."""
 
@@ -41,7 +45,11 @@ def look(subject: Subject) -> Finding:
     course = course_of(subject)
     levels, evidence = levelled(course), course.evidence()
     end = course.curve.end
-    if course.end >= NOTHING or course.best >= NEVER or math.isnan(course.end):
+    little = course.end >= LITTLE and course.curve.trend(1.0) < -SURE
+    if course.end >= NOTHING or course.best >= NEVER or little or math.isnan(course.end):
+        if course.end < NOTHING and little:
+            message = f"Very little: the loss is {end:.3g}, and a prediction that knows nothing would get {levels.chance:.3g}."
+            return finding(INFO, "info", message, evidence=evidence)
         if course.end < NOTHING:
             message = f"It did before: the loss was {course.curve.best:.3g} at its best; now it is {end:.3g}, no better than chance."
             return finding(INFO, "info", message, evidence=evidence)

@@ -18,13 +18,15 @@ _NAMES = frozenset(LOSS_FUNCTIONS.values())
 _CLASSES = ("cross_entropy", "nll_loss")
 _BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 _NUMBERS = ("mse_loss", "l1_loss")
+_LATE = 5
 
 
 def traced_levels(run: Run) -> LossLevels | None:
     """The levels of the only loss function of torch's that the loop calls once a step, where its facts tell them.
 
     Chance is never put too low: for classes it is the entropy of the labels that the loader handed out if they fit, else
-    that of equally frequent ones; for numbers it comes from the spread of the targets.
+    that of equally frequent ones; for numbers it comes from the spread of the targets, at first or late,
+    whichever is larger.
     """
     calls = _only_calls(run)
     facts = [call.facts for call in calls if "target_mean" in call.facts]
@@ -53,13 +55,21 @@ def _chance(run: Run, name: str, facts: list[Mapping[str, Fact]]) -> float | Non
         classes = int(shape[1]) if isinstance(shape, list) and len(shape) > 1 else 0
         highest = max(_number(one, "target_high") for one in facts)
         return min(math.log(classes), _label_entropy(run, classes, highest)) if classes > 1 else None
-    mean, spread = (np.mean([_number(one, f"target_{what}") for one in facts]) for what in ("mean", "spread"))
+    mean, spread = (float(np.mean([_number(one, f"target_{what}") for one in facts])) for what in ("mean", "spread"))
     if name in _BINARY:
         known = first.get("target_whole") and _number(first, "target_low") >= 0 and _number(first, "target_high") <= 1
         return _entropy(np.array([mean, 1 - mean])) if known else None
+    spread = max(spread, late_target_spread(run))
     if name == "mse_loss":
-        return float(spread**2)
-    return float(spread) if name == "l1_loss" else None
+        return spread**2
+    return spread if name == "l1_loss" else None
+
+
+def late_target_spread(run: Run) -> float:
+    """Spread of the targets in the last measured steps: 0 if it is not known. Targets that a network makes may grow."""
+    late = run.series("target_spread", "train").values[-_LATE:]
+    late = late[np.isfinite(late)]
+    return float(np.median(late)) if len(late) else 0.0
 
 
 def _label_entropy(run: Run, classes: int, highest: float) -> float:
