@@ -116,6 +116,25 @@ def test_a_gradient_that_explodes(watched):
     assert "clip_grad_norm_" in finding.remedy.code
 
 
+def test_a_gradient_without_end_is_not_taken_for_one_that_was_cleared(watched):
+    def loop(c):
+        for _ in range(10):
+            for x, y in c.train_loader:
+                c.optimizer.zero_grad()
+                loss = c.loss_fn(c.model(x), y)
+                loss.backward()
+                for parameter in c.model.parameters():
+                    parameter.grad.mul_(1e30).mul_(1e8)
+                nn.utils.clip_grad_norm_(c.model.parameters(), 1.0)
+                c.optimizer.step()
+
+    inspector = watched(case(mlp()), loop)
+    finding = inspector.check("exploding_gradients")
+    assert finding.severity == "warning", finding.message
+    assert "clipping makes it zero" in finding.message
+    assert not inspector.check("zeroed_gradients").raised
+
+
 @pytest.mark.parametrize("factor", [30.0, 0.01])
 def test_weights_that_change_their_size(watched, factor):
     def loop(c):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -66,3 +67,10 @@ def gradient_sizes(run: Run) -> np.ndarray:
         for step, value in zip(series.steps.tolist(), series.high.tolist(), strict=True):
             squares[step] = squares.get(step, 0.0) + value * value
     return np.sqrt([squares[step] for step in sorted(squares)])
+
+
+def clipped_to_nothing(run: Run) -> bool:
+    """Whether clipping makes most gradients zero, because their norm is infinite: the limit over infinity is nothing."""
+    norms = [entry.facts.get("norm") for entry in run.trace if entry.call == "clip"]
+    known = [norm for norm in norms if isinstance(norm, float)]
+    return bool(known) and 2 * sum(math.isinf(norm) for norm in known) > len(known)

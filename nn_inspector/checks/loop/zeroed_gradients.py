@@ -8,7 +8,7 @@ from statistics import median
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
 from nn_inspector.checks.loop.reading import Event, Reading
 from nn_inspector.checks.loop.source import loop_of
-from nn_inspector.checks.loop.traced import Interval, intervals_of
+from nn_inspector.checks.loop.traced import Interval, clipped_to_nothing, intervals_of
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import Arm, BatchSource, without_regularization
@@ -70,7 +70,7 @@ def look(subject: Subject) -> Finding:
     line = reading.place("zero_grad") or reading.place("backward")
     where = worst if len(sources) > 1 else line or "optimizer"
     too_late = max((series.mean for series in cleared.values()), default=0.0)
-    if rule(too_late) == "error":
+    if rule(too_late) == "error" and not clipped_to_nothing(run):
         message = "The gradients are cleared after backward() and before step(): the step has nothing to follow."
         remedy = Remedy("Call zero_grad() before backward(), not after it.", _LOOP)
         evidence = {"cleared_share": too_late}

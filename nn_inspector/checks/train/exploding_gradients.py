@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.loop.traced import clipped_to_nothing
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.checks.train.gradients_seen import GradientNorms, gradient_norms
@@ -55,7 +56,8 @@ def look(subject: Subject) -> Finding:
     if len(seen.norms) < LEAST:
         raise InspectorError(f"The gradient was measured at {len(seen.norms)} steps; {LEAST} are needed.")
     evidence: Evidence = {"steps": seen.steps.astype(float).tolist(), "norms": seen.norms.tolist()}
-    said = stands_out(seen)
+    endless = clipped_to_nothing(subject.run)
+    said = "its norm is infinite, so that clipping makes it zero and no step moves" if endless else stands_out(seen)
     usual = float(np.median(seen.norms[np.isfinite(seen.norms)])) if np.isfinite(seen.norms).any() else 0.0
     if said is None:
         return finding(

@@ -27,7 +27,7 @@ INFO = CheckInfo(
         "Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks (2010)",
         "CS231n, Neural Networks Part 1: sigmoids saturate and kill gradients",
     ),
-    explains=(*NOT_LEARNING, "vanishing_gradients", "update_ratio"),
+    explains=(*NOT_LEARNING, "update_ratio"),
 )
 
 HALF = 0.5
