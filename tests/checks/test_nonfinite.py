@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
+from nn_inspector.probes import Measurement
 from tests.trainings import CLASSES, FEATURES, ITEMS, Case, blobs, classifier, mlp, state_of
 
 
@@ -149,6 +150,17 @@ def skipping(every):
                 c.optimizer.step()
 
     return loop
+
+
+def test_a_norm_beyond_what_is_measured_is_not_called_nan():
+    one = case()
+    with nni.watch(one.model, one.optimizer, one.loss_fn, train_loader=one.train_loader) as inspector:
+        one.run(2)
+        inspector.run.record([Measurement(inspector.run.steps, "weight_norm", "0.weight", math.inf)])
+        found = inspector.check("nonfinite")
+    assert found.severity == "info"
+    assert "the norm of the weights '0.weight' was above 1e19" in found.message
+    assert "NaN" not in found.message
 
 
 def test_what_the_loop_survives_is_no_error(watched):
