@@ -27,6 +27,7 @@ def lowest_loss(call: LossCall) -> float:
         The least value found, never above the value of the call; of a loss that is not reduced, the mean.
     """
     function = getattr(F, call.name)
+    options = {name: one.detach() if isinstance(one, torch.Tensor) else one for name, one in call.options.items()}
     distance = _distance(call)
     prediction = call.prediction.detach().clone().requires_grad_()
     start = best = float(call.value.detach().mean())
@@ -35,7 +36,7 @@ def lowest_loss(call: LossCall) -> float:
     with torch.enable_grad():
         for _ in range(_STEPS):
             optimizer.zero_grad()
-            value = function(_allowed(call.name, prediction), call.target, **call.options).mean()
+            value = function(_allowed(call.name, prediction), call.target, **options).mean()
             loss = float(value.detach())
             if not math.isfinite(loss):
                 break
@@ -49,7 +50,7 @@ def lowest_loss(call: LossCall) -> float:
             optimizer.step()
         if distance:
             there = _allowed(call.name, call.target.detach())
-            best = min(best, float(function(there, call.target, **call.options).mean()))
+            best = min(best, float(function(there, call.target, **options).mean()))
     return best
 
 

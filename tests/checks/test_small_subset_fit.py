@@ -49,3 +49,32 @@ def test_it_says_why_it_cannot_look(watched):
     assert "of 5000 epochs only" in finding.message
     case.train_loader = DataLoader(blobs(), batch_size=4)
     assert watched(case).check("small_subset_fit", items=20, epochs=2).severity != "error"
+
+
+class WithSpread(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mean, self.spread = nn.Linear(FEATURES, 1), nn.Linear(FEATURES, 1)
+
+    def forward(self, x):
+        return self.mean(x), nn.functional.softplus(self.spread(x)) + 1e-3
+
+
+def test_a_loss_whose_spread_is_predicted_as_well_can_be_tried(watched):
+    torch.manual_seed(0)
+    x, y = blobs().tensors
+    model = WithSpread()
+    loader = DataLoader(TensorDataset(x, y.float().unsqueeze(1)), 16, shuffle=True)
+    case = Case(model, torch.optim.Adam(model.parameters(), 1e-3), None, loader)
+
+    def loop(c):
+        for inputs, target in c.train_loader:
+            c.optimizer.zero_grad()
+            mean, spread = c.model(inputs)
+            nn.functional.gaussian_nll_loss(mean, target, spread).backward()
+            c.optimizer.step()
+
+    for check in ("small_subset_fit", "one_batch_fit"):
+        finding = watched(case, loop).check(check)
+        assert "failed itself" not in finding.message
+        assert not finding.raised, finding.message

@@ -9,7 +9,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.levels import judge, judged_loss, loss_levels
 from nn_inspector.checks.train.race import FEWEST, Lap, Race, race_of
-from nn_inspector.checks.train.standing import lap_is_proof, require_plain, standing_at_its_length
+from nn_inspector.checks.train.standing import MOST_OF_IT, lap_is_proof, require_plain, standing_at_its_length
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import isolated, train
 from nn_inspector.history import Chart, Finding, Remedy, Trial, curve
@@ -25,8 +25,8 @@ INFO = CheckInfo(
     ),
     how=(
         "If the loss has come most of the way from chance to the least possible one, it is long enough. Else a copy is trained on "
-        "from where you stopped, for up to four times as many steps. It is a warning if that brings it far further, on items "
-        "that the copy is not trained on."
+        "from where you stopped, for up to four times as many steps. It is a warning if it had come a fifth of the way at "
+        "most, and that brings it far further, on items that the copy is not trained on."
     ),
     remedy="Train for more epochs, with smaller batches (more steps an epoch), or with a higher rate.",
     sources=(
@@ -38,6 +38,9 @@ INFO = CheckInfo(
 
 FINE = 0.6
 """From this share of the way from chance to the least possible loss on, nothing is tried."""
+
+ON_ITS_WAY = 0.2
+"""A training that came further than this when it was stopped needs no telling that more steps would help."""
 
 LONGER = 4
 """The copy takes so many times as many steps as the training has taken."""
@@ -70,7 +73,8 @@ def look(subject: Subject) -> Finding:
         "progress_now": place.run,
         "progress_later": reached,
     }
-    if not (lap_is_proof(lap) and place.missed(reached, lap.right) and place.own <= place.run + _NOISE):
+    far = reached >= MOST_OF_IT and place.run <= ON_ITS_WAY and place.missed(reached, lap.right)
+    if not (lap_is_proof(lap) and far and place.own <= place.run + _NOISE):
         message = f"It does not look so: {lap.steps} more steps take the loss from {lap.start:.3g} to {lap.end:.3g}."
         return finding(INFO, "ok", message, evidence=evidence)
     message = (
