@@ -127,8 +127,8 @@ def test_a_relu_that_does_no_harm_is_a_remark(watched):
 
 
 def test_sigmoids_for_one_of_many(watched):
-    bad = case(net(3, nn.Sigmoid()), ROWS, nn.MSELoss(), lr=1e-3)
-    finding = watched(bad, Case.run).check("output_layer")
+    bad = case(net(3, nn.Sigmoid()), ROWS, nn.MSELoss(), lr=0.5, optimizer=torch.optim.SGD)
+    finding = watched(bad, lambda case: case.run(10)).check("output_layer")
     assert finding.severity in ("warning", "error")
     assert "each through its own `sigmoid`" in finding.message
     assert "CrossEntropyLoss" in finding.remedy.text
@@ -186,3 +186,19 @@ def test_targets_are_those_of_the_loader_only_where_they_fit():
     assert of_tensor(ROWS, 16).one_hot
     assert of_tensor(KINDS, 16).class_numbers
     assert not of_tensor(NUMBERS, 16).class_numbers
+
+
+def test_a_distance_of_two_embeddings_is_not_compared_with_the_labels(watched):
+    def loss(out, t):
+        gap = (out[::2] - out[1::2]).pow(2).sum(1)
+        return (t[::2, 0] * gap + (1 - t[::2, 0]) * (1 - gap).clamp(min=0) ** 2).mean()
+
+    pairs = case(net(4, nn.ReLU()), 2 * YES - 1, None)
+    assert watched(pairs, by_own_loss(loss, epochs=1)).check("output_layer").severity == "ok"
+
+
+@pytest.mark.parametrize(("log_input", "severity"), [(True, "ok"), (False, "error")])
+def test_a_rate_is_compared_with_counts_and_its_logarithm_is_not(watched, log_input, severity):
+    counts = (4 * NUMBERS.exp()).floor()
+    one = case(net(1, nn.Sigmoid()), counts, nn.PoissonNLLLoss(log_input=log_input))
+    assert watched(one, lambda case: case.run(1)).check("output_layer").severity == severity

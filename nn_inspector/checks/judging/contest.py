@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,9 @@ from nn_inspector.probes import first_tensor
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Of what the model returns and the last part of the batch."""
+
+WORTH = 9.0
+"""Seconds that a contest may take at least, where experiments are allowed: it is only made of what looks wrong already."""
 
 _TRIAL_STEPS = 60
 
@@ -70,6 +73,8 @@ def contest(subject: Subject, seen: Judged, place: Place | None, loss: Loss | No
         place: of the operation that is left out of the copy, if any is.
         loss: judges the copy; the user's own loss without what the loop does before it if None.
     """
+    if subject.seconds > 0:
+        subject = replace(subject, seconds=max(subject.seconds, WORTH))
     own = own_way(subject, seen, loss)
     try:
         kind, left = left_now(subject, own)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.judging.complaint import Complaint
@@ -119,8 +118,7 @@ def wrong_family(subject: Subject, seen: Judged) -> Complaint | None:
     if targets is None or not (targets.one_hot or (targets.yes_or_no and targets.distinct == 2)):
         return None
     squash = next((one for one in seen.path if one.name in SQUASHING), None)
-    compared = seen.judge == "numbers" and (seen.loss or any(_compares(fact) for fact in seen.functions))
-    if not compared and not (seen.judge == "other" and not seen.loss and squash is not None):
+    if seen.judge != "numbers" and not (seen.judge == "other" and not seen.loss and squash is not None):
         return None
     place = place_of(subject, seen, squash) if squash is not None else None
     if place is not None and place.size == 1:
@@ -139,11 +137,6 @@ def wrong_family(subject: Subject, seen: Judged) -> Complaint | None:
         CLASS_CODE if targets.one_hot else _BINARY_CODE,
         contest=tried,
     )
-
-
-def _compares(fact: Any) -> bool:
-    """Whether a prediction and a target are taken from each other."""
-    return fact["name"] in ("sub", "rsub") and sorted(fact["of"]) == ["prediction", "target"]
 
 
 def _range(operation: Operation) -> str:

@@ -75,12 +75,10 @@ def relu_of_scores(subject: Subject, seen: Judged) -> Complaint | None:
     asked, advice, code = _fitting_head(seen)
     tried = contest(subject, seen, place, asked)
     silent = seen.low == seen.high == 0 and not tried.well
-    without_proof: Severity = "error" if silent else "info" if tried.left is None else "warning"
-    what = (
-        "a probability, which is 1 at most"
-        if seen.judge in ("probabilities", "logarithm")
-        else "a score, which has to be free to go below 0"
-    )
+    probability = seen.judge in ("probabilities", "logarithm")
+    suspicious = probability and tried.left is not None
+    without_proof: Severity = "error" if silent else "warning" if suspicious else "info"
+    what = "a probability, which is 1 at most" if probability else "a score, which has to be free to go below 0"
     dead = " Here it is 0 for all items of the first batch." if silent else ""
     return Complaint(
         tried.severity(without_proof=without_proof),
@@ -105,7 +103,7 @@ def sigmoids_for_one_of_many(subject: Subject, seen: Judged) -> Complaint | None
     columns = targets.values.shape[1]
     shares = not targets.one_hot
     return Complaint(
-        tried.severity(without_proof="warning" if tried.left is not None else "info"),
+        tried.severity(without_proof="info"),
         f"The {columns} outputs go each through its own `sigmoid` {text_of(place)}, but "
         + (
             "the targets are shares that sum to 1. "

@@ -79,7 +79,11 @@ def _sums(subject: Subject, seen: Judged, operation: Operation) -> Complaint | N
             if independent
             else "Leave out the softmax."
         ),
-        "loss_fn = torch.nn.BCEWithLogitsLoss()\nloss = loss_fn(model(x), y.float())  # the model without softmax",
+        (
+            "loss = torch.nn.functional.binary_cross_entropy_with_logits(model(x), y.float())  # the model without softmax"
+            if independent
+            else "loss = torch.nn.functional.mse_loss(model(x), y)  # the model without softmax"
+        ),
         where=where_of(place),
         evidence={"share_of_rows": share},
         contest=tried,
@@ -87,7 +91,8 @@ def _sums(subject: Subject, seen: Judged, operation: Operation) -> Complaint | N
 
 
 def _compares_numbers(seen: Judged) -> bool:
-    return seen.judge == "numbers" or (seen.judge == "other" and seen.loss in ("poisson_nll_loss", "gaussian_nll_loss"))
+    rates = seen.loss == "poisson_nll_loss" and not (seen.options or {}).get("log_input", True)
+    return seen.judge == "numbers" or rates or seen.loss == "gaussian_nll_loss"
 
 
 def _free_output(targets: Targets, operation: Operation, place: Place | None) -> tuple[str, str]:

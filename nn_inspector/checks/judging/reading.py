@@ -101,6 +101,8 @@ def _of_trace(run: Run, known: torch.Tensor | None) -> Iterator[Judged]:
         origins = [entry.facts.get("origin") for entry in entries if entry.call == "backward"]
         if len(origins) == 1 and isinstance(origins[0], list) and origins[0]:
             judge, path = by_hand(operations([str(one) for one in origins[0]]))
+            if judge == "numbers" and not any(_compares(fact) for fact in others):
+                judge = "other"
             targets = of_tensor(known, _items(others)) if known is not None and _meets(known, others) else None
             yield Judged(judge, "", path, targets=targets, functions=others)
             return
@@ -142,6 +144,14 @@ def _meets(known: torch.Tensor, functions: Sequence[Mapping[str, Any]]) -> bool:
         for fact in functions
         for of, text in zip(fact["of"], fact["shapes"], strict=True)
     )
+
+
+def _compares(fact: Mapping[str, Any]) -> bool:
+    """Whether a prediction and a target are taken from each other, not two predictions."""
+    made_of = [set(of.split("+")) for of in fact["of"]]
+    if fact["name"] not in ("sub", "rsub") or len(made_of) != 2:
+        return False
+    return any("prediction" in one and "target" in other - {"prediction"} for one, other in (made_of, made_of[::-1]))
 
 
 def _fits(text: str, shape: tuple[int, ...]) -> bool:
