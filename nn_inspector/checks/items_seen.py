@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -112,23 +112,34 @@ def items_seen(subject: Subject) -> ItemsSeen:
         ExperimentError: no experiment is allowed or possible, the loss is not known, or there is no single answer for
             each item or position.
     """
-    seen: ItemsSeen = subject.once("items seen", lambda: _look(subject))
+    seen: ItemsSeen = subject.once("items seen", lambda: look_at_items(subject, subject.training.train_loader))
     return seen
 
 
-def _look(subject: Subject) -> ItemsSeen:
+def look_at_items(
+    subject: Subject, loader: Iterable[Any] | None, *, mixed: bool = True, every_feature: bool = False
+) -> ItemsSeen:
+    """The items of any loader with the same kind of batches.
+
+    Args:
+        subject: whose network sees them.
+        loader: where they come from.
+        mixed: drawn at random; else the first ones in their order.
+        every_feature: also those that are the same for all items, so that two loaders have the same ones.
+    """
     if subject.seconds <= 0:
         raise ExperimentError("This check makes an experiment, and there is no time left for one.")
-    source = BatchSource(subject.training.train_loader, seconds=5.0)
+    source = BatchSource(loader, seconds=5.0)
     size = batch_size(source.mixed(1)[0])
-    batches = source.mixed(max(1, -(-ITEMS // size)))
+    count = max(1, -(-ITEMS // size))
+    batches = source.mixed(count) if mixed else source.as_loaded(count)
     with isolated(subject.training, start=Start()) as copied:
         resting = [_Pass(copied, batch, training=False) for batch in batches]
         busy = [_Pass(copied, batch, training=True) for batch in batches]
     rows = [one.rows() for one in resting]
     first = resting[0].call
     features, prediction, target = (torch.cat(parts)[:_ROWS] for parts in zip(*rows, strict=True))
-    features = features[:, features.std(0) > 0] if len(features) > 1 else features
+    features = features[:, features.std(0) > 0] if len(features) > 1 and not every_feature else features
     if first.options.get("ignore_index", -100) in target.unique() and not target.is_floating_point():
         raise ExperimentError("Some of the targets are left out by the loss function, which this check does not read.")
     return ItemsSeen(

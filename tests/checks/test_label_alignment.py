@@ -1,0 +1,139 @@
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import nn_inspector as nni
+from nn_inspector.checks.data.pairing import Pairs, fit
+from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, mlp, state_of
+
+G = torch.Generator().manual_seed(0)
+X = torch.randn(300, FEATURES, generator=G)
+REAL = (X[:, :1] + (2 * X[:, 1:2]).sin()) / 1.2
+
+
+def watched_case(data, *, val=None, real=False, epochs=3):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, 1)) if real else mlp()
+    loss_fn = nn.MSELoss() if real else nn.CrossEntropyLoss()
+    loader = DataLoader(data, batch_size=16, shuffle=True)
+    val_loader = DataLoader(val, batch_size=16) if val is not None else None
+    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), loss_fn, loader)
+    inspector = nni.watch(model, case.optimizer, loss_fn, train_loader=loader, val_loader=val_loader, show=False)
+    case.run(epochs)
+    return inspector, case
+
+
+def checked(inspector, case):
+    before = state_of(case)
+    finding = inspector.check("label_alignment", seconds=300.0)
+    assert_equal(before, state_of(case))
+    return finding
+
+
+def apart(data):
+    return TensorDataset(data.tensors[0], data.tensors[1][torch.randperm(len(data), generator=G)])
+
+
+@pytest.mark.parametrize(
+    ("by", "says", "code"),
+    [
+        (1, "1 row too late", "x[:-1], y[1:]"),
+        (-1, "1 row too early", "x[1:], y[:-1]"),
+        (2, "2 rows too late", "x[:-2], y[2:]"),
+    ],
+)
+def test_labels_of_another_row_are_an_error(by, says, code):
+    finding = checked(*watched_case(TensorDataset(X, REAL.roll(by, 0)), real=True))
+    assert finding.severity == "error", finding.message
+    assert finding.basis == "experiment"
+    assert says in finding.message
+    assert code in finding.remedy.code
+
+
+def test_labels_shuffled_apart_are_an_error_where_validation_shows_it():
+    finding = checked(*watched_case(apart(blobs(300)), val=blobs(150, seed=5)))
+    assert finding.severity == "error", finding.message
+    assert "do not belong to their inputs" in finding.message
+    assert "one order for both" in finding.remedy.code
+
+
+@pytest.mark.parametrize("val", [None, apart(blobs(150, seed=5))])
+def test_elsewhere_they_are_a_warning_if_the_network_learns_nothing_of_others(val):
+    finding = checked(*watched_case(apart(blobs(300)), val=val, epochs=10))
+    assert finding.severity == "warning", finding.message
+    assert "do not belong together" in finding.message
+    assert finding.basis == "statistics"
+
+
+def test_of_few_items_it_is_a_remark():
+    assert checked(*watched_case(apart(blobs(120)))).severity == "info"
+
+
+class Parity(nn.Module):
+    """Finds at once what no simple model finds."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.head(x[:, :6].sign().prod(1, keepdim=True))
+
+
+def test_what_the_network_learns_is_no_alarm(watched):
+    target = X[:, :6].sign().prod(1, keepdim=True)
+    loader = DataLoader(TensorDataset(X, target), batch_size=16, shuffle=True)
+    model = Parity()
+    case = Case(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.MSELoss(), loader)
+    finding = checked(watched(case, lambda c: c.run(5)), case)
+    assert finding.severity == "info"
+    assert "not to be had so easily" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("data", "real"),
+    [
+        (blobs(), False),
+        (blobs(400, spread=2.0), False),
+        (TensorDataset(X, REAL), True),
+        (TensorDataset(X, X[:, :1]), True),
+    ],
+)
+def test_labels_that_belong_to_their_inputs_pass(data, real):
+    finding = checked(*watched_case(data, real=real))
+    assert finding.severity == "ok"
+    assert "a simple model explains" in finding.message
+
+
+def autoencoder(data, val):
+    torch.manual_seed(0)
+    model = nn.Linear(FEATURES, FEATURES)
+    loader = DataLoader(data, batch_size=16)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    val_loader = DataLoader(val, batch_size=16)
+    return nni.watch(model, optimizer, nn.MSELoss(), train_loader=loader, val_loader=val_loader, show=False)
+
+
+def test_targets_instead_of_the_inputs():
+    finding = autoencoder(TensorDataset(X, X), TensorDataset(X, X + 1)).check("label_alignment", seconds=100.0)
+    assert finding.severity == "error"
+    assert "given its own targets" in finding.message
+    finding = autoencoder(TensorDataset(X, X), TensorDataset(X[:99], X[:99])).check("label_alignment", seconds=100.0)
+    assert finding.severity == "ok"
+
+
+def test_too_few_items_are_not_judged():
+    finding = checked(*watched_case(blobs(40)))
+    assert finding.severity == "skipped"
+    assert "Only 32 items" in finding.message
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_permuted_labels_are_never_clear(seed):
+    data = blobs(200, seed=seed)
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(seed))
+    rows = nn.functional.one_hot(data.tensors[1], CLASSES).float()
+    assert fit(Pairs(data.tensors[0], rows)).clear
+    assert not fit(Pairs(data.tensors[0], rows[order])).clear
+    assert not fit(Pairs(data.tensors[0], torch.ones(200, 1))).clear
