@@ -1,0 +1,161 @@
+"""The loss alone: the last layer's outputs are made free numbers, and the loss is minimized over them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from nn_inspector.checks.answers import Answers, of_call, of_output
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import Anatomy, TrainingCopy
+from nn_inspector.probes import CallMode, LossCall, first_tensor
+
+FEWEST_STEPS = 60
+"""With fewer, because time ran out, nothing is said."""
+
+_STEPS = 250
+_RATE = 0.1
+_REACH = 60
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Bilinear)
+_OTHERS = ("poisson_nll_loss", "gaussian_nll_loss")
+
+
+@dataclass(frozen=True, slots=True)
+class FreeOutputs:
+    """What came of it.
+
+    Attributes:
+        layer: whose outputs were made free.
+        losses: before the first step and after each.
+        moved: largest gradient on them at the first step.
+        wrong: what is wrong about the answers at the first outputs and at the last ones, see `wrong_share`; None where
+            it is not known what is right.
+    """
+
+    layer: str
+    losses: Sequence[float]
+    moved: float
+    wrong: tuple[float, float] | None
+
+    @property
+    def fell(self) -> bool:
+        """Whether the loss came down."""
+        return self.losses[-1] < self.losses[0] - 1e-6 * max(abs(self.losses[0]), 1e-6)
+
+
+def last_layer(seen: Anatomy) -> str:
+    """The name of the last layer with weights that ran, and ran once.
+
+    Raises:
+        ExperimentError: there is none.
+    """
+    layers = [run.name for run in seen.leaves if isinstance(run.module, _LAYERS)]
+    if not layers or layers.count(layers[-1]) > 1:
+        raise ExperimentError("There is no last layer that is used once, so the loss cannot be looked at alone.")
+    return layers[-1]
+
+
+def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) -> FreeOutputs:
+    """Minimize the loss of a batch over the outputs of a layer.
+
+    Raises:
+        ExperimentError: the loss cannot be computed, or time was too short.
+    """
+    copied.model.eval()
+    deadline = time.monotonic() + seconds
+    with _free(copied, layer, batch) as outputs:
+        before, right = _answers(copied, batch)
+        far = float((right - outputs.detach().mean()).abs().max()) if right is not None else 0.0
+        optimizer = torch.optim.Adam([outputs], lr=max(_RATE, far / _REACH if math.isfinite(far) else 0.0))
+        losses: list[float] = []
+        moved = 0.0
+        for step in range(_STEPS + 1):
+            loss = copied.loss(batch)
+            losses.append(float(loss.detach()))
+            if step == _STEPS or time.monotonic() > deadline or not math.isfinite(losses[-1]):
+                break
+            outputs.grad = None
+            if loss.requires_grad:
+                loss.backward()
+            if outputs.grad is None:
+                break
+            if step == 0:
+                moved = float(outputs.grad.abs().max())
+            optimizer.step()
+        if moved and len(losses) <= FEWEST_STEPS and math.isfinite(losses[-1]):
+            raise ExperimentError("There was no time to minimize the loss.")
+        after, _ = _answers(copied, batch)
+    return FreeOutputs(layer, losses, moved, (before, after) if before is not None and after is not None else None)
+
+
+@contextmanager
+def _free(copied: TrainingCopy, layer: str, batch: Any) -> Iterator[torch.Tensor]:
+    """Within, the layer returns the same numbers whatever it is given; they begin as what it gives for the batch."""
+    module, first = copied.model.get_submodule(layer), []
+    handle = module.register_forward_hook(lambda _module, _args, output: first.append(output.detach().clone()))
+    with torch.no_grad():
+        copied.loss(batch)
+    handle.remove()
+    outputs = first[0].requires_grad_()
+    handle = module.register_forward_hook(lambda _module, _args, _output: outputs)
+    try:
+        yield outputs
+    finally:
+        handle.remove()
+
+
+def _answers(copied: TrainingCopy, batch: Any) -> tuple[float | None, torch.Tensor | None]:
+    """How wrong the answers are, and what is right where numbers are asked."""
+    calls: list[LossCall] = []
+    given: list[Any] = []
+    handle = copied.model.register_forward_hook(lambda _module, _args, output: given.append(output))
+    try:
+        with torch.no_grad(), CallMode(calls.append):
+            copied.loss(batch)
+    finally:
+        handle.remove()
+    found = None
+    if len(calls) == 1 and calls[0].name not in _OTHERS:
+        found = of_call(calls[0])
+        if found is not None and found.kind == "numbers" and calls[0].name.startswith("binary"):
+            found = None
+    elif not calls and given:
+        found = of_output(first_tensor(given[-1]), batch)
+    if found is None:
+        return None, None
+    return wrong_share(found), found.right if found.kind == "numbers" else None
+
+
+def wrong_share(found: Answers) -> float | None:
+    """0 for right answers, 1 for what chance gives: of numbers by their order only, for a loss may scale them.
+
+    Example:
+        >>> wrong_share(Answers("numbers", torch.tensor([[1.0], [20.0], [300.0]]), torch.tensor([[1.0], [2.0], [3.0]])))
+        0.0
+    """
+    if found.kind != "numbers":
+        return found.unlearned
+    if not bool(torch.isfinite(found.given).all()):
+        return math.inf
+    shares = []
+    for given, right in zip(found.given.T, found.right.T, strict=True):
+        if len(right.unique()) < 2:
+            continue
+        places = torch.stack([_places(given), _places(right)])
+        together = float(torch.corrcoef(places)[0, 1]) if float(given.std()) > 1e-6 * float(right.std()) else 0.0
+        shares.append(1 - together)
+    return sum(shares) / len(shares) if shares else None
+
+
+def _places(values: torch.Tensor) -> torch.Tensor:
+    """The rank of each value; ties share theirs."""
+    _, level, counts = values.unique(return_inverse=True, return_counts=True)
+    places: torch.Tensor = (counts.cumsum(0).double() - (counts - 1) / 2)[level]
+    return places

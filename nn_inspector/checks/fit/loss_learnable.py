@@ -1,0 +1,138 @@
+"""loss_learnable: does the loss alone lead to right answers?"""
+
+from __future__ import annotations
+
+import math
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.fit.free_outputs import FreeOutputs, last_layer, minimize
+from nn_inspector.checks.race import BADLY, left_now
+from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import batch_size, initial_state, isolated
+from nn_inspector.history import Chart, Finding, Remedy, curve
+
+INFO = CheckInfo(
+    name="loss_learnable",
+    stage="fit",
+    kind="active",
+    question="Does the loss alone lead to right answers?",
+    why=(
+        "A loss that was put together by hand may be lowest where the answers are wrong: a sign turned around, the wrong "
+        "axis, targets of other items, one output that softmax makes a 1. Then the better a network learns, the less it "
+        "knows, and nothing else that is changed will help."
+    ),
+    how=(
+        "The network is taken out: on a copy the last layer's outputs for one batch become free numbers, and your loss is "
+        "minimized over them. That is the most that any network could do. It is an error if your training did badly and the "
+        "answers with the lowest loss are little better than chance, or if the loss does not change at all."
+    ),
+    remedy="Try your loss on a few numbers by hand: right answers must give a lower loss than wrong ones.",
+    sources=(
+        "Slavv, 37 Reasons why your Neural Network is not working (2017): check your loss function, test any custom loss",
+        "Karpathy, A Recipe for Training Neural Networks (2019): overfit one batch",
+    ),
+    explains=(
+        *ALL_SYMPTOMS, "initial_loss", "learning_rate", "optimizer_settings", "batch_size", "generalization_gap", "capacity",
+        "metric_match", "small_subset_fit", "target_scale", "input_scale",
+    ),
+)  # fmt: skip
+
+WRONG = 0.5
+"""Of what chance leaves wrong, so much is still wrong where the loss is lowest: it leads elsewhere. A loss that fits
+leaves nothing, and one with smoothed labels or a margin next to nothing."""
+
+FEWEST = 8
+"""In a batch of fewer items chance answers many right."""
+
+_TRY = """\
+right = torch.nn.functional.one_hot(labels, classes).float() * 10  # what a perfect network would say
+wrong = right.roll(1, dims=1)
+print(loss_fn(right, labels), loss_fn(wrong, labels))  # the first must be lower"""
+
+
+def look(subject: Subject) -> Finding:
+    """Minimize the loss over the last layer's outputs, and look at the answers that this leads to."""
+    seen = subject.anatomy("initial", training=False)
+    layer = last_layer(seen)
+    batch = subject.batches()[0]
+    if batch_size(batch) < FEWEST:
+        raise ExperimentError(f"A batch holds {batch_size(batch)} items only, and chance answers many of so few right.")
+    with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
+        found = minimize(copied, layer, batch, seconds=subject.seconds / 2)
+    constant = all(gradient is None or not bool(gradient.any()) for gradient in seen.gradients.values())
+    if not found.moved:
+        if constant:
+            return _flat(found)
+        raise ExperimentError(
+            f"The loss does not depend on {layer} alone, so it cannot be looked at without the network."
+        )
+    return _judged(subject, found)
+
+
+def _judged(subject: Subject, found: FreeOutputs) -> Finding:
+    evidence: dict[str, float | list[float]] = {
+        "losses": list(found.losses),
+        "first_loss": found.losses[0],
+        "lowest_loss": min(found.losses),
+    }
+    fell = f"from {found.losses[0]:.3g} to {found.losses[-1]:.3g}"
+    if found.wrong is None:
+        return finding(INFO, "ok", f"The loss alone can be minimized: it fell {fell}.", evidence=evidence)
+    before, after = found.wrong
+    evidence |= {"wrong_before": before, "wrong_after": after}
+    if after <= WRONG:
+        message = f"Yes: with the outputs of {found.layer} free, the loss fell {fell}, and the answers became right."
+        return finding(INFO, "ok", message, evidence=evidence, basis="experiment")
+    if not _did_badly(subject):
+        message = (
+            f"The loss alone leads to other answers than the labels ({after:.0%} wrong, of chance), as may be meant."
+        )
+        return finding(INFO, "info", message, evidence=evidence, basis="experiment")
+    course = f"the loss fell {fell}" if found.fell else f"the loss stays at {found.losses[-1]:.3g}"
+    worse = (
+        "and the answers are no better than chance"
+        if after >= 0.9
+        else f"and {after:.0%} of what chance gets wrong is wrong"
+    )
+    return finding(
+        INFO,
+        "error",
+        f"No: with the outputs of {found.layer} free to be anything, {course}, {worse}. No network can learn the task with "
+        "this loss.",
+        evidence=evidence,
+        remedy=Remedy("Try the loss by hand on right and on wrong answers, and find what it rewards.", _TRY),
+        where=found.layer,
+        basis="experiment",
+    )
+
+
+def _flat(found: FreeOutputs) -> Finding:
+    return finding(
+        INFO,
+        "error",
+        f"No: the loss is {found.losses[0]:.3g} whatever the network says, so that no weight gets a gradient.",
+        evidence={"losses": list(found.losses)},
+        remedy=Remedy("Find what makes it constant: softmax over one output, round(), a threshold, detach().", _TRY),
+        where=found.layer,
+        basis="experiment",
+    )
+
+
+def _did_badly(subject: Subject) -> bool:
+    try:
+        left = left_now(subject)[1]
+    except ExperimentError:
+        return False
+    return left is None or not math.isfinite(left) or left > BADLY
+
+
+def chart(result: Finding) -> Chart | None:
+    """The loss over the steps."""
+    losses = result.evidence.get("losses")
+    if not isinstance(losses, list) or len(losses) < 2:
+        return None
+    return Chart("lines", "step", "loss, with free outputs", {"loss": curve(losses)})
+
+
+CHECK = Check(INFO, look, chart)

@@ -1,0 +1,152 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from nn_inspector.checks.answers import Answers
+from nn_inspector.checks.fit.free_outputs import wrong_share
+from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, mlp, state_of
+
+X = torch.randn(96, FEATURES, generator=torch.Generator().manual_seed(0))
+REAL = X[:, :1] - X[:, 1:2]
+NUMBERS = TensorDataset(X, REAL)
+
+
+def net(outputs=CLASSES, *last):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, outputs), *last)
+
+
+def case(model, loss_fn, data=None, *, batch=32):
+    loader = DataLoader(data or blobs(), batch_size=batch, shuffle=True)
+    return Case(model, torch.optim.SGD(model.parameters(), lr=0.1), loss_fn, loader)
+
+
+def checked(inspector, made):
+    before = state_of(made)
+    finding = inspector.check("loss_learnable")
+    assert_equal(before, state_of(made))
+    return finding
+
+
+def turned(output, y):
+    return output.log_softmax(1).gather(1, y[:, None]).mean()
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (lambda: case(net(), turned), "no better than chance"),
+        (
+            lambda: case(net(1), lambda o, y: (o - y).square().mean(), TensorDataset(X, REAL[:, 0])),
+            "no better than chance",
+        ),
+        (lambda: case(net(1), nn.MSELoss(), TensorDataset(X, REAL[:, 0])), "no better than chance"),
+        (lambda: case(net(1), lambda o, y: (o + y).square().mean(), NUMBERS), "no better than chance"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_a_loss_that_leads_elsewhere_is_an_error(watched, made, says):
+    made = made()
+    finding = checked(watched(made, lambda c: c.run(3)), made)
+    assert finding.severity == "error", finding.message
+    assert says in finding.message
+    assert (finding.where, finding.basis) == ("2", "experiment")
+    assert "loss_fn(right, labels)" in finding.remedy.code
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: case(net(1, nn.Softmax(dim=1)), nn.BCELoss(), TensorDataset(X, (REAL > 0).float())),
+        lambda: case(net(), lambda o, y: F.cross_entropy(o, y) * 0 + 1),
+    ],
+)
+def test_a_loss_that_does_not_change_is_an_error(watched, made):
+    made = made()
+    finding = checked(watched(made, lambda c: c.run(1)), made)
+    assert finding.severity == "error", finding.message
+    assert "whatever the network says" in finding.message
+
+
+class TwoLayersAtOnce(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.used, self.aside = nn.Linear(FEATURES, CLASSES), nn.Linear(FEATURES, 2)
+
+    def forward(self, x):
+        out = self.used(x)
+        self.more = self.aside(x)
+        return out
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(FEATURES, FEATURES)
+
+    def forward(self, x):
+        return self.layer(self.layer(x).relu())
+
+
+SOUND = {
+    "classes": (lambda: case(net(), nn.CrossEntropyLoss()), "ok", "became right"),
+    "smoothed": (lambda: case(net(), nn.CrossEntropyLoss(label_smoothing=0.3)), "ok", "became right"),
+    "margin": (lambda: case(net(), nn.MultiMarginLoss()), "ok", "became right"),
+    "log-probabilities": (lambda: case(net(CLASSES, nn.LogSoftmax(1)), nn.NLLLoss()), "ok", "became right"),
+    "yes or no": (
+        lambda: case(net(1, nn.Sigmoid()), nn.BCELoss(), TensorDataset(X, (REAL > 0).float())), "ok", "became right",
+    ),
+    "numbers": (lambda: case(net(1), nn.MSELoss(), NUMBERS), "ok", "became right"),
+    "large numbers": (lambda: case(net(1), nn.L1Loss(), TensorDataset(X, 1e4 * REAL)), "ok", "became right"),
+    "numbers that the loss scales": (
+        lambda: case(net(1), lambda o, y: (o - (y - 3) / 50).abs().mean(), NUMBERS), "ok", "became right",
+    ),
+    "counts": (
+        lambda: case(net(1), nn.PoissonNLLLoss(), TensorDataset(X, REAL.exp().round())), "ok", "can be minimized",
+    ),
+    "shares": (
+        lambda: case(net(1), nn.BCEWithLogitsLoss(), TensorDataset(X, REAL.sigmoid())), "ok", "can be minimized",
+    ),
+    "few items": (lambda: case(net(), nn.CrossEntropyLoss(), batch=4), "skipped", "4 items only"),
+    "a layer that is used twice": (lambda: case(Twice(), nn.CrossEntropyLoss()), "skipped", "used once"),
+    "another layer comes last": (
+        lambda: case(TwoLayersAtOnce(), nn.CrossEntropyLoss()), "skipped", "does not depend on aside alone",
+    ),
+    "an unknown loss": (lambda: case(mlp(), None), "skipped", "how the loss is computed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_sound_losses_pass(watched, name):
+    make, severity, says = SOUND[name]
+    made = make()
+    finding = checked(watched(made), made)
+    assert finding.severity == severity, finding.message
+    assert says in finding.message
+
+
+def test_what_a_training_that_did_well_leads_to_is_its_own_affair(watched):
+    made = case(net(), nn.CrossEntropyLoss())
+    inspector = watched(made, lambda c: c.run(20))
+    inspector.training.loss_fn = turned
+    assert inspector.check("loss_learnable").severity == "info"
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [([1.0, 2, 3, 9], 0), ([9.0, 3, 2, 1], 2), ([5.0, 5, 5, 5], 1), ([1.0, 2, 3, float("nan")], float("inf"))],
+)
+def test_numbers_are_judged_by_their_order(given, wrong):
+    right = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+    assert wrong_share(Answers("numbers", torch.tensor(given)[:, None], right)) == pytest.approx(wrong)
+
+
+def test_its_curve_can_be_drawn(watched):
+    from nn_inspector.checks import find_check
+
+    made = case(net(), nn.CrossEntropyLoss())
+    finding = watched(made).check("loss_learnable")
+    assert len(find_check("loss_learnable").chart(finding).series["loss"].y) > 100
