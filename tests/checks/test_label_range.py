@@ -141,7 +141,7 @@ def test_before_training_a_copy_is_asked():
 def test_a_loss_that_is_not_known_is_not_judged(loss):
     finding = watched_loop(CLASS, 4, loss)[0].check("label_range")
     assert finding.severity == "skipped"
-    assert "how the loss is computed" in finding.message
+    assert "No loss function is known" in finding.message
 
 
 def given(name, values, **options):

@@ -19,10 +19,9 @@ from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import Start, isolated
-from nn_inspector.experiments.batch_contents import map_leaves, to_device
+from nn_inspector.experiments.batch_contents import map_leaves
 from nn_inspector.history import Finding, Remedy, Severity
 from nn_inspector.probes import first_tensor, label_parts
-from nn_inspector.training import split_batch
 
 INFO = CheckInfo(
     name="loss_reduction",
@@ -162,14 +161,10 @@ def _left(subject: Subject) -> float | None:
         if subject.seconds <= 0:
             return None
     try:
-        batches = subject.batches()
         with isolated(subject.training, start=Start()) as copied, torch.no_grad():
             copied.model.eval()
-            found = []
-            for batch in batches:
-                inputs, _ = split_batch(to_device(batch, subject.training.device))
-                found.append(of_output(first_tensor(copied.model(*inputs)), batch))
-    except Exception:  # noqa: BLE001 - the model may be called in another way than this
+            found = [of_output(first_tensor(copied.predict(batch)), batch) for batch in subject.batches()]
+    except ExperimentError:
         return None
     shares = [one.unlearned for one in found if one is not None]
     known = [share for share in shares if share is not None]

@@ -19,13 +19,18 @@ from nn_inspector.probes import CallMode, LossCall
 def race_to_mean(subject: Subject, scale: LossScale) -> Race | None:
     """The loop's factor may stand in the loss that copies train with, or behind it in the loop."""
     try:
-        within = subject.once("scale of the copy's loss", lambda: _scale_of_copy(subject))
+        within = scale.factor if _is_replayed(subject) else _scale_of_copy(subject)
     except ExperimentError:
         return None
     if abs(math.log(within / scale.factor)) < math.log(UNUSUAL) / 2:
         return race(subject, times(1 / within))
     treated = times(1 / within) if abs(math.log(within)) > math.log(UNUSUAL) / 2 else None
     return race(subject, treated, without=times(scale.factor / within))
+
+
+def _is_replayed(subject: Subject) -> bool:
+    """Whether copies compute the loss as the loop did, with all that it does to it."""
+    return subject.training.step is None and subject.training.tape is not None
 
 
 def _scale_of_copy(subject: Subject) -> float:
