@@ -37,7 +37,7 @@ INFO = CheckInfo(
         "Northcutt and others, cleanlab: test for data that are not independent and identically distributed",
         "Kazi-Aoual and others, Refined approximations to permutation tests for multivariate inference (1995)",
     ),
-    explains=(*NOT_LEARNING, *UNSTABLE),
+    explains=(*NOT_LEARNING, *UNSTABLE, "batch_balance"),
 )
 
 GROUPED = 0.25
@@ -48,7 +48,7 @@ UNREADABLE = "could not be read, so it is not known whether the order matters"
 
 def look(subject: Subject) -> Finding:
     """Compare what the loader handed out with what random order would give."""
-    epochs = _epochs(subject)
+    epochs = passes_of(subject)
     longest = max(epochs, key=lambda epoch: max((part.items for part in epoch.parts.values()), default=0))
     labels = likely_labels(longest.parts.values(), seen_target(subject.run.trace))
     same_order = _same_order(epochs, labels, _is_sequential(subject.training.train_loader))
@@ -77,7 +77,7 @@ def _unevenness(subject: Subject, spread: Evenness) -> float:
     return spread.purity if by_design(subject) else spread.uneven
 
 
-def _epochs(subject: Subject) -> list[Epoch]:
+def passes_of(subject: Subject) -> list[Epoch]:
     """Passes that were watched, or for a plain list of batches, the pass that it gives every time."""
     epochs = [epoch for epoch in subject.run.epochs("train") if epoch.batches]
     if epochs:

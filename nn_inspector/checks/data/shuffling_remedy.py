@@ -44,7 +44,7 @@ train_loader = torch.utils.data.DataLoader(Shuffled(train_loader.dataset), batch
 
 
 def try_shuffling(subject: Subject) -> Trial | None:
-    """Train one copy on the batches as they come and one on mixed ones."""
+    """Train one copy on the batches as they come and one on mixed ones: once for all checks."""
 
     def arms(source: BatchSource) -> tuple[Arm, Arm]:
         in_order = source.as_loaded(_STEPS)
@@ -56,7 +56,8 @@ def try_shuffling(subject: Subject) -> Trial | None:
         sorted_arm = Arm(in_order, judge, change=without_regularization)
         return sorted_arm, Arm(source.mixed(len(in_order)), judge, change=without_regularization)
 
-    return try_out(subject, arms, steps=_STEPS)
+    trial: Trial | None = subject.once("shuffled training", lambda: try_out(subject, arms, steps=_STEPS))
+    return trial
 
 
 def speaks_against(trial: Trial | None) -> bool:
