@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +59,20 @@ def spoiled_data(subject: Subject) -> SpoiledData | None:
     if subject.seconds <= 0:
         return None
     try:
-        source = BatchSource(subject.training.train_loader, seconds=min(_SECONDS, subject.seconds))
-        counted = [_count(batch) for batch in source.as_loaded(_BATCHES)]
+        found = count_spoiled(subject.training.train_loader, seconds=min(_SECONDS, subject.seconds))
     except ExperimentError:
         return None
-    inputs, targets, items = (sum(column) for column in zip(*counted, strict=True))
-    return SpoiledData(inputs, targets, items) if inputs or targets else None
+    return found if found.inputs or found.targets else None
+
+
+def count_spoiled(loader: Iterable[Any] | None, *, seconds: float = _SECONDS) -> SpoiledData:
+    """Look through the data of a loader.
+
+    Raises:
+        ExperimentError: it cannot be read.
+    """
+    counted = [_count(batch) for batch in BatchSource(loader, seconds=seconds).as_loaded(_BATCHES)]
+    return SpoiledData(*(sum(column) for column in zip(*counted, strict=True)))
 
 
 def _count(batch: Any) -> tuple[int, int, int]:

@@ -1,0 +1,138 @@
+"""missing_values: is there anything missing in the data, or marked as such?"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.checks.train.curve import LossCurve
+from nn_inspector.checks.train.nonfinite_data import SpoiledData, count_spoiled
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import tensors_of
+from nn_inspector.history import Finding, Remedy
+
+INFO = CheckInfo(
+    name="missing_values",
+    stage="data",
+    kind="active",
+    question="Is there anything missing in the data, or marked as such?",
+    why=(
+        "One NaN among the inputs makes the loss of its whole batch NaN, and after the next step every weight. A number such "
+        "as -999 that stands for a missing one is no better: it is taken for a measurement, and rules its column."
+    ),
+    how=(
+        "Training and validation data are read for a few seconds. NaN and Inf are counted, in inputs and targets. It is an "
+        "error if there are any and the loss of your training was lost. It is a remark if the training bears them, or if one "
+        "number far from all others comes again and again in a column."
+    ),
+    remedy="Leave such items out, or fill in the mean of the column and add a column that says where it was missing.",
+    sources=(
+        "Little and Rubin, Statistical Analysis with Missing Data (2002), 1.2: patterns and marks of missing values",
+        "scikit-learn documentation: imputation of missing values",
+    ),
+    explains=(*ALL_SYMPTOMS, "initial_loss", "input_scale", "learning_rate", "generalization_gap", "metric_match"),
+)
+
+MARKS = (-9999.0, -999.0, -99.0, 999.0, 9999.0, 99999.0)
+"""Numbers that are often written where one is missing."""
+
+_BATCHES = 8
+_FAR = 20.0
+_FEWEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A number in a column of the inputs that probably stands for a missing one.
+
+    Attributes:
+        value: the number.
+        column: in which column, counted from 0.
+        share: of the items that have it.
+    """
+
+    value: float
+    column: int
+    share: float
+
+
+def look(subject: Subject) -> Finding:
+    """Count what is not finite, and look for numbers that mark what is missing."""
+    if subject.seconds <= 0:
+        raise ExperimentError("This check reads your data, and there is no time left for that.")
+    train = count_spoiled(subject.training.train_loader)
+    if train.inputs or train.targets:
+        return _spoiled(subject, train)
+    with contextlib.suppress(ExperimentError):
+        apart = count_spoiled(subject.training.val_loader)
+        if apart.inputs or apart.targets:
+            message = f"In the validation data, {apart.text}: the validation loss will be NaN."
+            evidence = {"inputs": float(apart.inputs), "targets": float(apart.targets)}
+            return finding(
+                INFO, "info", message, evidence=evidence, remedy=apart.remedy, where="val_loader", basis="structure"
+            )
+    marks = list(_marks(subject))
+    if marks:
+        return _marked(marks)
+    return finding(INFO, "ok", f"No: all of {train.items:,} items that were looked at are finite.", basis="structure")
+
+
+def _spoiled(subject: Subject, found: SpoiledData) -> Finding:
+    lost = LossCurve.of(subject.run).lost or not all(
+        bool(torch.isfinite(parameter).all()) for parameter in subject.training.model.parameters()
+    )
+    return finding(
+        INFO,
+        "error" if lost else "info",
+        f"Yes: {found.text}. "
+        + ("The loss was lost, and this is why." if lost else "Your training has not been lost by them so far."),
+        evidence={"inputs": float(found.inputs), "targets": float(found.targets), "items": float(found.items)},
+        remedy=found.remedy,
+        where="train_loader",
+        basis="structure",
+    )
+
+
+def _marked(marks: list[Mark]) -> Finding:
+    first = marks[0]
+    more = f", and {len(marks) - 1} more columns have such a number" if len(marks) > 1 else ""
+    return finding(
+        INFO,
+        "info",
+        f"Perhaps: {first.share:.1%} of the items have {first.value:g} in column {first.column} of the inputs, far from all "
+        f"others{more}. Does it stand for a missing one?",
+        evidence={"column": float(first.column), "mark": first.value, "share": first.share},
+        remedy=Remedy(
+            "Fill in the mean of the other items there.",
+            f"missing = x_train[:, {first.column}] == {first.value:g}\n"
+            f"x_train[missing, {first.column}] = x_train[~missing, {first.column}].mean()",
+        ),
+        where="train_loader",
+    )
+
+
+def _marks(subject: Subject) -> Iterator[Mark]:
+    """Of tables only: in images and series a number may come again."""
+    firsts = [next(tensors_of(batch), None) for batch in subject.batches(_BATCHES)]
+    tables = [one.detach().cpu() for one in firsts if one is not None and one.dim() == 2 and one.is_floating_point()]
+    if not tables or any(one.shape[1:] != tables[0].shape[1:] for one in tables):
+        return
+    rows = torch.cat(tables)
+    for column in range(rows.shape[1]):
+        values = rows[:, column]
+        for mark in MARKS:
+            alike = values == mark
+            others = values[~alike]
+            if int(alike.sum()) < _FEWEST or len(others) < _FEWEST:
+                continue
+            width = float((others - others.median()).abs().quantile(0.9))
+            if abs(mark - float(others.median())) > _FAR * max(width, 1e-12):
+                yield Mark(mark, column, float(alike.double().mean()))
+
+
+CHECK = Check(INFO, look)

@@ -1,0 +1,102 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import nn_inspector as nni
+from tests.trainings import FEATURES, Case, assert_equal, blobs, classifier, mlp, state_of
+
+
+def with_nan(place, value=math.nan):
+    data = blobs()
+    inputs = data.tensors[0].clone()
+    inputs[place] = value
+    return TensorDataset(inputs, data.tensors[1])
+
+
+def checked(inspector, made):
+    before = {name: tensor.nan_to_num() for name, tensor in state_of(made).items()}
+    finding = inspector.check("missing_values")
+    assert_equal(before, {name: tensor.nan_to_num() for name, tensor in state_of(made).items()})
+    return finding
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_inputs_that_took_the_training_with_them_are_an_error(watched, value):
+    made = classifier(data=with_nan((slice(3, 5), 2), value))
+    finding = checked(watched(made, lambda c: c.run(2)), made)
+    assert finding.severity == "error", finding.message
+    assert "2 inputs of 96 items" in finding.message
+    assert (finding.where, finding.basis) == ("train_loader", "structure")
+    assert "isfinite(x)" in finding.remedy.code
+
+
+def test_targets_are_looked_at_as_well(watched):
+    targets = torch.randn(96, 1)
+    targets[7] = math.nan
+    model = nn.Linear(FEATURES, 1)
+    loader = DataLoader(TensorDataset(blobs().tensors[0], targets), batch_size=16)
+    made = Case(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.MSELoss(), loader)
+    finding = checked(watched(made, lambda c: c.run(1)), made)
+    assert finding.severity == "error"
+    assert "1 targets of 96 items" in finding.message
+
+
+def test_a_loop_that_fills_them_in_is_told_only(watched):
+    made = classifier(data=with_nan((3, 2)))
+
+    def loop(case):
+        for inputs, target in case.train_loader:
+            case.optimizer.zero_grad()
+            case.loss_fn(case.model(inputs.nan_to_num()), target).backward()
+            case.optimizer.step()
+
+    finding = checked(watched(made, loop), made)
+    assert finding.severity == "info"
+    assert "not been lost" in finding.message
+
+
+def test_validation_data_are_read_too():
+    made = classifier()
+    val_loader = DataLoader(with_nan((3, 2)), batch_size=16)
+    inspector = nni.watch(
+        made.model, made.optimizer, made.loss_fn, train_loader=made.train_loader, val_loader=val_loader, show=False
+    )
+    finding = checked(inspector, made)
+    assert (finding.severity, finding.where) == ("info", "val_loader")
+
+
+def test_a_number_that_marks_what_is_missing(watched):
+    made = classifier(data=with_nan((slice(0, 90, 9), 1), -999.0))
+    finding = checked(watched(made), made)
+    assert finding.severity == "info"
+    assert "-999 in column 1" in finding.message
+    assert "x_train[missing, 1]" in finding.remedy.code
+
+
+@pytest.mark.parametrize("data", [blobs(), with_nan((slice(0, 90, 9), slice(None)), 0.0)])
+def test_whole_data_pass(watched, data):
+    made = classifier(data=data)
+    finding = checked(watched(made), made)
+    assert finding.severity == "ok"
+    assert "96 items" in finding.message
+
+
+def test_images_may_hold_any_number_again_and_again(watched):
+    pictures = torch.full((64, 1, 4, 4), 999.0)
+    pictures[:, :, 0] = torch.rand(64, 1, 4)
+    data = TensorDataset(pictures, torch.zeros(64).long())
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    made = Case(
+        model, torch.optim.SGD(model.parameters(), lr=1e-4), nn.CrossEntropyLoss(), DataLoader(data, batch_size=16)
+    )
+    assert checked(watched(made), made).severity == "ok"
+
+
+def test_without_data_there_is_nothing_to_read():
+    model = mlp()
+    finding = nni.watch(model, show=False).check("missing_values")
+    assert finding.severity == "skipped"
+    assert "no train_loader" in finding.message
