@@ -70,6 +70,18 @@ def test_a_loss_that_does_not_change_is_an_error(watched, made):
     assert "whatever the network says" in finding.message
 
 
+def noise_to_be_found():
+    model = net(FEATURES)
+    made = case(model, None)
+
+    def find_noise(output, y):
+        noise = torch.randn_like(output)
+        return F.mse_loss(output, noise)
+
+    made.loss_fn = find_noise
+    return made
+
+
 class TwoLayersAtOnce(nn.Module):
     def __init__(self):
         super().__init__()
@@ -110,6 +122,7 @@ SOUND = {
     "shares": (
         lambda: case(net(1), nn.BCEWithLogitsLoss(), TensorDataset(X, REAL.sigmoid())), "ok", "can be minimized",
     ),
+    "noise that is to be found": (noise_to_be_found, "ok", "became right"),
     "few items": (lambda: case(net(), nn.CrossEntropyLoss(), batch=4), "skipped", "4 items only"),
     "a layer that is used twice": (lambda: case(Twice(), nn.CrossEntropyLoss()), "skipped", "used once"),
     "another layer comes last": (

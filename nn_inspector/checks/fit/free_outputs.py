@@ -14,7 +14,7 @@ from torch import nn
 
 from nn_inspector.checks.answers import Answers, of_call, of_output
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import Anatomy, TrainingCopy
+from nn_inspector.experiments import Anatomy, TrainingCopy, preserved_random_state
 from nn_inspector.probes import CallMode, LossCall, first_tensor
 
 FEWEST_STEPS = 60
@@ -69,6 +69,7 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
         ExperimentError: the loss cannot be computed, or time was too short.
     """
     copied.model.eval()
+    copied.same_noise = True
     deadline = time.monotonic() + seconds
     with _free(copied, layer, batch) as outputs:
         before, right = _answers(copied, batch)
@@ -77,7 +78,7 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
         losses: list[float] = []
         moved = 0.0
         for step in range(_STEPS + 1):
-            loss = copied.loss(batch)
+            loss = _loss(copied, batch)
             losses.append(float(loss.detach()))
             if step == _STEPS or time.monotonic() > deadline or not math.isfinite(losses[-1]):
                 break
@@ -95,13 +96,19 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
     return FreeOutputs(layer, losses, moved, (before, after) if before is not None and after is not None else None)
 
 
+def _loss(copied: TrainingCopy, batch: Any) -> torch.Tensor:
+    """The loss, with the same random numbers each time: a loop that adds noise may ask for that noise."""
+    with preserved_random_state(0):
+        return copied.loss(batch)
+
+
 @contextmanager
 def _free(copied: TrainingCopy, layer: str, batch: Any) -> Iterator[torch.Tensor]:
     """Within, the layer returns the same numbers whatever it is given; they begin as what it gives for the batch."""
     module, first = copied.model.get_submodule(layer), []
     handle = module.register_forward_hook(lambda _module, _args, output: first.append(output.detach().clone()))
     with torch.no_grad():
-        copied.loss(batch)
+        _loss(copied, batch)
     handle.remove()
     outputs = first[0].requires_grad_()
     handle = module.register_forward_hook(lambda _module, _args, _output: outputs)
@@ -118,7 +125,7 @@ def _answers(copied: TrainingCopy, batch: Any) -> tuple[float | None, torch.Tens
     handle = copied.model.register_forward_hook(lambda _module, _args, output: given.append(output))
     try:
         with torch.no_grad(), CallMode(calls.append):
-            copied.loss(batch)
+            _loss(copied, batch)
     finally:
         handle.remove()
     found = None
