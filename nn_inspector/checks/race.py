@@ -36,6 +36,9 @@ BETTER = {True: 1 / 2, False: 1 / 3}
 """A remedy clearly helps if it leaves less than this share of what is left without it, for a training that did badly and for
 one that did not."""
 
+_TIME = 0.9
+"""Share of a check's time after which the training with the remedy ends; the one without has half, if it is not known yet."""
+
 _PARTS = 8
 _JUDGED = 256
 
@@ -134,6 +137,8 @@ def race(
     """
     if subject.seconds <= 0 or not subject.training.optimizers:
         return None
+    begin = time.monotonic()
+    half, end = begin + subject.seconds / 2, begin + _TIME * subject.seconds
     try:
         kind, now = left_now(subject, own)
         parts = max(_PARTS, min(subject.run.steps, most) // _part(subject))
@@ -141,11 +146,11 @@ def race(
         faulty: list[float] = []
         if own.repeated and not _well(kind, now):
             key = ("short training", own, parts)
-            plain = subject.once(key, lambda: _short(subject, own.change, None, parts))
-            faulty = plain if without is None else _short(subject, without, None, parts)
+            plain = subject.once(key, lambda: _short(subject, own.change, None, parts, until=half))
+            faulty = plain if without is None else _short(subject, without, None, parts, until=half)
         if _well(kind, now, *faulty[-1:]) or (now is None and not faulty):
             return None
-        treated = plain if change is None and data is None else _short(subject, change, data, parts)
+        treated = plain if change is None and data is None else _short(subject, change, data, parts, until=end)
     except ExperimentError:
         return None
     looks = min(len(faulty) or len(treated), len(treated))
@@ -175,12 +180,13 @@ def left_now(subject: Subject, own: Own = Own()) -> tuple[Kind, float | None]:
     return found
 
 
-def _short(subject: Subject, change: Change | None, data: DataChange | None, parts: int) -> list[float]:
+def _short(
+    subject: Subject, change: Change | None, data: DataChange | None, parts: int, *, until: float
+) -> list[float]:
     """What is left to learn at the start of a short training and after each part of it."""
     batches, judges = _data(subject)
     if data is not None:
         batches, judges = [data(batch) for batch in batches], [data(batch) for batch in judges]
-    deadline = time.monotonic() + subject.seconds / 3
     part = _part(subject)
     with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
         if change is not None:
@@ -188,9 +194,9 @@ def _short(subject: Subject, change: Change | None, data: DataChange | None, par
         left = [_left(copied, judges)[1]]
         for number in range(parts):
             chosen = [batches[(number * part + place) % len(batches)] for place in range(part)]
-            if not math.isfinite(train(copied, chosen, steps=part, deadline=deadline)[-1]):
+            if not math.isfinite(train(copied, chosen, steps=part, deadline=until)[-1]):
                 return left + [math.inf] * (parts + 1 - len(left))
-            if time.monotonic() > deadline:
+            if time.monotonic() > until:
                 break
             left.append(_left(copied, judges)[1])
     return left
