@@ -9,10 +9,12 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from nn_inspector.probes.batch_writes import BatchWrites
 from nn_inspector.probes.between_events import BetweenEvents, has_gradient
 from nn_inspector.probes.call_facts import Makings, call_facts, function_name, is_noted
 from nn_inspector.probes.clipping import find_clip, find_unscaling
 from nn_inspector.probes.fast_path import takes_fast_path_elsewhere
+from nn_inspector.probes.graph_reach import GraphReach
 from nn_inspector.probes.loss_calls import LOSS_FUNCTIONS, LossCall, loss_call, pop, push
 from nn_inspector.probes.loss_numbers import loss_numbers
 from nn_inspector.probes.origin import node_number, origin
@@ -20,6 +22,7 @@ from nn_inspector.probes.outputs import all_tensors, first_tensor
 from nn_inspector.probes.probe import Removable, StepReader
 from nn_inspector.probes.recorder import TRACED_STEPS, Phase, Recorder
 from nn_inspector.probes.same_line import sign_of
+from nn_inspector.probes.state_watch import StateWatch
 from nn_inspector.probes.tape import ModuleCall
 from nn_inspector.probes.tape_modules import ModuleCalls
 from nn_inspector.probes.tape_recorder import TapeRecorder
@@ -80,6 +83,9 @@ class LoopTrace(StepReader):
         self._of_parameters = 0
         self._terms: list[tuple[int | None, str, float | None]] = []
         self._clipping: int | None = None
+        self._reach = GraphReach()
+        self._states = StateWatch(recorder, model)
+        self._writes = BatchWrites(recorder)
         self.tape = TapeRecorder(
             recorder, model, loss_fn, train_loader, lambda: any(has_gradient(optimizer) for optimizer in optimizers)
         )
@@ -91,13 +97,15 @@ class LoopTrace(StepReader):
             self._model.register_forward_hook(self.hook(self._end_forward)),
         ]
         self._modules.attach()
+        self._states.attach()
+        self._writes.hand_out(all_tensors(self._listed[:_LISTED]))
 
     def detach(self) -> None:
         self._retire()
         super().detach()
 
     def handles(self) -> list[Removable]:
-        return [*self._hooks, *self._modules.handles()]
+        return [*self._hooks, *self._modules.handles(), *self._states.handles()]
 
     @property
     def detailed(self) -> bool:
@@ -136,8 +144,12 @@ class LoopTrace(StepReader):
             return
         self._between.look("batch")
         self.recorder.trace("batch", role=role)
+        self._reach.new_round()
+        self._states.new_round()
         if role == "train":
             self._makings.mark(all_tensors(batch), "target")
+            self._writes.look("the loop")
+            self._writes.hand_out(all_tensors(batch))
             self.open_between_steps()
             self.tape.safely(lambda: self.tape.batch(batch, seen=self._is_open))
         else:
@@ -149,8 +161,11 @@ class LoopTrace(StepReader):
             raise self._mode.failure
         if self.recorder.tracing:
             self._between.look("step")
+            self._writes.look("the loop")
 
     def after_step(self, optimizer_index: int) -> None:
+        self._reach.new_round()
+        self._states.new_round()
         self._detailed_steps += self._backwards > 0
         self._passes = self._backwards = self._functions = self._of_parameters = 0
         self._after_forward = False
@@ -171,6 +186,7 @@ class LoopTrace(StepReader):
             handle.remove()
         self._hooks = []
         self._modules.detach()
+        self._states.detach()
 
     def _begin_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         self.close()
@@ -178,6 +194,7 @@ class LoopTrace(StepReader):
         if not self.recorder.tracing:
             return
         self._between.look("forward")
+        self._writes.look("the loop")
         if self._passes == 0 and self.detailed:
             self._makings.mark(all_tensors(self._listed[:_LISTED]), "target")
         first = first_tensor(args or list(kwargs.values()))
@@ -199,6 +216,7 @@ class LoopTrace(StepReader):
         if not self.recorder.tracing:
             return
         self._after_forward = True
+        self._writes.look("the model")
         self._makings.mark(all_tensors(output), "prediction")
         self.tape.safely(self.tape.leave, ModuleCall("model"), output)
         if self.detailed and self.recorder.phase == "train":
@@ -244,7 +262,7 @@ class LoopTrace(StepReader):
 
     def _begin_backward(self, objective: torch.Tensor) -> None:
         self._between.look("backward")
-        facts: dict[str, Any] = {"objective_shape": list(objective.shape)}
+        facts: dict[str, Any] = {"objective_shape": list(objective.shape), "reaches_back": self._reach.back(objective)}
         if self.detailed:
             value = float(objective.detach().to(torch.float64).mean())
             names = {number: name for number, name, _ in self._terms if number is not None}

@@ -30,6 +30,8 @@ from nn_inspector.probes.tape import (
     refs,
 )
 
+HANDS_ON = "The loop hands a tensor from one step on to the next."
+
 MOST_OPERATIONS = 4000
 MOST_FOREIGN_BYTES = 1 << 20
 _LONGEST = 4096
@@ -169,7 +171,7 @@ class Draft:
     def _problem_of_foreign(self, found: torch.Tensor) -> str | None:
         earlier = self._before.get(id(found))
         if earlier is not None and earlier() is found:
-            return "The loop hands a tensor from one step on to the next."
+            return HANDS_ON
         if found.grad_fn is not None:
             return "A tensor takes part that was computed earlier, or by code that torch does not report."
         return None

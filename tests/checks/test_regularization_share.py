@@ -114,15 +114,16 @@ def test_a_penalty_in_the_loss_is_measured_and_named(watched):
     inspector = watched(classifier(), with_penalty(5.0))
     assert penalty_share(inspector.run) > 10
     finding = inspector.check("regularization_share")
-    assert finding.severity == "warning"
+    assert finding.severity == "error"
     assert "times the loss itself" in finding.message
 
 
 def test_a_penalty_that_costs_much_is_named_with_what_the_loss_does_without_it(watched):
     finding = watched(classifier(), with_penalty(0.5)).check("regularization_share", seconds=300)
-    assert finding.severity == "warning", finding.message
+    assert finding.severity == "error", finding.message
+    assert finding.basis == "experiment"
     assert finding.remedy.tried.helped
-    assert "Without it the loss falls to" in finding.message
+    assert "steps with the remedy learned" in finding.message
 
 
 def test_a_penalty_that_could_not_be_left_out_is_not_called_harmless(watched):

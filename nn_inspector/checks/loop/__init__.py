@@ -2,9 +2,11 @@
 
 from nn_inspector.checks.base import Check
 from nn_inspector.checks.loop import (
+    data_mutation,
     gradient_flow,
     loss_reduction,
     optimizer_step,
+    retained_state,
     scheduler,
     step_order,
     train_eval_mode,
@@ -21,5 +23,7 @@ CHECKS: tuple[Check, ...] = (
     update_direction.CHECK,
     loss_reduction.CHECK,
     scheduler.CHECK,
+    retained_state.CHECK,
+    data_mutation.CHECK,
 )
 """In the order in which they are made."""

@@ -8,11 +8,12 @@ import time
 import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
-from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.checks.race import race
+from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.checks.train.decay_pull import pull_at_start, strongest_decay, usual
 from nn_inspector.errors import ExperimentError, InspectorError
-from nn_inspector.experiments import Arm, BatchSource, compare, initial_state, isolated, set_option, train
-from nn_inspector.history import Finding, Remedy, Run, Severity, Trial
+from nn_inspector.experiments import Arm, BatchSource, TrainingCopy, compare, initial_state, isolated, set_option, train
+from nn_inspector.history import Basis, Finding, Remedy, Run, Severity, Trial
 
 INFO = CheckInfo(
     name="regularization_share",
@@ -35,7 +36,7 @@ INFO = CheckInfo(
         "CS231n, Neural Networks Part 3: regularization against data loss",
         "Braiek and Khomh, TheDeepChecker (2022): regularization gradient at least twice the data gradient",
     ),
-    explains=ALL_SYMPTOMS,
+    explains=OF_THE_LOOP,
 )
 
 SUSPECT = 0.1
@@ -89,16 +90,25 @@ def penalty_share(run: Run) -> float | None:
 
 
 def _penalty(subject: Subject, penalty: float, evidence: dict[str, float | list[float]]) -> Finding:
-    """A copy trains without what is added, and your own loop is the other side."""
-    trial = _try_without_penalty(subject)
+    """A copy trains without what is added: against one with it where that is known, else against your own loop."""
+    found = race(subject, _leave_out) if subject.training.tape is not None else None
+    trial = found.trial if found is not None else _try_without_penalty(subject)
     added = f"what is added to the loss is {penalty:.3g} times the loss itself"
     severity: Severity = "warning" if (trial.helped if trial is not None else penalty > RULES) else "info"
+    said = _said(severity, added, trial)
+    if found is not None and found.severity == "error":
+        severity, said = "error", f"Yes: {added}. {found.text}"
     remedy = Remedy(
         "Give the penalty a smaller factor.",
         "penalty = sum(p.pow(2).sum() for p in model.parameters())\nloss = loss_fn(model(x), y) + 1e-4 * penalty",
         trial,
     )
-    return finding(INFO, severity, _said(severity, added, trial), evidence=evidence, remedy=remedy)
+    basis: Basis = "experiment" if severity == "error" else "statistics"
+    return finding(INFO, severity, said, evidence=evidence, remedy=remedy, basis=basis)
+
+
+def _leave_out(copied: TrainingCopy) -> None:
+    copied.penalty = False
 
 
 def _decay(subject: Subject, share: float, evidence: dict[str, float | list[float]]) -> Finding:

@@ -1,0 +1,171 @@
+"""data_mutation: stored data that the loop, the model or the data set changes in place."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+import nn_inspector as nni
+from tests.trainings import CLASSES, FEATURES, blobs
+
+
+class Images(Dataset):
+    """Items that are made of stored data in one way or another."""
+
+    def __init__(self, make, *, array=False):
+        x, self.labels = blobs().tensors
+        self.images = 50 + 20 * x
+        if array:
+            self.images = self.images.numpy()
+        self.cache = torch.randn(96)
+        self.make = make
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return self.make(self, index), self.labels[index]
+
+
+def in_place(data, index):
+    return data.images[index].sub_(50.0).div_(20.0)
+
+
+def array_in_place(data, index):
+    image = data.images[index]
+    image -= 50
+    return torch.from_numpy(image / 20)
+
+
+def fresh(data, index):
+    return (data.images[index] - 50) / 20
+
+
+def counting(data, index):
+    data.cache[index] += 1
+    return (data.images[index] - 50) / 20
+
+
+class Shifting(nn.Module):
+    def __init__(self, *, in_place):
+        super().__init__()
+        self.net = nn.Linear(FEATURES, CLASSES)
+        self.in_place = in_place
+
+    def forward(self, x):
+        if self.in_place:
+            x += 0.5
+            return self.net(x)
+        return self.net(x + 0.5)
+
+
+def plain(x):
+    return x
+
+
+def divided(x):
+    x /= 2
+    return x
+
+
+def watched(loader, model=None, prepare=plain, epochs=3):
+    torch.manual_seed(0)
+    model = model or nn.Linear(FEATURES, CLASSES)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    with nni.watch(model, optimizer, train_loader=loader, show=False) as inspector:
+        for _ in range(epochs):
+            for x, y in loader:
+                optimizer.zero_grad()
+                F.cross_entropy(model(prepare(x)), y).backward()
+                optimizer.step()
+    return inspector
+
+
+def batches():
+    x, y = blobs().tensors
+    return list(zip(x.clone().split(16), y.split(16), strict=True))
+
+
+def whole():
+    x, y = blobs().tensors
+    return DataLoader(TensorDataset(x.clone(), y), batch_size=None, sampler=[slice(0, 48), slice(48, 96)])
+
+
+@pytest.mark.parametrize("make", [batches, whole], ids=["list", "loader without copies"])
+def test_a_loop_that_works_in_place_is_an_error(make):
+    finding = watched(make(), prepare=divided).check("data_mutation", seconds=0)
+    assert finding.severity == "error"
+    assert finding.message.startswith("No: the loop changes the stored data")
+    assert "x = x / 255" in finding.remedy.code
+    assert finding.basis == "structure"
+
+
+def test_a_model_that_works_in_place_is_an_error():
+    finding = watched(batches(), Shifting(in_place=True)).check("data_mutation", seconds=0)
+    assert finding.severity == "error"
+    assert finding.message.startswith("No: the model changes the stored data")
+    assert "def forward" in finding.remedy.code
+
+
+@pytest.mark.parametrize(("make", "array"), [(in_place, False), (array_in_place, True)], ids=["tensor", "array"])
+def test_a_data_set_that_changes_its_items_is_an_error_and_is_put_back(make, array):
+    data = Images(make, array=array)
+    inspector = watched(DataLoader(data, batch_size=16))
+    before = torch.as_tensor(data.images).clone()
+    finding = inspector.check("data_mutation")
+    assert finding.severity == "error"
+    assert "the data set changes the stored data, each time an item is read" in finding.message
+    assert ".clone()" in finding.remedy.code
+    assert "train.images" in finding.where
+    assert torch.equal(torch.as_tensor(data.images), before)
+
+
+@pytest.mark.parametrize(
+    ("loader", "model", "prepare"),
+    [
+        (batches(), None, plain),
+        (batches(), Shifting(in_place=False), lambda x: x / 2),
+        (DataLoader(blobs(), batch_size=16), Shifting(in_place=True), divided),
+        (DataLoader(Images(fresh), batch_size=16), None, plain),
+    ],
+    ids=["list", "new tensors", "copies are changed", "data set"],
+)
+def test_data_that_stay_as_they_are_pass(loader, model, prepare):
+    finding = watched(loader, model, prepare).check("data_mutation")
+    assert finding.severity == "ok"
+
+
+def test_a_counter_in_the_data_set_is_a_remark_only():
+    finding = watched(DataLoader(Images(counting), batch_size=16)).check("data_mutation")
+    assert finding.severity == "info"
+    assert "on purpose" in finding.message
+
+
+def test_memory_that_waits_to_be_filled_does_not_count():
+    data = Images(counting)
+    data.cache = torch.zeros(96)
+    assert watched(DataLoader(data, batch_size=16)).check("data_mutation").severity == "ok"
+
+
+def test_without_stored_data_or_steps_it_cannot_say():
+    class Made(Dataset):
+        def __len__(self):
+            return 32
+
+        def __getitem__(self, index):
+            return torch.full((FEATURES,), float(index)), index % CLASSES
+
+    assert "nothing can be compared" in watched(DataLoader(Made(), batch_size=16)).check("data_mutation").message
+    assert watched(batches(), epochs=0).check("data_mutation").severity == "skipped"
+
+
+def test_read_only_arrays_are_left_alone():
+    data = Images(lambda data, index: torch.from_numpy(data.images[index].copy()), array=True)
+    data.images.flags.writeable = False
+    data.cache = np.ones(3)
+    inspector = watched(DataLoader(data, batch_size=16))
+    data.cache[0] = 2
+    data.cache[1] = 5
+    assert inspector.check("data_mutation").severity in ("ok", "info")
