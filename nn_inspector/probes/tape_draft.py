@@ -102,6 +102,7 @@ class Draft:
         self.objects: dict[int, Any] = {}
         self.given_results: dict[int, Any] = {}
         self._foreign_bytes = 0
+        self._read: dict[tuple[type, float], int] = {}
         self._weights: frozenset[int] | None = None
         self.late = late
         self.values: list[Value] = []
@@ -299,6 +300,26 @@ class Draft:
         self.operations.append(operation)
         if keep:
             self.given_results[id(operation)] = result
+
+    def read(self, call: Callable[..., Any], name: str, tensor: torch.Tensor, result: Any) -> None:
+        """Note that a number, or a list of them, was taken out of a tensor: it may be used in what follows."""
+        if isinstance(result, list):
+            self.note(call, name, ((self.encode(tensor),), {}), result)
+        elif self.is_of_data(tensor) and isinstance(result, int | float):
+            number = len(self.values)
+            self.values.append(Value(needs_grad=False, reaches=False, storage=-1, bytes=0))
+            self._read[type(result), result] = number
+            given = (self.encode(tensor),)
+            self.operations.append(Operation(call, name, given, {}, (((), number),), torch.is_grad_enabled()))
+
+    def with_numbers(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments of a product or quotient with numbers that were taken out of tensors marked as such."""
+        marked = []
+        for arg in args:
+            is_number = isinstance(arg, int | float) and not isinstance(arg, bool)
+            number = self._read.get((type(arg), arg)) if is_number else None
+            marked.append(arg if number is None else Ref(number))
+        return tuple(marked)
 
     def _close(self) -> None:
         """The weights change: after backward() that is the optimizer's step, before the batch the end of the last one."""

@@ -18,7 +18,7 @@ from nn_inspector.probes.tape import ModuleCall, Named, Ref, Tape
 from nn_inspector.probes.tape_check import gives_the_same
 from nn_inspector.probes.tape_draft import Draft
 from nn_inspector.probes.tape_making import NotReplayable, agree, tape_of, without_share
-from nn_inspector.probes.tape_sizes import with_sizes
+from nn_inspector.probes.tape_sizes import SCALES, with_sizes
 
 PASSES = 3
 """So many passes from a batch to backward() are compared; two that agree are enough where no third one is seen."""
@@ -35,6 +35,7 @@ _LAYERS = frozenset(
 """What modules with weights call."""
 
 _NUMBER_READERS = frozenset({"item", "tolist", "numpy", "float", "int", "index", "array", "complex"})
+_PLAIN_READERS = frozenset({"item", "tolist", "float", "int"})
 _DECISIONS = frozenset({"bool", "is_nonzero", "equal", "allclose"})
 _SIZE_READERS = frozenset({"size", "shape", "len"})
 _GUARDS = frozenset({"isnan", "isinf", "isfinite", "any", "all", "invert", "logical_not", "sum"})
@@ -205,7 +206,7 @@ class TapeRecorder:
         if name == "iter" and args and isinstance(args[0], torch.Tensor):
             func, result = _parts_of, result.__reduce__()[1][0]
         if not written and not all_tensors(result):
-            self._note_reading(draft, name, args, result)
+            self._note_reading(draft, func, name, args, result)
             return
         if func is self._loss_fn:
             self._note_loss(draft, args, kwargs, result)
@@ -214,6 +215,8 @@ class TapeRecorder:
         encoded = self._encode(args), self._encode(dict(kwargs))
         draft = self._draft or draft
         given = with_sizes(name, encoded[0], draft.items, asked=draft.asked_size), encoded[1]
+        if name in SCALES:
+            given = draft.with_numbers(given[0]), given[1]
         draws = self._drew() or any(word in name for word in _RANDOM)
         keep = draws or func is torch.autograd.grad or "_norm" in name
         draft.note(func, name, given, result, written=written, keep=keep, draws=draws)
@@ -298,13 +301,17 @@ class TapeRecorder:
         """Whether the function that was just called has drawn random numbers on the host."""
         return not torch.equal(torch.get_rng_state(), self._random_state)
 
-    def _note_reading(self, draft: Draft, name: str, args: tuple[Any, ...], result: Any) -> None:
+    def _note_reading(
+        self, draft: Draft, func: Callable[..., Any], name: str, args: tuple[Any, ...], result: Any
+    ) -> None:
         """Something was asked about a tensor."""
         if name in _SIZE_READERS:
             sizes = [result] if isinstance(result, int) else list(result)
             draft.asked_size |= draft.items in sizes
         elif name in _NUMBER_READERS:
             self._numbers_were_read |= draft.is_of_data(args[0])
+            if name in _PLAIN_READERS:
+                draft.read(func, name, args[0], result)
         elif name in _DECISIONS and not draft.objectives and draft.is_of_data(args[0]):
             if self._is_guard(draft, args):
                 return

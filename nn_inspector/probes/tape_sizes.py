@@ -20,7 +20,8 @@ _MAKERS = frozenset(
 _SMALL = 8
 """Half of so few items is no telling number."""
 
-_SCALES = frozenset({"mul", "div", "truediv", "rmul", "mul_", "div_", "imul", "itruediv"})
+SCALES = frozenset({"mul", "div", "truediv", "rmul", "mul_", "div_", "imul", "itruediv"})
+"""Products and quotients."""
 
 
 def with_sizes(name: str, args: tuple[Any, ...], items: int, *, asked: bool) -> tuple[Any, ...]:
@@ -52,7 +53,7 @@ def with_sizes(name: str, args: tuple[Any, ...], items: int, *, asked: bool) -> 
         marked = _first(args, {items: Size()}, only_in_front=True)
     elif name in _MAKERS:
         marked = _of_maker(name, args, known, only_in_front=not asked)
-    elif asked and name in _SCALES:
+    elif asked and name in SCALES:
         marked = tuple(known.get(part, part) if _is_number(part) else part for part in args)
     elif asked and name in ("getitem", "setitem"):
         marked = tuple(_in_slices(part, known) for part in args)

@@ -210,6 +210,13 @@ def masked_and_summed(model, batch):
     return (F.cross_entropy(model(x), y, reduction="none") * mask).sum() / mask.sum().clamp(min=1)
 
 
+def divided_by_a_count(model, batch):
+    x, y = batch
+    mask = y != 0
+    count = mask.sum().item()
+    return (F.cross_entropy(model(x), y, reduction="none") * mask).sum() / count
+
+
 def clamped(model, batch):
     x, y = batch
     return F.nll_loss(model(x).softmax(-1).clamp(1e-6, 1).log(), y)
@@ -332,6 +339,7 @@ LOOPS = {
     "class weights made in the loop": (weights_made_in_the_loop, mlp, tuples),
     "mask": (masked, mlp, tuples),
     "mask and sum": (masked_and_summed, mlp, tuples),
+    "divided by a count": (divided_by_a_count, mlp, tuples),
     "clamp": (clamped, mlp, tuples),
     "mean by hand": (mean_by_hand, mlp, tuples),
     "arithmetic of Python's": (focal, mlp, tuples),
@@ -550,7 +558,8 @@ def through_numpy(model, batch):
 
 def by_a_number(model, batch):
     x, y = batch
-    return F.cross_entropy(model(x), y) * (1 + x.mean().item())
+    factor = 1 + x.mean().item()
+    return F.cross_entropy(model(x), y) * factor
 
 
 def by_a_decision(model, batch):
