@@ -160,8 +160,10 @@ def _floor(loss: torch.Tensor, calls: Sequence[LossCall]) -> float | None:
     Of the one loss function that was called it is that of the function, times what the loop multiplies it with; of
     squares and sizes that are added up it is 0.
     """
-    if len(calls) == 1 and any(isinstance(o, torch.Tensor) and o.requires_grad for o in calls[0].options.values()):
-        return None  # a spread that is predicted as well
+    if len(calls) == 1 and any(
+        isinstance(one, torch.Tensor) and one.requires_grad for one in (calls[0].target, *calls[0].options.values())
+    ):
+        return None  # more is predicted than one tensor: a spread, or what it is compared with
     if len(calls) == 1:
         value = calls[0].value.detach().mean()
         known = {number: "loss" for number in [node_number(calls[0].value.grad_fn)] if number is not None}
