@@ -38,6 +38,7 @@ def test_what_cannot_be_right_is_an_error(watched, case, words, advice):
         (net(3), ROWS, lambda out, t: -(t * F.log_softmax(out, dim=0)).sum(0).mean(), "over the items of the batch"),
         (net(3), KINDS, lambda out, t: -(t[:, None] * out.log_softmax(1)).sum(1).mean(), "no row with a 1"),
         (net(2), YES, lambda out, t: entropy(out.softmax(1), t), "they cannot obey"),
+        (net(3), KINDS, lambda out, t: out.log_softmax(1)[torch.arange(len(t)), t].mean(), "without a minus"),
         (net(1), 3 * NUMBERS, lambda out, t: entropy(out.sigmoid(), t), "are no probability"),
         (net(3), ROWS, lambda out, t: -(t * torch.log(out)).sum(1).mean(), "the loss becomes NaN"),
     ],

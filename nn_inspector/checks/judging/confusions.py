@@ -83,6 +83,33 @@ def one_label_for_all(subject: Subject, seen: Judged) -> Complaint | None:
     )
 
 
+def no_minus(subject: Subject, seen: Judged) -> Complaint | None:
+    """The logarithm of the right class's probability as a loss, without the minus: it is made smaller."""
+    targets = seen.targets
+    if (
+        targets is None
+        or seen.loss
+        or seen.judge not in ("log probabilities", "logarithm")
+        or not targets.about_classes
+    ):
+        return None
+    operation = next(iter(without_logarithm(seen.path)), None)
+    if operation is None or operation.name not in ("softmax", "log_softmax"):
+        return None
+    if not set(seen.before) <= {"mean", "sum", "div", "mul", "log"} or not any(_picks(fact) for fact in seen.functions):
+        return None
+    if any(group.get("maximize") for optimizer in subject.training.optimizers for group in optimizer.param_groups):
+        return None
+    return Complaint(
+        "error",
+        "The loss that you write by hand is the logarithm of the right class's probability, without a minus before it. "
+        "Training makes a loss small, so here it makes the right class unlikely.",
+        "Put a minus before it, or use CrossEntropyLoss on the plain scores.",
+        f"loss = -loss\n# or: {CLASS_CODE}",
+        where="loop",
+    )
+
+
 def targets_are_no_probabilities(subject: Subject, seen: Judged) -> Complaint | None:
     """A cross entropy of yes and no, or a Poisson loss, for other numbers."""
     targets = seen.targets
@@ -135,6 +162,12 @@ def _chooses(fact: Any) -> bool:
     return fact["name"] in ("gather", "getitem", "take_along_dim", "index_select") and {"prediction", "target"} <= set(
         both
     )
+
+
+def _picks(fact: Any) -> bool:
+    """Whether labels pick the score of the right class."""
+    both = "+".join(fact["of"]).split("+")
+    return fact["name"] in ("gather", "getitem", "take_along_dim") and {"prediction", "target"} <= set(both)
 
 
 def _spread_label(fact: Any) -> int | None:

@@ -33,6 +33,7 @@ class Judged:
         rows_sum: how far the rows of the prediction are from a sum of 1 at most, if known.
         targets: what it is compared with, if that is known.
         options: of the loss function.
+        before: of a loss by hand, the operations behind `path`, the last one first.
         functions: what else the loop called on it, between the model and backward(): facts of the trace.
     """
 
@@ -45,6 +46,7 @@ class Judged:
     rows_sum: float | None = None
     targets: Targets | None = None
     options: Mapping[str, Any] | None = None
+    before: tuple[str, ...] = ()
     functions: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -100,11 +102,13 @@ def _of_trace(run: Run, known: torch.Tensor | None) -> Iterator[Judged]:
     for entries, others in zip(steps.values(), functions, strict=True):
         origins = [entry.facts.get("origin") for entry in entries if entry.call == "backward"]
         if len(origins) == 1 and isinstance(origins[0], list) and origins[0]:
-            judge, path = by_hand(operations([str(one) for one in origins[0]]))
+            objective = operations([str(one) for one in origins[0]])
+            judge, path = by_hand(objective)
+            before = tuple(one.name for one in objective[: len(objective) - len(path)])
             if judge == "numbers" and not any(_compares(fact) for fact in others):
                 judge = "other"
             targets = of_tensor(known, _items(others)) if known is not None and _meets(known, others) else None
-            yield Judged(judge, "", path, targets=targets, functions=others)
+            yield Judged(judge, "", path, targets=targets, before=before, functions=others)
             return
 
 
@@ -124,7 +128,7 @@ def _of_call(
         max(sums, default=None),
         of_facts(facts, known),
         facts[0],
-        functions,
+        functions=functions,
     )
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.judging.complaint import worst_complaint
-from nn_inspector.checks.judging.confusions import along_the_batch, one_label_for_all, targets_are_no_probabilities
+from nn_inspector.checks.judging.confusions import (
+    along_the_batch,
+    no_minus,
+    one_label_for_all,
+    targets_are_no_probabilities,
+)
 from nn_inspector.checks.judging.expectations import (
     no_log_probabilities,
     raw_scores_as_probabilities,
@@ -51,6 +56,7 @@ INFO = CheckInfo(
 RULES = (
     along_the_batch,
     one_label_for_all,
+    no_minus,
     targets_are_no_probabilities,
     no_log_probabilities,
     squashed_twice,
