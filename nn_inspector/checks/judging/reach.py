@@ -6,11 +6,11 @@ import math
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.judging.complaint import Complaint
-from nn_inspector.checks.judging.contest import contest
+from nn_inspector.checks.judging.contest import Contest, contest
 from nn_inspector.checks.judging.path import REACH, Operation
 from nn_inspector.checks.judging.place import Place, place_of, text_of, where_of
 from nn_inspector.checks.judging.reading import Judged
-from nn_inspector.checks.judging.remedies import entropy_of_answers, squared_error
+from nn_inspector.checks.judging.remedies import entropy_of_answers, squared_error, standardized_error
 from nn_inspector.checks.judging.targets import Targets
 
 OUT_OF_REACH = 0.05
@@ -18,6 +18,9 @@ OUT_OF_REACH = 0.05
 
 LARGELY = 0.2
 """From this share on no network can do well."""
+
+LARGE = 10.0
+"""Beyond this, targets are scaled as well: a network begins near 0, and it is far from there to them."""
 
 
 def unreachable(subject: Subject, seen: Judged) -> Complaint | None:
@@ -37,7 +40,7 @@ def unreachable(subject: Subject, seen: Judged) -> Complaint | None:
         return _sums(subject, seen, operation) if operation.name == "softmax" else None
     known = seen.targets.values is not None or seen.targets.high < low or seen.targets.low > high
     place = place_of(subject, seen, operation)
-    tried = contest(subject, seen, place, None if place is not None and place.spot else squared_error)
+    tried = _tried(subject, seen, place, seen.targets)
     found = tried.severity(without_proof="error" if (share >= LARGELY and known) or tried.badly else "warning")
     reach = f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} and more"
     kinds = _kinds(seen.targets) if seen.targets.class_numbers else ""
@@ -95,6 +98,19 @@ def _compares_numbers(seen: Judged) -> bool:
     return seen.judge == "numbers" or rates or seen.loss == "gaussian_nll_loss"
 
 
+def _tried(subject: Subject, seen: Judged, place: Place | None, targets: Targets) -> Contest:
+    """A copy without the operation; on scaled targets as well, where they are large."""
+    if _large(targets) and targets.values is not None and not targets.integers:
+        scaled = contest(subject, seen, place, standardized_error(targets.values))
+        if scaled.text or scaled.well:
+            return scaled
+    return contest(subject, seen, place, None if place is not None and place.spot else squared_error)
+
+
+def _large(targets: Targets) -> bool:
+    return max(abs(targets.low), abs(targets.high)) > LARGE
+
+
 def _free_output(targets: Targets, operation: Operation, place: Place | None) -> tuple[str, str]:
     if targets.class_numbers and targets.integers:
         return (
@@ -105,7 +121,7 @@ def _free_output(targets: Targets, operation: Operation, place: Place | None) ->
             "loss = torch.nn.functional.cross_entropy(model(x), y.long().flatten())",
         )
     text = f"Leave out `{operation.name}` behind the last layer"
-    if max(abs(targets.low), abs(targets.high)) > 10:
+    if _large(targets):
         text += ", and train on targets that are scaled to mean 0 and standard deviation 1"
     code = "model = torch.nn.Sequential(*list(model.children())[:-1])  # where it is the last module"
     if place is not None and place.module and "." not in place.module:
@@ -114,6 +130,8 @@ def _free_output(targets: Targets, operation: Operation, place: Place | None) ->
             if not place.module.isdigit()
             else (f"model[{place.module}] = torch.nn.Identity()")
         )
+    if _large(targets):
+        code += "\nmean, std = y_train.mean(0), y_train.std(0)\ny_train = (y_train - mean) / std  # to predict: model(x) * std + mean"
     return text + ".", code
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 
@@ -21,3 +23,14 @@ def entropy_of_answers(output: torch.Tensor, target: torch.Tensor) -> torch.Tens
 def squared_error(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Mean squared error against numbers in the same order."""
     return F.mse_loss(output.reshape(target.shape), target.to(output.dtype))
+
+
+def standardized_error(known: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Mean squared error against numbers that are scaled as `known` ones [items, ...] have to be for mean 0 and deviation 1."""
+    values = known.detach().double()
+    centre, width = values.mean(0), values.std(0).clamp(min=1e-12)
+
+    def error(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return squared_error(output, (target - centre.to(target.device)) / width.to(target.device))
+
+    return error
