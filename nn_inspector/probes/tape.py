@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from nn_inspector.probes.structure import Path
+from nn_inspector.probes.structure import Path, path_text
 
 KEPT_BYTES = 1 << 16
 """A tensor from elsewhere is kept by value up to this size; a larger one only as long as the user has it."""
@@ -259,7 +259,7 @@ def transform(encoded: Any, change: Callable[[Any], Any]) -> Any:
 
 def _input_text(source: Input) -> str:
     if isinstance(source, BatchPart):
-        return f"batch{source.path}"
+        return f"batch{path_text(source.path)}"
     return f"{source.owner}.{source.name}" if isinstance(source, Named) else "a tensor from elsewhere"
 
 

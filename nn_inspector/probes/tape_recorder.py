@@ -57,7 +57,6 @@ class TapeRecorder:
 
     Attributes:
         parts_are_called: whether the loop seems to call parts of the model itself.
-        reason: why there is none, in one sentence.
         failure: an error of our own.
     """
 
@@ -76,7 +75,9 @@ class TapeRecorder:
         self._has_gradient = has_gradient
         self.parts_are_called = False
         self._tape: Tape | None = None
-        self.reason: str | None = None
+        self._reason: str | None = None
+        self._steps = 0
+        self._batches = 0
         self.failure: Exception | None = None
         self._done = False
         self._draft: Draft | None = None
@@ -97,6 +98,13 @@ class TapeRecorder:
     def tape(self) -> Tape | None:
         """The program, once two passes have agreed; a share of an accumulated gradient is taken as a whole."""
         return self._tape if self._tape is None else without_share(self._tape, self._accumulated)
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no program, in one sentence; None where there is one, or where it is too early to say."""
+        if self._reason is None and self._tape is None and self._steps > PASSES and not self._batches:
+            return "Its batches do not come from train_loader, as far as was seen."
+        return self._reason
 
     @property
     def recording(self) -> bool:
@@ -138,6 +146,7 @@ class TapeRecorder:
     def batch(self, batch: Any, *, seen: bool) -> None:
         """The training loader hands out a batch; `seen` says whether torch functions are reported from here on."""
         self._end_pass()
+        self._batches += 1
         draft = self._begin(seen=seen)
         if draft is not None:
             draft.set_batch(batch)
@@ -149,6 +158,7 @@ class TapeRecorder:
 
     def stepped(self, *, seen: bool) -> None:
         """An optimizer has made its step."""
+        self._steps += 1
         self._end_pass()
         self._draft = None
         self._accumulated = max(self._accumulated, self._backwards)
@@ -287,6 +297,7 @@ class TapeRecorder:
             draft = new
         if self._listed_number is None:
             self._listed_number = place
+            self._batches += 1
             draft.set_batch(self._listed[place])
         elif self._listed_number != place:
             draft.problem = "The loop uses several batches at once."
@@ -365,7 +376,7 @@ class TapeRecorder:
 
     def _refuse(self, reason: str) -> None:
         self._tape = None
-        self.reason = reason
+        self._reason = reason
         self._finish()
 
 

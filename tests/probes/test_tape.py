@@ -481,10 +481,10 @@ def test_parts_of_a_batch_are_added_up():
     torch.testing.assert_close(training.loss(model, None, batch), functional(model, batch))
 
 
-def trained(model, backward, make=None, loader=None, steps=6):
+def trained(model, backward, make=None, loader=None, steps=6, given=None):
     optimizer = (make or (lambda parameters: torch.optim.SGD(parameters, lr=0.05)))(model.parameters())
     loader = loader or DataLoader(blobs(), batch_size=ITEMS)
-    with nni.watch(model, optimizer, train_loader=loader, show=False) as inspector:
+    with nni.watch(model, optimizer, train_loader=given or loader, show=False) as inspector:
         for batch in list_of(loader, steps):
             optimizer.zero_grad()
             closure = backward(model, optimizer, batch)
@@ -637,6 +637,22 @@ def test_what_cannot_be_repeated_is_said(name):
     ):
         copied.loss(batch_of(wrap, ITEMS))
     assert "step=" in str(said.value)
+
+
+def test_batches_from_elsewhere_are_said():
+    model = mlp()
+    training = trained(
+        model, lambda m, o, batch: functional(m, batch).backward(), given=DataLoader(blobs(), batch_size=4)
+    )
+    assert "do not come from train_loader" in training.recorded.reason
+
+
+def test_the_program_can_be_read():
+    training = watched(weighted, mlp, tuples)
+    lines = str(training.tape).splitlines()
+    assert lines[0] == "v0 = batch[0]"
+    assert any("= model(v0)" in line for line in lines)
+    assert any("cross_entropy(" in line and "label_smoothing=0.1" in line for line in lines)
 
 
 def test_before_any_step_nothing_is_known():
