@@ -35,7 +35,7 @@ def assert_healthy(
         ArgumentError: an argument is not what it should be.
 
     Example:
-        >>> assert_healthy(inspector, ignore={"shuffling": "a time series"}).causes
+        >>> assert_healthy(inspector, ignore={"shuffling": "a time series"}, active=False).causes
         []
     """
     if not isinstance(inspector, Inspector):

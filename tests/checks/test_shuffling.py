@@ -148,7 +148,8 @@ def judged(epochs, loader, target=None):
     call = [SimpleNamespace(call=target[0], facts=target[1])] if target else []
     run = SimpleNamespace(epochs=lambda role: epochs, trace=call, steps=0)
     training = SimpleNamespace(train_loader=loader, optimizers=[])
-    return shuffling.look(SimpleNamespace(training=training, run=run, seconds=0))
+    subject = SimpleNamespace(training=training, run=run, seconds=0, once=lambda _key, make: make())
+    return shuffling.look(subject)
 
 
 def classes(count, batch=16):

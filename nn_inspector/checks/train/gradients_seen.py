@@ -44,6 +44,6 @@ def clip_value(norms: np.ndarray) -> float | None:
 
     Example:
         >>> clip_value(np.array([0.5, 0.7, 0.9, 1.234, 40.0])), clip_value(np.array([]))
-        (25.0, None)
+        (24.0, None)
     """
     return float(f"{np.percentile(norms, 90):.2g}") if len(norms) else None
