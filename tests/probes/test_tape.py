@@ -17,10 +17,17 @@ from torch.utils.data import DataLoader
 import nn_inspector as nni
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import isolated
+from nn_inspector.probes import loop_trace
 from tests.trainings import CLASSES, FEATURES, blobs, mlp
 
 ITEMS, LARGER = 12, 9
 WEIGHTS = torch.tensor([1.0, 2.0, 0.5, 1.5])
+
+
+@pytest.fixture(autouse=True)
+def _no_other_attention(monkeypatch):
+    """Networks with attention that other tests have left in memory keep the trace closed between steps."""
+    monkeypatch.setattr(loop_trace, "takes_fast_path_elsewhere", lambda model: False)
 
 
 class Several(nn.Module):
