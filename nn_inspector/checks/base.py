@@ -17,7 +17,7 @@ from nn_inspector.experiments import (
     take_apart,
     try_remedy,
 )
-from nn_inspector.history import Basis, Chart, Evidence, Finding, Remedy, Run, Severity, Trial, curve
+from nn_inspector.history import Basis, Chart, Evidence, Finding, Remedy, Run, Severity, Trial, curve, row_labels
 from nn_inspector.training import Training
 
 Stage = Literal["data", "init", "model", "loop", "fit", "train", "evaluate", "tune"]
@@ -194,3 +194,20 @@ def trial_chart(finding: Finding) -> Chart | None:
     arms = {"without the remedy": trial.without, "with the remedy": trial.treated}
     series = {name: curve(values, every=trial.every) for name, values in arms.items()}
     return Chart("lines", "step of the trial", f"{trial.measure} on one fixed batch", series)
+
+
+def row_chart(label: str, name: str = "now") -> Callable[[Finding], Chart | None]:
+    """Makes a chart of evidence that is one number for each layer or the like: one row each, in its order.
+
+    Args:
+        label: what the numbers are.
+        name: of what moment or model they are.
+    """
+
+    def chart(finding: Finding) -> Chart | None:
+        numbers = {place: value for place, value in finding.evidence.items() if isinstance(value, int | float)}
+        if not numbers:
+            return None
+        return Chart("rows", label, "", {name: curve(list(numbers.values()), "points")}, row_labels(list(numbers)))
+
+    return chart

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.init.first_weights import first_weights, redraw
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import NOT_LEARNING, UNSTABLE
 from nn_inspector.experiments import Anatomy, TrainingCopy, take_apart
 from nn_inspector.experiments.flow import Flow, Node, flow_of
-from nn_inspector.history import Chart, Evidence, Finding, Remedy, curve, row_labels
+from nn_inspector.history import Evidence, Finding, Remedy
 
 INFO = CheckInfo(
     name="activation_scale",
@@ -129,15 +129,6 @@ def even_out(copied: TrainingCopy, batch: Any) -> None:
             bias.sub_(mean.to(bias)).div_(spread)
 
 
-def chart(result: Finding) -> Chart | None:
-    """How much the items differ, layer by layer."""
-    if not result.evidence:
-        return None
-    sizes = [float(value) for value in result.evidence.values()]  # type: ignore[arg-type]
-    labels = row_labels(list(result.evidence))
-    return Chart("rows", "how much the items differ", "", {"first weights": curve(sizes, "points")}, labels)
-
-
 def _hidden(flow: Flow) -> list[Node]:
     layers = [node for node in flow.of("layer") if node.weight is not None and _counts(node.call.output)]
     passed = {behind.place for node in layers for behind in flow.behind(node)}
@@ -152,4 +143,4 @@ def _spread(output: torch.Tensor | None) -> float:
     return float(output.detach().float().std(0).mean()) if output is not None and len(output) > 1 else 0.0
 
 
-CHECK = Check(INFO, look, chart)
+CHECK = Check(INFO, look, row_chart("how much the items differ", "first weights"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.init.first_weights import LayerWeights, first_weights, redraw
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
-from nn_inspector.history import Chart, Evidence, Finding, Remedy, curve, row_labels
+from nn_inspector.history import Evidence, Finding, Remedy
 
 INFO = CheckInfo(
     name="weight_scale",
@@ -93,17 +93,8 @@ def unusual(layer: LayerWeights) -> str | None:
     return f"the first {layer.name} is too {'large' if layer.ratio > most else 'small'} ({size})"
 
 
-def chart(result: Finding) -> Chart | None:
-    """How wide the weights of each layer are."""
-    if not result.evidence:
-        return None
-    ratios = [float(value) for value in result.evidence.values()]  # type: ignore[arg-type]
-    labels = row_labels(list(result.evidence))
-    return Chart("rows", "times what is advised", "", {"first weights": curve(ratios, "points")}, labels)
-
-
 def _distance(layer: LayerWeights) -> float:
     return max(layer.offset / LARGE_BIAS, layer.ratio / USUAL[1], USUAL[0] / layer.ratio)
 
 
-CHECK = Check(INFO, look, chart)
+CHECK = Check(INFO, look, row_chart("times what is advised", "first weights"))

@@ -61,15 +61,21 @@ class Complaint:
 Rule = Callable[[Subject, Judged], Complaint | None]
 
 
-def worst_complaint(subject: Subject, rules: Sequence[Rule]) -> Complaint | None:
-    """Of each prediction that is judged the first complaint counts, and of those the worst one.
+def verdict(subject: Subject, info: CheckInfo, rules: Sequence[Rule], fine: Callable[[Judged], str]) -> Finding:
+    """Of each prediction that is judged the first complaint counts, and of those the worst one is the finding.
+
+    Args:
+        subject: training and run.
+        info: of the check that asks.
+        rules: in the order in which they are asked.
+        fine: what to say of the first prediction if there is no complaint.
 
     Raises:
         InspectorError: nothing is known of how the training is judged.
     """
-    found = (
-        next((complaint for rule in rules if (complaint := rule(subject, one)) is not None), None)
-        for one in judged(subject)
-    )
+    seen = judged(subject)
+    found = (next((complaint for rule in rules if (complaint := rule(subject, one)) is not None), None) for one in seen)
     complaints = [one for one in found if one is not None]
-    return min(complaints, key=lambda one: SEVERITIES.index(one.severity), default=None)
+    if not complaints:
+        return finding(info, "ok", f"Yes: {fine(seen[0])}.", basis="structure")
+    return min(complaints, key=lambda one: SEVERITIES.index(one.severity)).finding(info)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
-from nn_inspector.checks.judging.complaint import worst_complaint
+from nn_inspector.checks.base import Check, CheckInfo, Subject, trial_chart
+from nn_inspector.checks.judging.complaint import verdict
 from nn_inspector.checks.judging.confusions import (
     along_the_batch,
     no_minus,
@@ -16,7 +16,7 @@ from nn_inspector.checks.judging.expectations import (
     squashed_twice,
     wrong_family,
 )
-from nn_inspector.checks.judging.reading import Judged, judged
+from nn_inspector.checks.judging.reading import Judged
 from nn_inspector.checks.judging.validation import squashed_in_validation
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.history import Finding
@@ -69,12 +69,7 @@ RULES = (
 
 def look(subject: Subject) -> Finding:
     """Hold the loss against the network's output and the targets."""
-    worst = worst_complaint(subject, RULES)
-    return (
-        finding(INFO, "ok", f"Yes: {_said(judged(subject)[0])}.", basis="structure")
-        if worst is None
-        else worst.finding(INFO)
-    )
+    return verdict(subject, INFO, RULES, _said)
 
 
 def _said(seen: Judged) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
-from nn_inspector.checks.judging.complaint import worst_complaint
+from nn_inspector.checks.base import Check, CheckInfo, Subject, trial_chart
+from nn_inspector.checks.judging.complaint import verdict
 from nn_inspector.checks.judging.outputs import (
     classes_on_one_output,
     entropy_of_one_column,
@@ -12,7 +12,7 @@ from nn_inspector.checks.judging.outputs import (
     softmax_of_one,
 )
 from nn_inspector.checks.judging.reach import unreachable
-from nn_inspector.checks.judging.reading import Judged, judged
+from nn_inspector.checks.judging.reading import Judged
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.history import Finding
 
@@ -61,12 +61,7 @@ RULES = (
 
 def look(subject: Subject) -> Finding:
     """Hold the end of the network against loss and targets."""
-    worst = worst_complaint(subject, RULES)
-    return (
-        finding(INFO, "ok", f"Yes: {_said(judged(subject)[0])}.", basis="structure")
-        if worst is None
-        else worst.finding(INFO)
-    )
+    return verdict(subject, INFO, RULES, _said)
 
 
 def _said(seen: Judged) -> str:

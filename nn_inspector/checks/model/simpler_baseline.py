@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.baselines import Baselines, Score, baselines
 from nn_inspector.errors import InspectorError
-from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, curve, row_labels
+from nn_inspector.history import Evidence, Finding, Remedy, Severity
 
 INFO = CheckInfo(
     name="simpler_baseline",
@@ -80,15 +80,6 @@ def rule(known: Baselines, steps: int) -> Severity:
     return "warning" if known.reached < HALF and steps >= ENOUGH_STEPS else "info"
 
 
-def chart(result: Finding) -> Chart | None:
-    """All scores beside each other."""
-    if not result.evidence:
-        return None
-    names = list(result.evidence)
-    heights = [float(value) for value in result.evidence.values()]  # type: ignore[arg-type]
-    return Chart("rows", "score", "", {"score": curve(heights, "points")}, row_labels(names))
-
-
 def _named(known: Baselines, one: Score) -> str:
     if one.name == "linear" and known.seen.reconstructs:
         return "a reconstruction from two numbers"
@@ -117,4 +108,4 @@ _CODE = {
     ),
 }
 
-CHECK = Check(INFO, look, chart)
+CHECK = Check(INFO, look, row_chart("score", "score"))

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.checks.train.standstill import got_nowhere
 from nn_inspector.checks.train.units_now import UnitLayer, units_now
 from nn_inspector.experiments.rewiring import rewire
-from nn_inspector.history import Chart, Evidence, Finding, Remedy, curve, row_labels
+from nn_inspector.history import Evidence, Finding, Remedy
 
 INFO = CheckInfo(
     name="dead_units",
@@ -67,14 +67,6 @@ def look(subject: Subject) -> Finding:
     return _raised(subject, layers, worst, said, evidence)
 
 
-def chart(result: Finding) -> Chart | None:
-    """The share of dead units, layer by layer."""
-    if not result.evidence:
-        return None
-    shares = [float(value) for value in result.evidence.values()]  # type: ignore[arg-type]
-    return Chart("rows", "share of dead units", "", {"now": curve(shares, "points")}, row_labels(list(result.evidence)))
-
-
 def _raised(subject: Subject, layers: list[UnitLayer], worst: UnitLayer, said: str, evidence: Evidence) -> Finding:
     dead = [layer for layer in layers if layer.idle >= MOST]
     tried = race(subject, lambda copied: rewire(copied.model, {layer.spot: _leaky for layer in dead}))
@@ -97,4 +89,4 @@ def _leaky(function: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     return F.leaky_relu(data, 0.1)
 
 
-CHECK = Check(INFO, look, chart)
+CHECK = Check(INFO, look, row_chart("share of dead units"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.checks.train.standstill import got_nowhere
 from nn_inspector.checks.train.units_now import units_now
-from nn_inspector.history import Chart, Evidence, Finding, Remedy, curve, row_labels
+from nn_inspector.history import Evidence, Finding, Remedy
 
 INFO = CheckInfo(
     name="saturation",
@@ -61,13 +61,4 @@ def look(subject: Subject) -> Finding:
     return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where=worst.where)
 
 
-def chart(result: Finding) -> Chart | None:
-    """The share of saturated units, layer by layer."""
-    if not result.evidence:
-        return None
-    shares = [float(value) for value in result.evidence.values()]  # type: ignore[arg-type]
-    labels = row_labels(list(result.evidence))
-    return Chart("rows", "share of saturated units", "", {"now": curve(shares, "points")}, labels)
-
-
-CHECK = Check(INFO, look, chart)
+CHECK = Check(INFO, look, row_chart("share of saturated units"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.train.course import Course, course_of
 from nn_inspector.errors import InspectorError
-from nn_inspector.history import Chart, Curve, Finding, Remedy, row_labels
+from nn_inspector.history import Chart, Finding, Remedy, curve, row_labels
 
 INFO = CheckInfo(
     name="update_ratio",
@@ -85,15 +84,12 @@ def layer_ratios(subject: Subject) -> Mapping[str, float]:
 
 def chart(result: Finding) -> Chart | None:
     """The ratios as rows, with the usual band."""
-    ratios = {name.removeprefix("ratio "): value for name, value in result.evidence.items()}
+    ratios = {n.removeprefix("ratio "): value for n, value in result.evidence.items() if isinstance(value, int | float)}
     if not ratios:
         return None
-    heights = [math.log10(max(float(value), 1e-9)) for value in ratios.values()]  # type: ignore[arg-type]  # plain numbers
-    bars = Curve(np.arange(len(heights), dtype=np.float64), np.array(heights))
-    band = (math.log10(LOW), math.log10(HIGH), "usual")
-    return Chart(
-        "rows", "step over weights, as a power of ten", "", {"": bars}, labels=row_labels(list(ratios)), band=band
-    )
+    band = (LOW, HIGH, "usual")
+    series = {"median": curve(list(ratios.values()), "points")}
+    return Chart("rows", "step over weights", "", series, row_labels(list(ratios)), band=band, log=True)
 
 
 def _is_poor(subject: Subject) -> bool:

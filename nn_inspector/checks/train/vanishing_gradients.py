@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.checks.train.memory import Reach, keep_longer, reaches
 from nn_inspector.checks.train.standstill import got_nowhere
 from nn_inspector.errors import ExperimentError, InspectorError
-from nn_inspector.history import Chart, Evidence, Finding, Remedy, Run, curve, row_labels
+from nn_inspector.history import Chart, Evidence, Finding, Remedy, Run, curve
 
 INFO = CheckInfo(
     name="vanishing_gradients",
@@ -106,15 +106,15 @@ def gradient_sizes_by_layer(run: Run, model: object) -> Mapping[str, float]:
     return found
 
 
+_by_layer = row_chart("gradient", "median")
+
+
 def chart(result: Finding) -> Chart | None:
     """The size of the gradient, layer by layer or place by place."""
     places = result.evidence.get("by_place")
     if isinstance(places, list):
         return Chart("lines", "place in the sequence", "gradient", {"of the loss": curve(places)})
-    if not result.evidence:
-        return None
-    sizes = [float(value) for value in result.evidence.values()]  # type: ignore[arg-type]
-    return Chart("rows", "gradient", "", {"median": curve(sizes, "points")}, row_labels(list(result.evidence)))
+    return _by_layer(result)
 
 
 def _forgotten(subject: Subject) -> Reach | None:

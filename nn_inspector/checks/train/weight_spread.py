@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.checks.train.standstill import got_nowhere
 from nn_inspector.errors import InspectorError
-from nn_inspector.history import Chart, Evidence, Finding, Remedy, curve, row_labels
+from nn_inspector.history import Evidence, Finding, Remedy
 
 INFO = CheckInfo(
     name="weight_spread",
@@ -81,13 +81,4 @@ def changes_of(subject: Subject) -> Mapping[str, float]:
     return found
 
 
-def chart(result: Finding) -> Chart | None:
-    """How each weight matrix changed its size."""
-    if not result.evidence:
-        return None
-    changes = [float(value) for value in result.evidence.values()]  # type: ignore[arg-type]
-    labels = row_labels(list(result.evidence))
-    return Chart("rows", "times the size at the beginning", "", {"now": curve(changes, "points")}, labels)
-
-
-CHECK = Check(INFO, look, chart)
+CHECK = Check(INFO, look, row_chart("times the size at the beginning"))
