@@ -13,6 +13,7 @@ from nn_inspector.probes.fast_path import KINDS
 from nn_inspector.probes.probe import Probe
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.probes.tape import ModuleCall
+from nn_inspector.probes.tape_making import NotReplayable
 from nn_inspector.probes.tape_recorder import TapeRecorder
 
 _MOST = 300
@@ -55,9 +56,11 @@ class ModuleCalls(Probe):
     def attach_parts(self) -> None:
         """The loop seems to call parts of the model itself."""
         self.has_parts = True
-        if not _something_was_compiled():
-            for name, module in parts(self._model):
-                self._watch(ModuleCall("model", name), module)
+        if _something_was_compiled():
+            self._tape.safely(_refuse_compiled)
+            return
+        for name, module in parts(self._model):
+            self._watch(ModuleCall("model", name), module)
 
     def _watch(self, call: ModuleCall, module: nn.Module) -> None:
         self.keep(module.register_forward_pre_hook(self.hook(self._enter, call), with_kwargs=True))
@@ -88,6 +91,12 @@ def _something_was_compiled() -> bool:
     """Whether torch.compile has been at work: a model whose forward pass is not seen may be part of a compiled graph."""
     counters = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {})
     return bool(counters.get("frames"))
+
+
+def _refuse_compiled() -> None:
+    raise NotReplayable(
+        "The model's own forward pass was not seen, and torch.compile was at work: it may be part of a compiled graph."
+    )
 
 
 def _is_compiled(module: nn.Module) -> bool:

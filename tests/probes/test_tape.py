@@ -4,10 +4,7 @@ import copy
 import dataclasses
 import gc
 import random
-import subprocess
-import sys
 import weakref
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +17,17 @@ from torch.utils.data import DataLoader
 import nn_inspector as nni
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import isolated
+from nn_inspector.probes import tape_modules
 from tests.trainings import CLASSES, FEATURES, blobs, mlp
 
 ITEMS, LARGER = 12, 9
 WEIGHTS = torch.tensor([1.0, 2.0, 0.5, 1.5])
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_compiled(monkeypatch):
+    """Other tests compile networks in this process."""
+    monkeypatch.setattr(tape_modules, "_something_was_compiled", lambda: False)
 
 
 class Several(nn.Module):
@@ -390,27 +394,9 @@ def batch_of(wrap, items, seed=5):
     return wrap(*blobs(items, seed=seed).tensors)
 
 
-ALONE = {"parts called by hand", "a method of the model"}
-ROOT = Path(__file__).parents[2]
-
-
 @pytest.mark.parametrize("items", [ITEMS, LARGER])
-@pytest.mark.parametrize("name", sorted(LOOPS.keys() - ALONE))
+@pytest.mark.parametrize("name", LOOPS)
 def test_the_loss_is_that_of_the_loop(name, items):
-    assert_the_loss_is_that_of_the_loop(name, items)
-
-
-@pytest.mark.parametrize("name", sorted(ALONE))
-def test_the_loss_of_a_loop_that_calls_parts_is_that_of_the_loop(name):
-    """In a process of its own: where other tests have run, what they leave in memory may keep the trace closed."""
-    script = (
-        f"from tests.probes.test_tape import *; [assert_the_loss_is_that_of_the_loop({name!r}, n) for n in (12, 9)]"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-
-
-def assert_the_loss_is_that_of_the_loop(name, items):
     loss_of, build, wrap = LOOPS[name]
     training = watched(loss_of, build, wrap)
     assert training.recorded.reason is None
@@ -429,6 +415,18 @@ def assert_the_loss_is_that_of_the_loop(name, items):
             torch.testing.assert_close(one.grad, other.grad)
         for one, other in zip(copied.model.buffers(), twin.buffers(), strict=True):
             torch.testing.assert_close(one, other)
+
+
+def test_parts_of_a_model_are_not_watched_where_torch_has_compiled(monkeypatch):
+    monkeypatch.setattr(tape_modules, "_something_was_compiled", lambda: True)
+    training = watched(parts_by_hand, Several, tuples)
+    assert training.tape is None
+    assert "torch.compile was at work" in training.recorded.reason
+    with (
+        isolated(training) as copied,
+        pytest.raises(ExperimentError, match=r"torch\.compile was at work.*Pass loss_fn"),
+    ):
+        copied.loss(batch_of(tuples, ITEMS))
 
 
 class Squeezing(nn.Module):
