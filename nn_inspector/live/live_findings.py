@@ -12,6 +12,9 @@ from nn_inspector.probes import DENSE_STEPS
 INTERVAL = 2.0
 """Seconds between two looks at the least."""
 
+SHARE = 0.2
+"""Looking may use this much of the overhead budget, beside the panels."""
+
 LONGEST = 60.0
 """Seconds between two looks at the most, however long one takes."""
 
@@ -27,7 +30,7 @@ class LiveFindings:
         self._inspector = inspector
         self._patience = Patience()
         self._seen = -1
-        self._publisher = Publisher(inspector, inspector.max_overhead, interval=INTERVAL, longest=LONGEST)
+        self._publisher = Publisher(inspector, share=SHARE, interval=INTERVAL, longest=LONGEST)
         self._publisher.add(self.look)
 
     def look(self) -> None:

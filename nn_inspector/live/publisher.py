@@ -11,19 +11,19 @@ from nn_inspector.inspector import Inspector
 INTERVAL = 0.5
 """Seconds between two updates at the least."""
 
-_SHARE = 0.5
-"""Views may use this much of the overhead budget; the probes have the rest."""
+SHARE = 0.5
+"""Panels may use this much of the overhead budget; the probes adapt to what is left."""
 
 
 class Publisher:
     """Calls the views of one inspector after its steps, by the clock.
 
-    An update that takes long makes the next one come later, so that all of them together stay within half of
-    `max_overhead`.
+    An update that takes long makes the next one come later, so that all of them together keep to their
+    share of `max_overhead`.
 
     Args:
         inspector: whose steps to follow.
-        max_overhead: share of the training time that watching may cost.
+        share: how much of the overhead budget the updates may use.
         interval: seconds between two updates at the least.
         longest: seconds between two updates at the most, however long one takes.
     """
@@ -31,13 +31,13 @@ class Publisher:
     def __init__(
         self,
         inspector: Inspector,
-        max_overhead: float = 0.03,
         *,
+        share: float = SHARE,
         interval: float = INTERVAL,
         longest: float = 20 * INTERVAL,
     ) -> None:
         self._interval, self._longest = interval, longest
-        self._share = _SHARE * max_overhead
+        self._share = share * inspector.max_overhead
         self._views: list[Callable[[], None]] = []
         self._lock = threading.RLock()
         self._next = 0.0

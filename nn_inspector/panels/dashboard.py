@@ -61,7 +61,7 @@ class Dashboard(ipywidgets.VBox):
         self.add_class("nni-dashboard")
         self._log_loss.observe(self._on_selection, "value")
         self._layer.observe(self._on_selection, "value")
-        self._publisher = Publisher(inspector, inspector.max_overhead)
+        self._publisher = Publisher(inspector)
         self._publisher.add(self.refresh)
         follow_findings(inspector)
         self._connection = connect()

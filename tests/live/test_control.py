@@ -137,8 +137,8 @@ def test_views_are_updated_twice_a_second_at_most(monkeypatch):
 
 def test_a_slow_view_is_updated_more_rarely(monkeypatch):
     clock, case = Clock(monkeypatch), classifier()
-    with watch(case) as inspector:
-        publisher, updates = Publisher(inspector, 0.1), []
+    with watch(case, max_overhead=0.1) as inspector:
+        publisher, updates = Publisher(inspector), []
 
         def slow():
             updates.append(clock.now)
