@@ -67,7 +67,11 @@ def _by_stage(infos: list[CheckInfo], figures: Figures) -> Iterator[str]:
 
 
 def _page(info: CheckInfo, figures: Figures) -> str:
-    kind = "It makes an experiment on a copy." if info.kind == "active" else "It reads what was recorded."
+    kind = (
+        "It makes an experiment on a copy."
+        if info.kind == "active"
+        else "It reads what was recorded, and may settle it on a copy."
+    )
     pieces = [
         f"# {info.name}",
         f"**{info.question}**",

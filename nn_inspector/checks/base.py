@@ -42,7 +42,7 @@ class CheckInfo:
     Attributes:
         name: what `Finding.check` says.
         stage: where in the checklist it stands.
-        kind: "passive" reads a run; "active" makes an experiment on a copy.
+        kind: "passive" reads a run, and with time left may settle it on a copy; "active" cannot do without an experiment on a copy.
         question: what is asked, as one question.
         why: why it matters, in a few sentences for somebody who meets it the first time.
         how: what the check does, and from where on it speaks up.

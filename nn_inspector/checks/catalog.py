@@ -103,7 +103,7 @@ def explain(name: str) -> str:
         shuffling: Do the items come in a new, mixed order in every epoch?
     """
     info = find_check(name).info
-    kind = "makes an experiment on a copy" if info.kind == "active" else "reads the run"
+    kind = "makes an experiment on a copy" if info.kind == "active" else "reads the run, and may settle it on a copy"
     parts = (
         f"{info.name}: {info.question}",
         f"Stage: {STAGES[info.stage]} ({info.stage}). It {kind}.",

@@ -22,7 +22,7 @@ class Summand:
     """One term of a loss.
 
     Attributes:
-        name: the operations that made it, the last first, such as "mse" or "mul of sum".
+        name: the operations that made it, the last first, such as "cross entropy", "mse" or "mul of sum".
         value: what it adds.
         gradient: norm of its gradient over all parameters that are trained; 0 if it has none.
     """
@@ -72,9 +72,16 @@ class _Additions(TorchFunctionMode):
 
 
 def _describe(term: torch.Tensor, parameters: list[torch.Tensor]) -> Summand:
-    names = origin(term)[:2]
     gradient = 0.0
     if term.requires_grad:
         found = torch.autograd.grad(term.sum(), parameters, retain_graph=True, allow_unused=True)
         gradient = math.sqrt(sum(float(part.double().square().sum()) for part in found if part is not None))
-    return Summand(" of ".join(names) if names else "a constant", float(term.detach()), gradient)
+    return Summand(_said(origin(term)[:2]), float(term.detach()), gradient)
+
+
+def _said(operations: list[str]) -> str:
+    """The operations that made a term, in words: without the axis that `origin` adds to some."""
+    names = [name.partition(":")[0] for name in operations]
+    if names == ["nll", "log_softmax"]:
+        return "cross entropy"
+    return " of ".join(names) if names else "a constant"

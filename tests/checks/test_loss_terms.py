@@ -35,6 +35,7 @@ def test_a_part_that_rules_over_a_loss_that_learns_nothing(watched):
 def test_a_part_beside_which_the_loss_learns_is_fine(watched, factor):
     finding = watched(classifier(), with_penalty(factor)).check("loss_terms")
     assert finding.severity == ("ok" if factor == 1e-2 else "info"), finding.message
+    assert "cross entropy: 1.4" in finding.message
 
 
 def test_a_loss_of_one_part_is_fine(watched):
