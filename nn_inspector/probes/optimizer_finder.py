@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from nn_inspector.probes.any_step import AnyStep
 from nn_inspector.probes.probe import Probe
 from nn_inspector.probes.recorder import Recorder
 
@@ -28,9 +27,7 @@ class OptimizerFinder(Probe):
         self._on_step = on_step
 
     def attach(self) -> None:
-        handle = register_optimizer_step_pre_hook(self.hook(self._look))
-        self.keep(handle)
-        weakref.finalize(self, handle.remove)
+        self.keep(AnyStep(self.hook(self._look)))
 
     def _look(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self._on_step(optimizer)

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from nn_inspector.probes.any_step import AnyStep
 from nn_inspector.probes.probe import Probe
 from nn_inspector.probes.recorder import Recorder
 
@@ -39,9 +39,7 @@ class OtherSteps(Probe):
         self._alike = False
 
     def attach(self) -> None:
-        handle = register_optimizer_step_pre_hook(self.hook(self._count))
-        self.keep(handle)
-        weakref.finalize(self, handle.remove)
+        self.keep(AnyStep(self.hook(self._count)))
 
     def problem(self) -> str | None:
         """What is to be said, if anything.
