@@ -10,6 +10,7 @@ from torch.utils import _pytree
 
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments.batch_contents import batch_size
+from nn_inspector.experiments.random_state import preserved_random_state
 
 
 def remix(pool: list[Any], size: int | None = None) -> Iterator[Any]:
@@ -30,6 +31,26 @@ def remix(pool: list[Any], size: int | None = None) -> Iterator[Any]:
             part[chosen] if isinstance(part, torch.Tensor) else [part[i] for i in chosen.tolist()] for part in columns
         ]
         yield _pytree.tree_unflatten(parts, structure)
+
+
+def draw(pool: list[Any], weights: torch.Tensor, count: int) -> list[Any] | None:
+    """`count` batches of items drawn with replacement, in proportion to their weights.
+
+    Args:
+        pool: batches.
+        weights: of their items in order, [items].
+        count: how many batches.
+
+    Returns:
+        None if the batches cannot be taken apart.
+    """
+    columns = _columns(pool)
+    if columns is None or len(columns[0]) != len(weights):
+        return None
+    size, structure = max(batch_size(batch) for batch in pool), _pytree.tree_flatten(pool[0])[1]
+    with preserved_random_state(0):
+        chosen = torch.multinomial(weights.cpu(), count * size, replacement=True).split(size)
+    return [_pytree.tree_unflatten([part[rows] for part in columns], structure) for rows in chosen]
 
 
 def _columns(pool: list[Any]) -> list[Any] | None:

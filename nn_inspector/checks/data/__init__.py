@@ -5,15 +5,19 @@ from nn_inspector.checks.data import (
     batch_balance,
     input_scale,
     label_alignment,
+    label_balance,
     label_range,
     missing_values,
     shuffling,
+    split_shift,
     target_scale,
 )
 
 CHECKS: tuple[Check, ...] = (
+    label_balance.CHECK,
     label_range.CHECK,
     missing_values.CHECK,
+    split_shift.CHECK,
     input_scale.CHECK,
     target_scale.CHECK,
     batch_balance.CHECK,

@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
-from nn_inspector.checks.data.label_choice import likely_labels, seen_target
-from nn_inspector.checks.data.shuffling import passes_of
+from nn_inspector.checks.data.class_labels import class_labels
 from nn_inspector.checks.data.shuffling_remedy import by_design, remedy, speaks_against, try_shuffling
 from nn_inspector.checks.symptoms import NOT_LEARNING, UNSTABLE
-from nn_inspector.errors import InspectorError
 from nn_inspector.history import Finding, Severity
-from nn_inspector.probes import LabelOrder
 
 INFO = CheckInfo(
     name="batch_balance",
@@ -41,13 +38,12 @@ MOST = 0.5
 BY_CHANCE = 0.1
 """Up to this share of such batches in random draws it is no accident."""
 
-_FEWEST = 4
 _RARE = 0.2
 
 
 def look(subject: Subject) -> Finding:
     """Count the classes in the batches that were seen."""
-    part = _labels(subject)
+    part = class_labels(subject)
     assert part.classes is not None, "they are chosen so"
     shares = part.classes.total[part.classes.total > 0] / part.items
     single, size = part.one_class_batches / part.batches, part.items / max(part.classes.blocks()[0].blocks, 1)
@@ -75,22 +71,6 @@ def look(subject: Subject) -> Finding:
         severity = "info"
         message += " Mixed batches did no better on a copy, so this does little harm."
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy(subject, trial), where="train_loader")
-
-
-def _labels(subject: Subject) -> LabelOrder:
-    """The labels of the longest pass."""
-    epochs = passes_of(subject)
-    longest = max(epochs, key=lambda epoch: max((part.items for part in epoch.parts.values()), default=0))
-    parts = likely_labels(longest.parts.values(), seen_target(subject.run.trace))
-    if len(parts) != 1 or parts[0].classes is None or np.count_nonzero(parts[0].classes.total) < 2:
-        raise InspectorError(
-            "This check is about classes, and the labels in the batches are none, or only one was seen."
-        )
-    if parts[0].batches < _FEWEST or not parts[0].classes.blocks():
-        raise InspectorError(f"Only {parts[0].batches} batches of several items were seen, too few to compare.")
-    if np.count_nonzero(parts[0].classes.total) > parts[0].items / 2:
-        raise InspectorError("Nearly every label is another one: these are no classes.")
-    return parts[0]
 
 
 def _praise(shares: np.ndarray, size: float, single: float, expected: float) -> str:

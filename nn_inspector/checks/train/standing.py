@@ -18,6 +18,9 @@ POOR = 0.4
 MUCH = 0.3
 """A setting must come so much further, as a share of the whole way, to be called far better."""
 
+REST = 0.1
+"""A setting that leaves no more than this share of what a training leaves unlearned has learned it, and the training has not."""
+
 NOTHING = 0.1
 """Below this share of the way, a training has learned next to nothing."""
 
@@ -57,12 +60,13 @@ class Standing:
 
         Example:
             >>> place = Standing(0.02, 0.05)
-            >>> place.missed(0.6), place.missed(0.2), Standing(0.5, 0.6).missed(0.8)
-            (True, False, False)
+            >>> place.missed(0.6), place.missed(0.2), Standing(0.5, 0.6).missed(0.8), Standing(0.5, 0.6).missed(0.99)
+            (True, False, False, True)
         """
         if self.right is not None and right is not None and self.right >= right - AS_GOOD:
             return False
-        return other >= MUCH and self.best <= other - MUCH and self.best <= POOR * other
+        far_behind = self.best <= POOR * other or 1 - other <= REST * (1 - self.best)
+        return other >= MUCH and self.best <= other - MUCH and far_behind
 
     def wholly_missed(self, other: float) -> bool:
         """Whether this one learned next to nothing, and the other setting most of it."""

@@ -1,0 +1,79 @@
+"""Which class a network gives each item, and which one is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from nn_inspector.checks.answers import Answers, answers
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import TrainingCopy, batch_size
+
+
+@dataclass(frozen=True, slots=True)
+class ClassAnswers:
+    """Class numbers, one for each item.
+
+    Attributes:
+        given, right: int64 [items].
+    """
+
+    given: torch.Tensor
+    right: torch.Tensor
+
+    @property
+    def classes(self) -> int:
+        """How many classes the items have."""
+        return len(self.right.unique())
+
+    def count(self, classes: Sequence[int]) -> int:
+        """How many items are of these classes."""
+        return int(self._among(classes).sum())
+
+    def found(self, classes: Sequence[int]) -> float:
+        """Share of the items of these classes that are given their own class.
+
+        Example:
+            >>> ClassAnswers(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1])).found([1])
+            0.5
+        """
+        return float((self.given == self.right)[self._among(classes)].float().mean())
+
+    @property
+    def average(self) -> float:
+        """Share that is found, mean over the classes (balanced accuracy)."""
+        return sum(self.found([int(one)]) for one in self.right.unique()) / self.classes
+
+    def _among(self, classes: Sequence[int]) -> torch.Tensor:
+        return torch.isin(self.right, torch.tensor(classes, device=self.right.device))
+
+
+def class_answers(copied: TrainingCopy, batches: Sequence[Any]) -> ClassAnswers:
+    """What a copy answers for batches in evaluation mode, where each item is given one class.
+
+    A single answer yes or no counts as one of two classes.
+
+    Raises:
+        ExperimentError: no item of the batches is given a class, or each is given several.
+    """
+    parts = []
+    for batch in batches:
+        one = answers(copied, batch)
+        if one is None or one.kind == "numbers" or one.right.shape[0] != batch_size(batch) or not _single(one):
+            raise ExperimentError(
+                "This check is about networks that give each item one class, as far as that is known."
+            )
+        parts.append(one)
+    together = Answers.together(parts)
+    given, right = together.given.flatten(), together.right.flatten().long()
+    if together.kind == "yes or no":
+        scores = bool((given < 0).any()) or bool((given > 1).any())
+        given = (given > (0 if scores else 0.5)).long()
+    return ClassAnswers(given, right)
+
+
+def _single(one: Answers) -> bool:
+    return one.right.dim() == 1 or one.right.shape[1:] == (1,)

@@ -1,0 +1,201 @@
+"""label_balance: does the network find the rare classes, too?"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.data.class_answers import ClassAnswers, class_answers
+from nn_inspector.checks.data.class_labels import class_labels
+from nn_inspector.checks.symptoms import NOT_LEARNING
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import BatchSource, Start, TrainingCopy, batch_size, initial_state, isolated, train
+from nn_inspector.experiments.remix import draw
+from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, Trial, curve, row_labels
+
+INFO = CheckInfo(
+    name="label_balance",
+    stage="data",
+    kind="active",
+    question="Does the network find the rare classes, too?",
+    why=(
+        "Where one class is far more frequent than another, a network has a small loss and many right answers if it says "
+        "the frequent one every time. The rare class is often the one that matters, and accuracy does not show that it is "
+        "never found."
+    ),
+    how=(
+        "The classes in your batches are counted. A class is rare if the most frequent one comes five times as often. If your "
+        "network finds few of the items of rare classes, a copy is trained on batches that hold all classes alike. It is a "
+        "warning if that copy finds most of them, and an error if your network does no better than always the same answer."
+    ),
+    remedy=(
+        "Give rare classes a larger weight in the loss, or draw them more often (WeightedRandomSampler). Judge by the share "
+        "of each class that is found, not by accuracy."
+    ),
+    sources=(
+        "Buda, Maki and Mazurowski, A systematic study of the class imbalance problem in convolutional neural networks (2018)",
+        "Karpathy, A Recipe for Training Neural Networks (2019): become one with the data",
+        "PyTorch documentation: torch.utils.data.WeightedRandomSampler",
+    ),
+    explains=(*NOT_LEARNING, "output_bias", "initial_loss", "batch_balance", "metric_match", "dataset_size"),
+)
+
+RARE = 1 / 5
+"""A class that comes less often than this, for one item of the most frequent class, is rare."""
+
+LOST = 0.3
+"""Share of the items of rare classes up to which a network has not found them."""
+
+FOUND = 0.55
+"""Share of them that a copy has to find for the network to be at fault."""
+
+GAIN = 0.15
+"""So much more has the copy to find of an average class."""
+
+_NO_BETTER = 0.05
+_FEWEST = 5
+_MOST_CLASSES = 100
+_ITEMS = 2000
+_JUDGED = 0.3
+_LEAST, _MOST = 80, 240
+_PARTS = 8
+
+_WEIGHTS = """\
+counts = torch.bincount(train_labels)
+loss_fn = torch.nn.CrossEntropyLoss(weight=len(train_labels) / (len(counts) * counts))"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lap:
+    """What was found at the start of a short training and after each part of it: of rare classes, and of an average one."""
+
+    rare: list[float]
+    average: list[float]
+
+
+def look(subject: Subject) -> Finding:
+    """Count the classes, see which of them are found, and try balanced batches."""
+    labels = class_labels(subject)
+    assert labels.classes is not None, "they are chosen so"
+    counts = torch.as_tensor(labels.classes.total)
+    shares = counts / counts.sum()
+    rare = [int(one) for one in ((counts > 0) & (counts < RARE * counts.max())).nonzero().flatten()]
+    present = shares[counts > 0].tolist()
+    evidence: Evidence = {"classes": [float(one) for one in counts.nonzero().flatten()], "shares": present}
+    spread = f"the most frequent class has {max(present):.1%} of the items, the rarest {min(present):.1%}"
+    if not rare:
+        return finding(INFO, "ok", f"No class is rare: {spread}.", evidence=evidence, where="train_loader")
+    if len(present) > _MOST_CLASSES:
+        message = f"Some classes are rare, as it has to be with {len(present)} of them: {spread}."
+        return finding(INFO, "info", message, evidence=evidence, where="train_loader")
+    if subject.seconds <= 0:
+        raise ExperimentError("This check makes an experiment, and there is no time left for one.")
+    return _of_rare(subject, rare, evidence, f"{spread[0].upper()}{spread[1:]}")
+
+
+def _of_rare(subject: Subject, rare: Sequence[int], evidence: Evidence, spread: str) -> Finding:
+    pool, judges = _apart(subject)
+    with isolated(subject.training, start=Start()) as copied:
+        now = class_answers(copied, judges)
+    if now.count(rare) < _FEWEST:
+        raise ExperimentError(
+            f"Too few items of rare classes are there to judge by: {now.count(rare)} of {len(now.right)}."
+        )
+    found, average = now.found(rare), now.average
+    evidence = {**evidence, "rare_found": found, "average_found": average}
+    which = f"class {rare[0]}" if len(rare) == 1 else f"the {len(rare)} rare classes"
+    message = f"{spread}. Your network finds {found:.0%} of {which}."
+    if found > LOST:
+        return finding(INFO, "info", message, evidence=evidence, where="train_loader")
+    plain, treated = _laps(subject, pool, judges, rare)
+    helped = treated.rare[-1] >= FOUND and treated.average[-1] >= max(average, plain.average[-1]) + GAIN
+    helped &= plain.rare[-1] <= LOST
+    trial = Trial(
+        [1 - one for one in plain.average],
+        [1 - one for one in treated.average],
+        helped=helped,
+        measure="share not found of an average class",
+        every=max(1, _steps(subject) // _PARTS),
+    )
+    if not helped:
+        message += " On a copy, batches that hold all classes alike did not help."
+        return finding(INFO, "info", message, evidence=evidence, where="train_loader", basis="experiment")
+    constant = average <= 1 / now.classes + _NO_BETTER
+    severity: Severity = "error" if constant else "warning"
+    message += f" A copy that was trained on batches with all classes alike found {treated.rare[-1]:.0%}."
+    return finding(
+        INFO,
+        severity,
+        f"No: {message[0].lower()}{message[1:]}",
+        evidence={**evidence, "rare_found_if_balanced": treated.rare[-1]},
+        remedy=Remedy("Give rare classes a larger weight in the loss, or draw them more often.", _WEIGHTS, trial),
+        where="train_loader",
+        basis="experiment",
+    )
+
+
+def _apart(subject: Subject) -> tuple[list[Any], list[Any]]:
+    """Batches to train on, and others to judge by."""
+    source = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 4, 0.1))
+    size = batch_size(source.mixed(1)[0])
+    drawn = source.mixed(max(2, math.ceil(_ITEMS / size)))
+    cut = math.ceil(_JUDGED * len(drawn))
+    if cut == len(drawn):
+        raise ExperimentError("There is one batch only: nothing is left to judge by.")
+    return drawn[cut:], drawn[:cut]
+
+
+def _steps(subject: Subject) -> int:
+    return min(max(subject.run.steps, _LEAST), _MOST)
+
+
+def _laps(subject: Subject, pool: list[Any], judges: list[Any], rare: Sequence[int]) -> tuple[_Lap, _Lap]:
+    """A short training from the first weights on batches as they are, and one on batches with all classes alike."""
+    with isolated(subject.training, start=Start()) as copied:
+        right = class_answers(copied, pool).right
+    weights = 1 / right.bincount()[right].double()
+    balanced = draw(pool, weights, _steps(subject))
+    if balanced is None:
+        raise ExperimentError("The batches cannot be put together anew: their items differ in shape.")
+    until = time.monotonic() + subject.seconds / 2
+    return _lap(subject, pool, judges, rare, until / 2 + time.monotonic() / 2), _lap(
+        subject, balanced, judges, rare, until
+    )
+
+
+def _lap(subject: Subject, batches: Sequence[Any], judges: list[Any], rare: Sequence[int], until: float) -> _Lap:
+    part = max(1, _steps(subject) // _PARTS)
+    with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
+        lap = _Lap([], [])
+        _look_again(lap, copied, judges, rare)
+        for number in range(_PARTS):
+            chosen = [batches[(number * part + place) % len(batches)] for place in range(part)]
+            train(copied, chosen, steps=part, deadline=until)
+            if time.monotonic() > until:
+                raise ExperimentError("There was too little time for a training with balanced batches.")
+            _look_again(lap, copied, judges, rare)
+    return lap
+
+
+def _look_again(lap: _Lap, copied: TrainingCopy, judges: list[Any], rare: Sequence[int]) -> None:
+    seen: ClassAnswers = class_answers(copied, judges)
+    lap.rare.append(seen.found(rare))
+    lap.average.append(seen.average)
+
+
+def chart(result: Finding) -> Chart | None:
+    """Share of the items of each class."""
+    classes, shares = result.evidence.get("classes"), result.evidence.get("shares")
+    if not isinstance(classes, list) or not isinstance(shares, list) or len(shares) > _MOST_CLASSES:
+        return None
+    names = [f"class {int(one)}" for one in classes]
+    return Chart("rows", "share of the items", "", {"train_loader": curve(shares, "points")}, row_labels(names))
+
+
+CHECK = Check(INFO, look, chart)

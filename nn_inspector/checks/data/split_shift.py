@@ -1,0 +1,113 @@
+"""split_shift: do training and validation hold the same classes?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.data.class_labels import class_labels
+from nn_inspector.errors import InspectorError
+from nn_inspector.experiments import BatchSource
+from nn_inspector.history import Chart, Finding, Remedy, Severity, curve, row_labels
+from nn_inspector.probes import Epoch
+
+INFO = CheckInfo(
+    name="split_shift",
+    stage="data",
+    kind="active",
+    question="Do training and validation hold the same classes?",
+    why=(
+        "Data often lie in files class by class. Cut in two without shuffling, the second part holds the last classes and "
+        "little else. The network does well in training and badly in validation, though it has learned what it could."
+    ),
+    how=(
+        "The classes in your training batches are counted, and those in the first 64 batches of your val_loader. It is an "
+        "error if most items of the validation are of classes that training does not hold. It is a warning if 70 % of the "
+        "validation items would have to be of another class to be shared out as in training."
+    ),
+    remedy="Shuffle before you split, or split each class by itself (stratified).",
+    sources=(
+        "Questions on Stack Overflow about validation_split of data that are sorted by class, as in the fault suite",
+        "scikit-learn documentation: train_test_split, stratify",
+    ),
+    explains=("generalization_gap", "metric_match", "label_balance", "worst_examples"),
+)
+
+UNKNOWN = 0.5
+"""Share of the validation items of classes that training does not hold, from which on validation says nothing."""
+
+APART = 0.7
+"""Total variation distance of both shares of classes from which on the halves are of different kinds."""
+
+_FEWEST = 20
+_BATCHES = 64
+_MOST_ROWS = 30
+
+_STRATIFIED = """\
+train_data, val_data = torch.utils.data.random_split(dataset, [0.8, 0.2])
+# or split each class by itself:
+# sklearn.model_selection.train_test_split(x, y, test_size=0.2, stratify=y)"""
+
+
+def look(subject: Subject) -> Finding:
+    """Count the classes in both loaders."""
+    training = class_labels(subject)
+    assert training.classes is not None, "they are chosen so"
+    validation = _validation_classes(subject, training.place)
+    width = max(len(training.classes.total), len(validation))
+    ours, theirs = (np.pad(counts, (0, width - len(counts))) for counts in (training.classes.total, validation))
+    if theirs.sum() < _FEWEST:
+        raise InspectorError(f"The validation data have {theirs.sum():.0f} items only, too few to compare.")
+    shares = ours / ours.sum(), theirs / theirs.sum()
+    distance = float(np.abs(shares[0] - shares[1]).sum() / 2)
+    unknown = float(shares[1][ours == 0].sum())
+    present = np.flatnonzero(ours + theirs)
+    evidence = {
+        "classes": [float(one) for one in present],
+        "training": shares[0][present].tolist(),
+        "validation": shares[1][present].tolist(),
+        "distance": distance,
+        "unknown": unknown,
+    }
+    if unknown >= UNKNOWN:
+        severity: Severity = "error"
+        message = f"No: {unknown:.0%} of the validation items are of classes that the training data do not hold."
+    elif distance >= APART:
+        severity = "warning"
+        largest = int(np.argmax(shares[1]))
+        message = (
+            f"No: {shares[1][largest]:.0%} of the validation items are of class {largest}, and {shares[0][largest]:.0%} of "
+            "the training items. Good or bad, the validation results say little about the rest."
+        )
+    else:
+        message = f"Yes: {distance:.0%} of the validation items would have to be of another class to be shared out as in training."
+        return finding(INFO, "ok", message, evidence=evidence, where="val_loader")
+    remedy = Remedy("Shuffle before you split, or split each class by itself.", _STRATIFIED)
+    return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where="val_loader", basis="structure")
+
+
+def _validation_classes(subject: Subject, place: str) -> np.ndarray:
+    """Items of each class, float64 [classes], where the labels are at the same place in the batches."""
+    if subject.training.val_loader is None:
+        raise InspectorError("There is no val_loader to compare with. Pass val_loader=... to watch().")
+    read = Epoch("validation", 0, 0)
+    for batch in BatchSource(subject.training.val_loader, seconds=max(subject.seconds / 2, 0.1)).as_loaded(_BATCHES):
+        read.add(batch)
+    part = read.parts.get(place)
+    if part is None or part.classes is None:
+        raise InspectorError("The labels of the validation data are none that can be compared with those of training.")
+    return np.asarray(part.classes.total, dtype=np.float64)
+
+
+def chart(result: Finding) -> Chart | None:
+    """Share of each class in both."""
+    found = [result.evidence.get(name) for name in ("classes", "training", "validation")]
+    if not all(isinstance(one, list) for one in found) or len(found[0]) > _MOST_ROWS:  # type: ignore[arg-type]
+        return None
+    classes, training, validation = found
+    shares = {"training": curve(training, "points"), "validation": curve(validation, "points")}  # type: ignore[arg-type]
+    names = row_labels([f"class {int(one)}" for one in classes])  # type: ignore[union-attr]
+    return Chart("rows", "share of the items", "", shares, names)
+
+
+CHECK = Check(INFO, look, chart)
