@@ -3,6 +3,7 @@ import { connections } from './plugins/connections';
 import { dashboardButtons } from './plugins/dashboardButtons';
 import { newNotebook } from './plugins/newNotebook';
 import { panel } from './plugins/panel';
+import { sliderNames } from './plugins/sliderNames';
 import { steering } from './plugins/steering';
 
-export default [connections, panel, cells, steering, dashboardButtons, newNotebook];
+export default [connections, panel, cells, steering, dashboardButtons, sliderNames, newNotebook];

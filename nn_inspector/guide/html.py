@@ -46,8 +46,8 @@ def evidence_table(evidence: Evidence) -> str:
 
 
 def code_block(code: str) -> str:
-    """Code to read or to copy."""
+    """Code to read or to copy; with the keyboard it can be reached, and so moved where it is wide."""
     return (
-        '<pre style="background: var(--jp-layout-color2, #eeeeee); color: var(--jp-content-font-color1, #111111); '
+        '<pre tabindex="0" style="background: var(--jp-layout-color2, #eeeeee); color: var(--jp-content-font-color1, #111111); '
         f'padding: 6px 10px; margin: 4px 0; overflow-x: auto; line-height: 1.4"><code>{escape(code)}</code></pre>'
     )

@@ -46,7 +46,7 @@ def finding_html(finding: Finding, *, with_message: bool = True) -> str:
         parts.append(f"<div><b>Remedy.</b> {escape(finding.remedy.text)}</div>")
         if finding.remedy.tried is not None:
             parts.append(f"<div>{escape(finding.remedy.tried.text)}</div>")
-        parts.append(f'<pre style="{_CODE_STYLE}"><code>{escape(finding.remedy.code)}</code></pre>')
+        parts.append(f'<pre tabindex="0" style="{_CODE_STYLE}"><code>{escape(finding.remedy.code)}</code></pre>')
     return f'<div style="margin: 8px 0; line-height: 1.45">{"".join(parts)}</div>'
 
 

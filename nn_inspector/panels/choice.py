@@ -64,16 +64,22 @@ class PanelChoice(ipywidgets.HBox):
         return [panel for panel in PANELS if self._buttons[panel.name].value]
 
     def _on_click(self, change: Any) -> None:
-        change.owner.icon = "check" if change.new else ""
+        change.owner.icon, change.owner.tooltip = _signs(change.new)
         self._on_change()
 
 
 def _button(panel: Panel) -> ipywidgets.ToggleButton:
     shown = panel.name in FIRST
+    icon, tooltip = _signs(shown)
     return ipywidgets.ToggleButton(
         value=shown,
         description=panel.title,
-        tooltip=f"Show or hide: {panel.title}",
-        icon="check" if shown else "",
+        tooltip=tooltip,
+        icon=icon,
         layout={"width": "auto", "margin": "2px"},
     )
+
+
+def _signs(shown: bool) -> tuple[str, str]:
+    """Whether a panel is shown, as an icon for the eye and as a tooltip, which is also read out."""
+    return ("check", "Shown. Press to hide it.") if shown else ("", "Hidden. Press to show it.")

@@ -41,7 +41,11 @@ class Dashboard(ipywidgets.VBox):
         )
         layers = [(title(inspector.run, layer), layer) for layer in inspector.layers]
         self._layer = ipywidgets.Dropdown(
-            options=layers, value=layers[-1][1] if layers else None, layout={"width": "auto", "max_width": "60%"}
+            description="Layer",
+            options=layers,
+            value=layers[-1][1] if layers else None,
+            style={"description_width": "auto"},
+            layout={"width": "auto", "max_width": "60%"},
         )
         self._controls: dict[str, ipywidgets.Widget] = {"loss": self._log_loss, "activation_histogram": self._layer}
         self._charts: dict[str, ChartWidget] = {}

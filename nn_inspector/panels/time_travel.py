@@ -16,6 +16,8 @@ _MOVES = 100
 class TimeTravel(ipywidgets.HBox):
     """A slider over the steps, with Play and with a way back to the latest one.
 
+    The buttons of ipywidgets' `Play` have no names that could be read out: it is hidden and keeps the time.
+
     Args:
         run: whose steps.
         on_change: called when another step was chosen.
@@ -28,14 +30,19 @@ class TimeTravel(ipywidgets.HBox):
         self.slider = ipywidgets.IntSlider(
             description="Step", min=0, max=0, continuous_update=True, layout={"flex": "1 1 200px", "min_width": "160px"}
         )
-        self._play = ipywidgets.Play(min=0, max=0, interval=400, show_repeat=False)
+        self._clock = ipywidgets.Play(min=0, max=0, interval=400, layout={"display": "none"})
+        self.play = ipywidgets.ToggleButton(
+            description="Play", icon="play", tooltip="Move along the steps", layout={"width": "auto"}
+        )
         self.latest = ipywidgets.Button(
             description="Latest", icon="fast-forward", tooltip="Follow the training", layout={"width": "auto"}
         )
-        ipywidgets.jslink((self._play, "value"), (self.slider, "value"))
+        ipywidgets.jslink((self._clock, "value"), (self.slider, "value"))
+        ipywidgets.jslink((self.play, "value"), (self._clock, "playing"))
         self.slider.observe(self._on_slide, "value")
+        self.play.observe(self._on_play, "value")
         self.latest.on_click(lambda _: self.follow())
-        super().__init__([self._play, self.slider, self.latest], layout={"flex_flow": "row wrap"})
+        super().__init__([self._clock, self.play, self.slider, self.latest], layout={"flex_flow": "row wrap"})
         self.add_class("nni-time-travel")
         self.refresh()
 
@@ -59,12 +66,15 @@ class TimeTravel(ipywidgets.HBox):
         if last != self.slider.max:
             following = self.following
             self._moving = True
-            self.slider.max = self._play.max = last
+            self.slider.max = self._clock.max = last
             if following:
                 self.slider.value = last
             self._moving = False
-            self._play.step = max(1, last // _MOVES)
+            self._clock.step = max(1, last // _MOVES)
         self.latest.disabled = self.following
+
+    def _on_play(self, change: Any) -> None:
+        self.play.description, self.play.icon = ("Stop playing", "pause") if change.new else ("Play", "play")
 
     def _on_slide(self, _: Any) -> None:
         if not self._moving:

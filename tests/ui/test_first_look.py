@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from nn_inspector.checks import STAGES, find_check
+from tests.ui.access import expect_accessible
 from tests.ui.lab import PATIENCE
 
 pytestmark = pytest.mark.ui
@@ -48,6 +49,7 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
         expect(chart.locator("svg.svg-figure, svg").first).to_be_visible()
     dashboard.evaluate("element => element.scrollIntoView()")
     picture("02-training")
+    expect_accessible(notebook.page, ".nni-dashboard")
 
     # Stop ends it at the next step and leaves the notebook usable.
     dashboard.get_by_role("button", name="Stop").click()
@@ -70,6 +72,7 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
             expect(wizard.locator(".nni-chart svg").first).to_be_visible()
         wizard.scroll_into_view_if_needed()
         picture(f"03-wizard-{number + 1}-{title.split()[0].lower()}")
+        expect_accessible(notebook.page, ".nni-wizard", ".nni-dashboard")
     expect(wizard).to_contain_text("To repair: shuffling, zeroed_gradients, regularization_share.")
 
     # A remedy goes into a cell below, in the notebook's own names, and runs.
@@ -141,6 +144,7 @@ def test_the_side_panel_shows_the_same_checklist_and_stops_the_training(first_lo
     row = panel.locator(".jp-nni-Check[data-check=zeroed_gradients]")
     expect(row).to_contain_text("Call optimizer.zero_grad() before each backward().")
     picture("06-side-panel-findings")
+    expect_accessible(notebook.page, "#nn-inspector-panel")
 
     before = len(notebook.sources())
     row.locator("[data-action=insert-check]").click()
@@ -161,6 +165,7 @@ def test_a_training_is_paused_stepped_and_given_another_rate(first_look, picture
     expect(panel.locator(".jp-nni-Training")).to_have_attribute("data-state", "paused", timeout=PATIENCE)
     expect(dashboard.get_by_role("button", name="Resume")).to_be_visible(timeout=PATIENCE)
     picture("09-paused")
+    expect_accessible(notebook.page, "#nn-inspector-panel", ".nni-dashboard")
     shown = panel.locator("[data-number=step] dd")
     stood_at = shown.inner_text()
     panel.locator("[data-action=step]").click()

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.ui.access import expect_accessible
 from tests.ui.lab import PATIENCE, Notebook
 
 pytestmark = pytest.mark.ui
@@ -33,6 +34,7 @@ def test_the_toolbar_button_opens_the_wizard_which_finds_the_objects(first_look,
     }.items():
         expect(wizard.get_by_label(label, exact=True)).to_have_value(name)
     picture("07-wizard-start")
+    expect_accessible(notebook.page, ".nni-wizard")
     wizard.get_by_role("button", name="Start").click()
     wizard.get_by_role("button", name="Run this check").click()
     expect(wizard.locator(".nni-verdict")).to_contain_text("ok", timeout=2 * PATIENCE)
@@ -93,7 +95,7 @@ def test_panels_are_chosen_and_the_slider_goes_back_in_time(first_look, picture)
         expect(button).to_have_class(re.compile("mod-active"))
     expect(charts).to_have_count(6, timeout=PATIENCE)
 
-    slider = board.get_by_role("slider")
+    slider = board.get_by_role("slider", name="Step")
     latest = board.get_by_role("button", name="Latest")
     expect(latest).to_be_disabled()
     slider.focus()
@@ -101,6 +103,11 @@ def test_panels_are_chosen_and_the_slider_goes_back_in_time(first_look, picture)
     expect(latest).to_be_enabled(timeout=PATIENCE)
     expect(slider).to_have_attribute("aria-valuenow", re.compile(r"^0(\.0)?$"))
     picture("09-time-travel")
+    expect_accessible(notebook.page, ".nni-dashboard")
+    board.get_by_role("button", name="Play").click()
+    expect(slider).not_to_have_attribute("aria-valuenow", re.compile(r"^0(\.0)?$"), timeout=PATIENCE)
+    board.get_by_role("button", name="Stop playing").click()
+    expect(board.get_by_role("button", name=re.compile("Play"))).to_be_visible(timeout=PATIENCE)
     latest.click()
     expect(latest).to_be_disabled(timeout=PATIENCE)
 

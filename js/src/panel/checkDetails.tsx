@@ -14,7 +14,11 @@ export function CheckDetails({ check }: { readonly check: ICheck }): React.JSX.E
       <Part name="why" label={trans.__('Why')} text={check.why} />
       <Part name="remedy" label={trans.__('Remedy')} text={check.remedy} />
       <Part name="tried" label={trans.__('What was tried')} text={check.tried} />
-      {code !== null && <pre className="jp-nni-Check-code">{code}</pre>}
+      {code !== null && (
+        <pre className="jp-nni-Check-code" tabIndex={0}>
+          {code}
+        </pre>
+      )}
       <div className="jp-nni-Buttons">
         <button
           type="button"
