@@ -40,7 +40,7 @@ def write_report(run: Run, path: str | os.PathLike[str], *, layer: str | None = 
     Args:
         run: a running or finished one, also from `open_run()`.
         path: where to; an older report there is replaced.
-        layer: whose activations are shown; None: the last one measured.
+        layer: which one stands out in the pictures; None: the activations of the last one are shown.
 
     Returns:
         The path.
@@ -54,8 +54,7 @@ def write_report(run: Run, path: str | os.PathLike[str], *, layer: str | None = 
     if not file.parent.is_dir() or file.is_dir():
         got = f"the folder {file}" if file.is_dir() else f"{file}, whose folder does not exist"
         raise ArgumentError("path", expected="a file in a folder that exists", got=got, advice='Write "report.html".')
-    layers = run.sources("activation_histogram")
-    selection = Selection(layer=layer or (layers[-1] if layers else None), log_loss=False)
+    selection = Selection(layer=layer, log_loss=False)
     file.write_text(report_html(run, selection), encoding="utf-8")
     return file
 

@@ -35,6 +35,8 @@ class Chart:
         x_label, y_label: what the axes show, with units.
         series: name -> curve. Of bars and rows, x is the position 0, 1, 2, ...
         labels: of the rows or bars; of bars, (position, text) pairs may be fewer than bars.
+        layers: of rows that are about a layer each: its name in the model.
+        chosen: positions of the rows that are selected; if there are any, the others stand back.
         levels: name -> a value to compare with, drawn across the chart.
         band: a range of usual values, drawn behind, and its name.
         top: values above this are cut off, if given.
@@ -47,6 +49,8 @@ class Chart:
     y_label: str
     series: Mapping[str, Curve]
     labels: tuple[tuple[float, str], ...] = ()
+    layers: tuple[str, ...] = ()
+    chosen: tuple[int, ...] = ()
     levels: Mapping[str, float] = field(default_factory=dict)
     band: tuple[float, float, str] | None = None
     top: float | None = None

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from nn_inspector.history import Chart, Run, curve
+from nn_inspector.panels.layers import rows_of
 from nn_inspector.panels.panel import Panel, Selection
 from nn_inspector.stats import BINS, EXPONENTS
 
@@ -18,10 +19,11 @@ _MIDDLE = BINS // 2
 
 def picture(run: Run, selection: Selection) -> Chart:
     """Share of the outputs by sign and power of two, at the latest measured step and at the first."""
-    layer = selection.layer
+    layer = _shown(run.sources("activation_histogram"), selection.layer)
     now = run.last_vector("activation_histogram", layer) if layer is not None else None
     if layer is None or now is None:
-        return Chart("bars", "output", "share of outputs", {})
+        unknown = f"The outputs of {selection.layer} were not measured." if selection.layer and run.steps else ""
+        return Chart("bars", "output", "share of outputs", {}, note=unknown)
     first = run.series("activation_histogram", layer).values[0]
     top = _top(now + first)
     return Chart(
@@ -32,6 +34,14 @@ def picture(run: Run, selection: Selection) -> Chart:
         labels=ticks(top),
         note=_note(run, layer),
     )
+
+
+def _shown(measured: list[str], selected: str | None) -> str | None:
+    """The selected layer, or the last one of a selected block; the last of all if none is selected."""
+    if selected is None:
+        return measured[-1] if measured else None
+    places = rows_of(measured, selected)
+    return measured[places[-1]] if places else None
 
 
 def fold(counts: np.ndarray, top: int) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nn_inspector.history import Chart, Run, curve, row_labels
-from nn_inspector.panels.layers import MOST_ROWS, title
+from nn_inspector.history import Chart, Run, curve
+from nn_inspector.panels.layers import MOST_ROWS, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 
@@ -12,7 +12,7 @@ def picture(run: Run, selection: Selection) -> Chart:
     layers = _few(run.sources("activation_spread"))
     spreads = [run.series("activation_spread", layer).values for layer in layers]
     shown = {"first step": 0, "now": -1} if layers else {}
-    return Chart(
+    chart = Chart(
         kind="rows",
         x_label="standard deviation of the outputs",
         y_label="layer, from input to output",
@@ -20,9 +20,9 @@ def picture(run: Run, selection: Selection) -> Chart:
             name: curve([float(values[place]) for values in spreads], "faint" if place == 0 else "points")
             for name, place in shown.items()
         },
-        labels=row_labels([title(run, layer) for layer in layers]),
         log=True,
     )
+    return with_layers(chart, run, layers, selection.layer)
 
 
 def _few(layers: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,14 +14,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from nn_inspector.history import Chart
-from nn_inspector.panels.chart_widget import COLOURS, FAINT, decades
+from nn_inspector.panels.chart_widget import BACK, COLOURS, FAINT, decades
 
 
 def draw(axes: Axes, chart: Chart, title: str = "") -> None:
     """Draw a chart on matplotlib axes."""
     axes.set_title(title, fontsize=10, loc="left")
     if chart.empty:
-        axes.text(0.5, 0.5, "No step yet.", ha="center", va="center", transform=axes.transAxes, color="#666666")
+        axes.text(
+            0.5, 0.5, chart.note or "No step yet.", ha="center", va="center", transform=axes.transAxes, color="#666666"
+        )
         axes.set_axis_off()
         return
     rows = chart.kind == "rows"
@@ -30,7 +33,12 @@ def draw(axes: Axes, chart: Chart, title: str = "") -> None:
             axes.bar(curve.x, curve.y, width=0.9, color=colour, label=name)
             continue
         x, y = (curve.y, curve.x) if rows else (curve.x, curve.y)
-        axes.plot(x, y, color=colour, marker="o" if curve.role == "points" else None, markersize=4, lw=1.5, label=name)
+        style: dict[str, Any] = {"color": colour, "marker": "o" if curve.role == "points" else None, "markersize": 4}
+        axes.plot(x, y, **style, lw=1.5, label=name, alpha=BACK if chart.chosen else 1.0)
+        if chart.chosen and curve.role == "points":
+            axes.plot(x[list(chart.chosen)], y[list(chart.chosen)], **style, lw=0)
+    for place in chart.chosen:
+        axes.axhspan(place - 0.5, place + 0.5, color=FAINT, alpha=0.25, lw=0)
     line, span = (axes.axvline, axes.axvspan) if rows else (axes.axhline, axes.axhspan)
     for name, level in chart.levels.items():
         line(level, color=FAINT, linestyle="--", lw=1, label=f"{name} {level:.3g}")

@@ -8,7 +8,7 @@ logarithmic scale of bqplot blanks the plot.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from html import escape
 
 import bqplot
@@ -17,11 +17,15 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from nn_inspector.history import Chart, Curve
+from nn_inspector.panels.clickable_rows import ClickableRows
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which colour-blind people can tell apart and which show on light and dark."""
 
 FAINT = "#999999"
+BACK = 0.35
+"""Opacity of what stands back behind a selected row."""
+
 TEXT = "var(--jp-ui-font-color1, #333333)"
 GRID = "rgba(128, 128, 128, 0.25)"
 
@@ -32,6 +36,7 @@ _ROW_MARGIN = {**_MARGIN, "left": 148}
 
 STYLE = (
     "<style>.nni-chart .axislabel { font-size: 12px; font-family: inherit; } "
+    ".nni-chart .bar { cursor: pointer; } .nni-chart .bar:hover { opacity: 0.15 !important; } "
     ".nni-step, .nni-stage { text-align: left; } .nni-step:focus-visible, .nni-stage:focus-visible { outline: 2px solid currentColor; }</style>"
 )
 """What bqplot offers no option for; put once into a view's HTML."""
@@ -44,9 +49,17 @@ class ChartWidget(ipywidgets.VBox):
         chart: what to show first; it settles the kind, which stays.
         height: of the picture, in pixels.
         empty: what to say while there is nothing to draw.
+        on_layer: called with the layer whose row was clicked.
     """
 
-    def __init__(self, chart: Chart, *, height: int = 230, empty: str = "No step yet.") -> None:
+    def __init__(
+        self,
+        chart: Chart,
+        *,
+        height: int = 230,
+        empty: str = "No step yet.",
+        on_layer: Callable[[str], None] | None = None,
+    ) -> None:
         self._kind = chart.kind
         self._empty = empty
         self._shown: Chart | None = None
@@ -61,11 +74,12 @@ class ChartWidget(ipywidgets.VBox):
             x=[0.0], y=[0.0], scales=scales, colors=[FAINT], line_style="dashed", stroke_width=1.5
         )
         self._marks = [self._mark(role, scales) for role in (_FAINT, _MAIN, _POINTS)]
+        self._rows = ClickableRows(on_layer)
         steps = {"tick_format": ",~f"} if chart.kind == "lines" else {}
         self._x_axis = bqplot.Axis(scale=scales["x"], **{**_axis_style(), **steps})
         self._y_axis = bqplot.Axis(scale=scales["y"], orientation="vertical", **_axis_style())
         self._figure = bqplot.Figure(
-            marks=[self._band, *self._marks, self._levels],
+            marks=[self._band, *self._marks, self._levels, *([self._rows] if chart.kind == "rows" else [])],
             axes=[self._x_axis, self._y_axis],
             fig_margin=_ROW_MARGIN if chart.kind == "rows" else _MARGIN,
             animation_duration=0,
@@ -83,15 +97,15 @@ class ChartWidget(ipywidgets.VBox):
         if self._shown is None or _frame(chart) != _frame(self._shown) or chart.empty != self._shown.empty:
             self._set_frame(chart)
         self._shown = chart
-        self._note.value = _note_html(self._empty if chart.empty else chart.note)
+        self._note.value = _note_html(chart.note or (self._empty if chart.empty else ""))
+        self._rows.show(chart.layers, chart.chosen)
         if chart.empty:
             return
         names = list(chart.series)
         for mark, roles in zip(self._marks, (("faint",), ("main",), ("points",)), strict=True):
             chosen = [name for name in names if chart.series[name].role in roles]
-            self._draw(
-                mark, chart, [(COLOURS[names.index(name) % len(COLOURS)], chart.series[name]) for name in chosen]
-            )
+            curves = [(COLOURS[names.index(name) % len(COLOURS)], chart.series[name]) for name in chosen]
+            self._draw(mark, chart, curves)
         self._draw_levels(chart)
         if chart.kind == "lines":
             self._set_steps(max(float(np.max(curve.x, initial=0.0)) for curve in chart.series.values()))
@@ -114,6 +128,11 @@ class ChartWidget(ipywidgets.VBox):
     def _draw(self, mark: bqplot.Mark, chart: Chart, curves: list[tuple[str, Curve]]) -> None:
         if chart.kind == "rows" or any(curve.role == "points" for _, curve in curves):
             curves = [(colour, _finite(curve, chart.log)) for colour, curve in curves]
+        opacities = [BACK if chart.chosen else 1.0] * len(curves)
+        if chart.chosen and any(curve.role == "points" for _, curve in curves):
+            curves += [(colour, _only(curve, chart.chosen)) for colour, curve in curves]
+            opacities += [1.0] * len(opacities)
+        opacities = [opacity for opacity, (_, curve) in zip(opacities, curves, strict=True) if len(curve.x)]
         curves = [(colour, curve) for colour, curve in curves if len(curve.x)]
         if not curves:
             mark.visible = False
@@ -121,14 +140,16 @@ class ChartWidget(ipywidgets.VBox):
         if chart.kind == "bars" and curves[0][1].role == "main":
             curves = [(colour, _staircase(curve)) for colour, curve in curves]
         width = max(len(curve.y) for _, curve in curves)
-        x = np.stack([_padded(curve.x, width) for _, curve in curves])
-        y = np.stack([_padded(_values(curve.y, chart.log), width) for _, curve in curves])
+        markers = mark is self._marks[_POINTS]
+        x = np.stack([_padded(curve.x, width, markers=markers) for _, curve in curves])
+        y = np.stack([_padded(_values(curve.y, chart.log), width, markers=markers) for _, curve in curves])
         if chart.kind == "rows":
             x, y = y, x
         with mark.hold_sync():
             mark.x, mark.y = (x[0], y[0]) if len(curves) == 1 else (x, y)
             faint = curves[0][1].role == "faint"
             mark.colors = [FAINT] * len(curves) if faint else [colour for colour, _ in curves]
+            mark.opacities = opacities
             if mark.fill != "none":
                 mark.fill_colors = mark.colors
             mark.visible = True
@@ -263,13 +284,21 @@ def _finite(curve: Curve, log: bool) -> Curve:
     return Curve(np.asarray(curve.x)[keep], np.asarray(curve.y)[keep], curve.role)
 
 
+def _only(curve: Curve, places: tuple[int, ...]) -> Curve:
+    """The points at some positions."""
+    keep = np.isin(curve.x, places)
+    return Curve(curve.x[keep], curve.y[keep], curve.role)
+
+
 def _staircase(curve: Curve) -> Curve:
     """The outline of bars around their positions."""
     return Curve(np.append(curve.x - 0.5, curve.x[-1] + 0.5), np.append(curve.y, curve.y[-1]), curve.role)
 
 
-def _padded(values: np.ndarray, width: int) -> np.ndarray:
-    return np.pad(np.asarray(values, dtype=np.float64), (0, width - len(values)), constant_values=math.nan)
+def _padded(values: np.ndarray, width: int, *, markers: bool) -> np.ndarray:
+    """As many values as the longest curve has: bqplot leaves gaps in lines, but it would put a marker somewhere."""
+    end = values[-1] if markers else math.nan
+    return np.pad(np.asarray(values, dtype=np.float64), (0, width - len(values)), constant_values=end)
 
 
 def _axis_style() -> dict[str, object]:

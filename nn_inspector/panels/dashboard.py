@@ -16,8 +16,9 @@ from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_widget import STYLE, TEXT, ChartWidget
 from nn_inspector.panels.choice import FIRST, PANELS, PanelChoice
 from nn_inspector.panels.findings_strip import FindingsStrip
-from nn_inspector.panels.layers import title
+from nn_inspector.panels.layers import model_layers
 from nn_inspector.panels.panel import Panel, Selection
+from nn_inspector.panels.selected_layer import LayerPicker, SelectedLayer
 from nn_inspector.panels.steering_buttons import NO_LIVE_PATH, SteeringButtons
 from nn_inspector.panels.time_travel import TimeTravel
 from nn_inspector.probes import DENSE_STEPS
@@ -33,26 +34,21 @@ class Dashboard(ipywidgets.VBox):
     def __init__(self, inspector: Inspector) -> None:
         self._inspector = inspector
         self._twins: list[DisplayHandle] = []
-        self._twin_step = -1
+        self._twin_state: object = None
         self._header = ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 auto"))
         self._steering = SteeringButtons(inspector, self.refresh)
         self._log_loss = ipywidgets.Checkbox(
             description="logarithmic", indent=False, layout={"width": "auto", "margin": "0 0 0 auto"}
         )
-        layers = [(title(inspector.run, layer), layer) for layer in inspector.layers]
-        self._layer = ipywidgets.Dropdown(
-            description="Layer",
-            options=layers,
-            value=layers[-1][1] if layers else None,
-            style={"description_width": "auto"},
-            layout={"width": "auto", "max_width": "60%"},
-        )
-        self._controls: dict[str, ipywidgets.Widget] = {"loss": self._log_loss, "activation_histogram": self._layer}
+        self._layer = SelectedLayer()
+        self._picker = LayerPicker(inspector.run, model_layers(inspector), self._layer)
+        self._controls: dict[str, ipywidgets.Widget] = {"loss": self._log_loss}
         self._charts: dict[str, ChartWidget] = {}
         self._cards: dict[str, ipywidgets.VBox] = {}
         self._choice = PanelChoice(self._on_choice)
         self._findings = FindingsStrip(inspector.run)
         self._time = TimeTravel(inspector.run, self._draw)
+        where = ipywidgets.HBox([self._time, self._picker], layout={"flex_flow": "row wrap"})
         self._grid = ipywidgets.GridBox(
             self._chosen_cards(),
             layout={
@@ -61,10 +57,10 @@ class Dashboard(ipywidgets.VBox):
             },
         )
         head = ipywidgets.HBox([self._header, self._steering])
-        super().__init__([head, self._findings, self._time, self._choice, self._grid])
+        super().__init__([head, self._findings, where, self._choice, self._grid])
         self.add_class("nni-dashboard")
         self._log_loss.observe(self._on_selection, "value")
-        self._layer.observe(self._on_selection, "value")
+        self._layer.observe(self._on_selection, "name")
         self._publisher = Publisher(inspector)
         self._publisher.add(self.refresh)
         follow_findings(inspector)
@@ -111,26 +107,34 @@ class Dashboard(ipywidgets.VBox):
         """The cards of the chosen panels; each is made when it is first shown."""
         for panel in self._choice.chosen:
             if panel.name not in self._cards:
-                chart = ChartWidget(panel.picture(self._time.shown, self._selection))
+                picture = panel.picture(self._time.shown, self._selection)
+                chart = ChartWidget(picture, on_layer=self._layer.toggle)
                 self._charts[panel.name] = chart
                 self._cards[panel.name] = _card(panel, chart, self._controls.get(panel.name))
         return [self._cards[panel.name] for panel in self._choice.chosen]
 
     @property
     def _selection(self) -> Selection:
-        return Selection(layer=self._layer.value, log_loss=self._log_loss.value)
+        return Selection(layer=self._layer.name, log_loss=self._log_loss.value)
 
-    def _on_selection(self, _: Any) -> None:
+    def _on_selection(self, _: Any = None) -> None:
         self._draw()
+        if not self._inspector.is_training:
+            self._update_twins()
 
     def _on_choice(self) -> None:
         self._grid.children = self._chosen_cards()
-        self._draw()
+        self._on_selection()
 
     def _after_cell(self) -> None:
         self.refresh()
-        if self._inspector.run.steps != self._twin_step:
-            self._twin_step = self._inspector.run.steps
+        self._update_twins()
+
+    def _update_twins(self) -> None:
+        """What a saved notebook shows. It takes its time, so that it is drawn while no training runs."""
+        state = (self._inspector.run.steps, self._selection, tuple(self._choice.chosen))
+        if state != self._twin_state:
+            self._twin_state = state
             for handle in self._twins:
                 handle.update(HTML(self._twin()))
 

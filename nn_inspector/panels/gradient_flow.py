@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nn_inspector.history import Chart, Run, curve, row_labels
-from nn_inspector.panels.layers import by_layer, title
+from nn_inspector.history import Chart, Run, curve
+from nn_inspector.panels.layers import by_layer, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 
@@ -21,15 +21,15 @@ def picture(run: Run, selection: Selection) -> Chart:
         "first step": curve(list(first.values()), "faint"),
         "now": curve(list(now.values()), "points"),
     }
-    return Chart(
+    chart = Chart(
         kind="rows",
         x_label="gradient norm",
         y_label="layer, from input to output",
         series=series if now else {},
-        labels=row_labels([title(run, layer) for layer in now]),
         log=True,
         note=" ".join(notes),
     )
+    return with_layers(chart, run, now, selection.layer)
 
 
 PANEL = Panel(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nn_inspector.history import Chart, Run, curve, row_labels
-from nn_inspector.panels.layers import title
+from nn_inspector.history import Chart, Run, curve
+from nn_inspector.panels.layers import with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 
@@ -16,14 +16,14 @@ def picture(run: Run, selection: Selection) -> Chart:
         for name, quantity in kinds.items()
         if run.sources(quantity)
     }
-    return Chart(
+    chart = Chart(
         kind="rows",
         x_label="share of the units, in %",
         y_label="activation, from input to output",
         series={name: curve(values, "points") for name, values in shares.items()},
-        labels=row_labels([title(run, layer) for layer in layers]),
         top=100.0,
     )
+    return with_layers(chart, run, layers, selection.layer)
 
 
 PANEL = Panel(

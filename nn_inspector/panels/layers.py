@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from nn_inspector.history import Run
+from nn_inspector.history import Chart, Run, row_labels
+from nn_inspector.inspector import Inspector
 
 MOST_ROWS = 24
 """With more layers than this, those of one block are taken together."""
@@ -52,10 +54,55 @@ def _depth(parameters: list[str]) -> int | None:
     return 1
 
 
-def title(run: Run, layer: str) -> str:
+def model_layers(inspector: Inspector) -> list[str]:
+    """The layers that panels show: modules whose outputs are measured or that hold parameters, in the model's order."""
+    model = inspector.training.model
+    shown = {*inspector.layers, *(layer_of(name) for name, _ in model.named_parameters())}
+    return [name or "model" for name, _ in model.named_modules() if (name or "model") in shown]
+
+
+def with_layers(chart: Chart, run: Run, layers: Iterable[str], selected: str | None) -> Chart:
+    """A chart of rows with a layer each: named, and with the selected one marked.
+
+    Args:
+        chart: the rows.
+        run: whose layers.
+        layers: of each row.
+        selected: the layer or block that is selected, if one is.
+    """
+    layers = tuple(layers)
+    chosen = rows_of(layers, selected)
+    titles = [title(run, layer) for layer in layers]
+    titles = [f"▸ {text}" if place in chosen else text for place, text in enumerate(titles)]
+    absent = f"{title(run, selected)} has no row here." if selected is not None and layers and not chosen else ""
+    note = " ".join(part for part in (chart.note, absent) if part)
+    return replace(chart, labels=row_labels(titles), layers=layers, chosen=chosen, note=note)
+
+
+def rows_of(layers: Sequence[str], selected: str | None) -> tuple[int, ...]:
+    """Where a layer is among these: itself, or else the layers of a selected block, or the block of a selected layer.
+
+    Example:
+        >>> rows_of(["encoder.0", "encoder.1", "head"], "encoder"), rows_of(["encoder", "head"], "encoder.1.norm")
+        ((0, 1), (0,))
+        >>> rows_of(["encoder", "head"], "head"), rows_of(["encoder", "head"], "decoder")
+        ((1,), ())
+    """
+    if selected is None:
+        return ()
+    if selected in layers:
+        return (layers.index(selected),)
+    return tuple(
+        place
+        for place, layer in enumerate(layers)
+        if layer.startswith(f"{selected}.") or selected.startswith(f"{layer}.")
+    )
+
+
+def title(run: Run, layer: str, limit: int = 14) -> str:
     """A layer's name with the type of its module, as the panels show it."""
     kind = run.parameters.get("modules", {}).get("" if layer == "model" else layer)
-    return f"{short(layer)} {kind}" if kind is not None else short(layer)
+    return f"{short(layer, limit)} {kind}" if kind is not None else short(layer, limit)
 
 
 def short(name: str, limit: int = 14) -> str:

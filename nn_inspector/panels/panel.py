@@ -13,7 +13,7 @@ class Selection:
     """What the user chose in the dashboard.
 
     Attributes:
-        layer: the module whose activations are shown, or None before there is one.
+        layer: the layer or block that is selected in all panels, or None.
         log_loss: whether the loss is shown on a logarithmic scale.
     """
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nn_inspector.history import Chart, Run, curve, row_labels
-from nn_inspector.panels.layers import by_layer, title
+from nn_inspector.history import Chart, Run, curve
+from nn_inspector.panels.layers import by_layer, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 USUAL = (1e-4, 1e-1)
@@ -13,17 +13,17 @@ USUAL = (1e-4, 1e-1)
 def picture(run: Run, selection: Selection) -> Chart:
     """Norm of the update over norm of the weights, by layer, at the latest measured step and at the first."""
     now, first = _ratios(run, -1), _ratios(run, 0)
-    return Chart(
+    chart = Chart(
         kind="rows",
         x_label="update / weight",
         y_label="layer, from input to output",
         series={"first step": curve(list(first.values()), "faint"), "now": curve(list(now.values()), "points")}
         if now
         else {},
-        labels=row_labels([title(run, layer) for layer in now]),
         band=(*USUAL, "usual"),
         log=True,
     )
+    return with_layers(chart, run, now, selection.layer)
 
 
 def _ratios(run: Run, index: int) -> dict[str, float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nn_inspector.history import Chart, Run, curve, row_labels
-from nn_inspector.panels.layers import by_layer, title
+from nn_inspector.history import Chart, Run, curve
+from nn_inspector.panels.layers import by_layer, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 
@@ -11,16 +11,16 @@ def picture(run: Run, selection: Selection) -> Chart:
     """Norm of the weights by layer, at the latest measured step and at the first."""
     now = by_layer(run, "weight_norm", lambda values: float(values[-1]))
     first = by_layer(run, "weight_norm", lambda values: float(values[0]))
-    return Chart(
+    chart = Chart(
         kind="rows",
         x_label="weight norm",
         y_label="layer, from input to output",
         series={"first step": curve(list(first.values()), "faint"), "now": curve(list(now.values()), "points")}
         if now
         else {},
-        labels=row_labels([title(run, layer) for layer in now]),
         log=True,
     )
+    return with_layers(chart, run, now, selection.layer)
 
 
 PANEL = Panel(

@@ -268,7 +268,7 @@ def test_the_dashboard_follows_the_training_and_its_controls():
         assert labels == ["Resume", "One step", "Stop"]
         dashboard._steering._resume.click()
         assert not inspector.is_paused
-        dashboard._layer.value = "0"
+        dashboard._layer.name = "0"
         assert dashboard._charts["activation_histogram"]._shown.x_label == "output of 0"
         dashboard._log_loss.value = True
         assert dashboard._charts["loss"]._shown.log

@@ -57,6 +57,15 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
     expect(notebook.output(training)).not_to_contain_text("Traceback")
     notebook.wait_until_idle()
 
+    # A click on a layer's row selects it in all panels, and clearing shows all alike again.
+    layers, names = dashboard.locator(".nni-layer-picker select"), dashboard.locator(".nni-chart .axis .tick text")
+    names.filter(has_text="Linear").first.click(force=True)  # the row lies over its name
+    expect(layers).to_have_value(re.compile("Linear"), timeout=PATIENCE)
+    expect(names.filter(has_text=f"▸ {layers.input_value()}")).to_have_count(2, timeout=PATIENCE)
+    picture("02-selected")
+    dashboard.locator(".nni-layer-picker").get_by_role("button", name="Clear").click()
+    expect(layers).to_have_value("all layers", timeout=PATIENCE)
+
     # The wizard asks its questions and names the three mistakes.
     notebook.run(notebook.find("nni.wizard()"))
     wizard = notebook.wizard

@@ -1,0 +1,77 @@
+"""The layer that is selected in all panels of a dashboard, and the control that says which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets
+import traitlets
+
+from nn_inspector.history import Run
+from nn_inspector.panels.layers import title
+
+ALL = "all layers"
+"""What the control shows while no layer is selected."""
+
+
+class SelectedLayer(traitlets.HasTraits):
+    """Which layer is selected; all views of a dashboard share one and observe it.
+
+    Attributes:
+        name: the layer, as the model names it, or a block of layers; None where none is selected.
+    """
+
+    name = traitlets.Unicode(None, allow_none=True)
+
+    def toggle(self, layer: str) -> None:
+        """Select a layer, or none if it is selected already: what a click on its row does.
+
+        Example:
+            >>> selected = SelectedLayer()
+            >>> selected.toggle("encoder"), selected.name
+            (None, 'encoder')
+            >>> selected.toggle("encoder"), selected.name
+            (None, None)
+        """
+        self.name = None if layer == self.name else layer
+
+
+class LayerPicker(ipywidgets.HBox):
+    """A list of the layers, for the keyboard and for those without a row, and a way to select none.
+
+    Args:
+        run: whose layers, for the types of their modules.
+        layers: what can be selected, in the order of the model.
+        selected: what the list and the other views share.
+    """
+
+    def __init__(self, run: Run, layers: Sequence[str], selected: SelectedLayer) -> None:
+        self._run = run
+        self._selected = selected
+        self.list = ipywidgets.Dropdown(
+            description="Layer",
+            options=[(ALL, ""), *((title(run, layer, limit=40), layer) for layer in layers)],
+            tooltip="Select a layer in all panels; a click on its row does the same",
+            style={"description_width": "initial"},
+            layout={"width": "auto", "max_width": "280px"},
+        )
+        self.clear = ipywidgets.Button(
+            description="Clear", icon="times", tooltip="Select no layer: show all alike", layout={"width": "auto"}
+        )
+        self.list.observe(self._on_list, "value")
+        self.clear.on_click(lambda _: self._selected.set_trait("name", None))
+        selected.observe(self._on_selected, "name")
+        super().__init__([self.list, self.clear])
+        self.add_class("nni-layer-picker")
+        self._on_selected()
+
+    def _on_list(self, _: Any) -> None:
+        self._selected.name = self.list.value or None
+
+    def _on_selected(self, _: Any = None) -> None:
+        name = self._selected.name or ""
+        if name not in [layer for _, layer in self.list.options]:  # a block, where layers are shown by block
+            self.list.options = [*self.list.options, (title(self._run, name, limit=40), name)]
+        self.list.value = name
+        self.clear.disabled = not name
