@@ -109,6 +109,10 @@ def test_a_trial_shows_as_many_steps_of_both():
         (-9.0, -9.0, 0.9, 0.9, 0.95, False),
         (-9.0, -9.0, 0.5, 0.9, 0.95, True),
         (0.0, 0.0, 0.5, 0.9, None, True),
+        (0.65, 0.2, None, 0.99, None, True),
+        (0.65, 0.2, None, 0.9, None, False),
+        (-50.0, -20.0, 0.6, 0.05, 0.8, True),
+        (-50.0, -20.0, 0.6, -0.05, 0.8, False),
     ],
 )
 def test_a_setting_is_at_fault_only_if_another_comes_far_further(run, own, right, other, other_right, missed):

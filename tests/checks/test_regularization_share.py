@@ -6,7 +6,7 @@ from torch import nn
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.train.decay_pull import pull_at_start, strongest_decay, usual
 from nn_inspector.checks.train.regularization_share import penalty_share
-from tests.trainings import Case, blobs, classifier, mlp
+from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
 
 
 def adamw(weight_decay, lr=0.01):
@@ -172,3 +172,31 @@ def test_before_training_it_says_what_to_do(watched):
     finding = watched(classifier(weight_decay=1.0)).check("regularization_share")
     assert finding.severity == "skipped"
     assert "Run your training loop" in finding.message
+
+
+def dropped(p, lr=0.1):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(8, 16), nn.ReLU(), nn.Dropout(p), nn.Linear(16, 16), nn.ReLU(), nn.Dropout(p), nn.Linear(16, 4)
+    )
+    loader = torch.utils.data.DataLoader(blobs(), batch_size=16, shuffle=True)
+    return Case(model, torch.optim.SGD(model.parameters(), lr=lr), nn.CrossEntropyLoss(), loader)
+
+
+def test_dropout_that_leaves_next_to_nothing_is_an_error(watched):
+    case = dropped(0.97)
+    inspector = watched(case, lambda c: c.run(10))
+    before = state_of(case)
+    finding = inspector.check("regularization_share")
+    assert_equal(before, state_of(case))
+    assert finding.severity == "error", finding.message
+    assert "dropout takes 97% of the signal away (2.p = 0.97, and 1 more like it)" in finding.message
+    assert "not the share that is kept" in finding.remedy.text
+    assert finding.remedy.tried.helped
+    assert finding.where == "2.p"
+
+
+@pytest.mark.parametrize(("p", "lr", "severity"), [(0.5, 0.1, "ok"), (0.75, 0.1, "info"), (0.97, 1e-6, "info")])
+def test_usual_dropout_and_dropout_that_is_not_at_fault_pass(watched, p, lr, severity):
+    finding = watched(dropped(p, lr), lambda c: c.run(20)).check("regularization_share")
+    assert finding.severity == severity, finding.message

@@ -1,4 +1,4 @@
-"""regularization_share: does the penalty on the weights rule over the data?"""
+"""regularization_share: does the regularization rule over the data?"""
 
 from __future__ import annotations
 
@@ -11,27 +11,32 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_c
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.checks.train.decay_pull import pull_at_start, strongest_decay, usual
+from nn_inspector.checks.train.dropout_share import much_dropout
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import Arm, BatchSource, TrainingCopy, compare, initial_state, isolated, set_option, train
-from nn_inspector.history import Basis, Finding, Remedy, Run, Severity, Trial
+from nn_inspector.history import SEVERITIES, Basis, Finding, Remedy, Run, Severity, Trial
 
 INFO = CheckInfo(
     name="regularization_share",
     stage="train",
     kind="passive",
-    question="Does the penalty on the weights rule over the data?",
+    question="Does the regularization rule over the data?",
     why=(
         "Weight decay and penalty terms pull all weights towards zero. A little helps the network to generalize. If the "
         "pull is stronger than what the data say, the weights shrink to nothing and the network predicts the same for "
-        "every input."
+        "every input. Dropout that takes away nearly all leaves too little to learn from."
     ),
     how=(
         "At measured steps, and on a copy with its first weights, the pull of weight decay is compared with the gradient "
         "of the loss; a penalty inside the loss is compared with the loss itself. From a tenth on (a penalty: from as "
         "much as the loss), a copy is trained without it. It is a warning if that helps, and an error if weight decay "
-        "pulls ten times as hard as the gradient or costs most of the progress."
+        "pulls ten times as hard as the gradient or costs most of the progress. Dropout of 0.7 and more is tried with 0.2: "
+        "it is an error if your training learned next to nothing and the copy most of it."
     ),
-    remedy="Lower weight_decay by factors of ten until the loss falls; 1e-4 is usual for SGD, 1e-2 for AdamW.",
+    remedy=(
+        "Lower weight_decay by factors of ten until the loss falls; 1e-4 is usual for SGD, 1e-2 for AdamW. Dropout is "
+        "usually 0.1 to 0.5."
+    ),
     sources=(
         "CS231n, Neural Networks Part 3: regularization against data loss",
         "Braiek and Khomh, TheDeepChecker (2022): regularization gradient at least twice the data gradient",
@@ -56,6 +61,12 @@ def look(subject: Subject) -> Finding:
         raise InspectorError("No step was seen yet. Run your training loop for a moment, then look again.")
     decay = strongest_decay(run)
     penalty = penalty_share(run)
+    weights = _on_weights(subject, decay, penalty)
+    dropout = much_dropout(INFO, subject)
+    return min([weights, *([dropout] if dropout is not None else [])], key=lambda one: SEVERITIES.index(one.severity))
+
+
+def _on_weights(subject: Subject, decay: np.ndarray | None, penalty: float | None) -> Finding:
     if decay is None and penalty is None:
         return finding(INFO, "ok", "No: there is no weight decay, and no penalty was seen in the loss.")
     evidence: dict[str, float | list[float]] = {}

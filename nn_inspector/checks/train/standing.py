@@ -21,6 +21,9 @@ MUCH = 0.3
 REST = 0.1
 """A setting that leaves no more than this share of what a training leaves unlearned has learned it, and the training has not."""
 
+LOST = -10.0
+"""A training that ends ten times further above chance than the least possible loss lies below it has ruined what there was."""
+
 NOTHING = 0.1
 """Below this share of the way, a training has learned next to nothing."""
 
@@ -63,14 +66,16 @@ class Standing:
             >>> place.missed(0.6), place.missed(0.2), Standing(0.5, 0.6).missed(0.8), Standing(0.5, 0.6).missed(0.99)
             (True, False, False, True)
         """
+        if self.best <= LOST and other > 0:
+            return True
         if self.right is not None and right is not None and self.right >= right - AS_GOOD:
             return False
         far_behind = self.best <= POOR * other or 1 - other <= REST * (1 - self.best)
         return other >= MUCH and self.best <= other - MUCH and far_behind
 
     def wholly_missed(self, other: float) -> bool:
-        """Whether this one learned next to nothing, and the other setting most of it."""
-        return self.best <= NOTHING and other >= MOST_OF_IT
+        """Whether this one learned next to nothing, and the other setting most of it, or this one ruined what there was."""
+        return self.best <= NOTHING and (other >= MOST_OF_IT or (self.best <= LOST and other > 0))
 
 
 def standing(subject: Subject, race: Race) -> Standing:
