@@ -111,6 +111,21 @@ class Subject:
         )
         return drawn
 
+    def require_steps(self) -> None:
+        """Raise unless a step of the training was seen.
+
+        Raises:
+            InspectorError: none was; it says what may be the reason.
+        """
+        if self.run.steps:
+            return
+        if self.run.sources("training_mode"):
+            raise InspectorError(
+                "The model ran, but no step of an optimizer was seen. Where your loop changes the weights itself, let "
+                "torch.optim.SGD do it: the result is the same, and its steps are seen."
+            )
+        raise InspectorError("No step was seen yet. Run your training loop for a moment, then look again.")
+
     def anatomy(self, weights: Literal["initial", "now"] = "initial", *, training: bool = True) -> Anatomy:
         """One pass of a copy over one batch, taken apart. It is made once for all checks of a diagnosis: change nothing.
 

@@ -29,7 +29,7 @@ class ForwardProbe(Probe):
     def __init__(self, recorder: Recorder, model: nn.Module, on_forward: Callable[[tuple[Any, ...]], None]) -> None:
         super().__init__(recorder)
         self.validating = False
-        self.passes = 0
+        self.passes = self.training_passes = 0
         self._model = model
         self._on_forward = on_forward
         self._known_mode: dict[Phase, bool] = {}
@@ -42,6 +42,7 @@ class ForwardProbe(Probe):
         phase: Phase = "validation" if self.validating or not torch.is_grad_enabled() else "train"
         recorder.phase = phase
         self.passes += 1
+        self.training_passes += phase == "train"
         if self._known_mode.get(phase) is not module.training:
             self._known_mode[phase] = module.training
             recorder.record("training_mode", phase, float(module.training))

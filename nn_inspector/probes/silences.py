@@ -19,6 +19,9 @@ from nn_inspector.probes.steps import StepProbe
 MEASURED = 3
 """Measured steps after which a module that never ran is worth a word."""
 
+WITHOUT_STEPS = 50
+"""Training passes of the model after which it is strange that no optimizer has stepped."""
+
 _SHOWN = 3
 
 
@@ -57,6 +60,11 @@ class Silences:
             gradients: whether gradients are measured; else it is not known which modules are never used.
         """
         found = [self._others.problem()]
+        if found[0] is None and self._steps.recorder.step == 0 and self._forward.training_passes >= WITHOUT_STEPS:
+            found.append(
+                "The model ran, but no optimizer of its parameters made a step. Where your loop changes the weights itself, "
+                "let torch.optim.SGD do it: the result is the same, and its steps are seen."
+            )
         if self._steps.recorder.step >= 1 and self._optimizers:
             found.append(self._replaced() or self._unstepped())
         if gradients and self._forward.passes and self._outputs.measured_steps >= MEASURED:

@@ -35,6 +35,28 @@ def test_a_layer_that_is_never_used():
     ]
 
 
+def test_weights_that_the_loop_changes_by_itself():
+    model = mlp()
+    x, y = blobs(16).tensors
+    with nni.watch(model, train_loader=[(x, y)]) as inspector:
+        with torch.no_grad():
+            for _ in range(60):
+                model(x)
+        assert inspector.problems == []
+        for _ in range(60):
+            model.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            with torch.no_grad():
+                for p in model.parameters():
+                    p.sub_(0.1 * p.grad)
+        assert [problem[:60] for problem in inspector.problems] == [
+            "The model ran, but no optimizer of its parameters made a ste"
+        ]
+        finding = inspector.check("no_learning")
+        assert finding.severity == "skipped"
+        assert "let torch.optim.SGD do it" in finding.message
+
+
 class Silent(nn.Module):
     """Modules that never run although they are used."""
 

@@ -6,7 +6,6 @@ import math
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.baselines import Baselines, Score, baselines
-from nn_inspector.errors import InspectorError
 from nn_inspector.history import Evidence, Finding, Remedy, Severity
 
 INFO = CheckInfo(
@@ -44,8 +43,7 @@ HALF = 0.5
 def look(subject: Subject) -> Finding:
     """Compare the network with simple models."""
     steps = subject.run.steps
-    if steps == 0:
-        raise InspectorError("No step was seen yet. Run your training loop, then look again.")
+    subject.require_steps()
     known = baselines(subject)
     severity = rule(known, steps)
     best, network = known.best, known.network

@@ -64,8 +64,7 @@ def course_of(subject: Subject, *, least: int = ENOUGH_STEPS) -> Course:
     """
     run = subject.run
     seen = LossCurve.of(run)
-    if run.steps == 0:
-        raise InspectorError("No step was seen yet. Run your training loop for a moment, then look again.")
+    subject.require_steps()
     if not seen.total:
         raise InspectorError("No loss was seen. Pass loss_fn=... to watch(), or log it with inspector.log(loss=...).")
     if seen.total < least and not seen.lost:

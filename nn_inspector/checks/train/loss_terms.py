@@ -49,8 +49,7 @@ RULES = 100.0
 def look(subject: Subject) -> Finding:
     """Look at the parts."""
     run = subject.run
-    if run.steps == 0:
-        raise InspectorError("No step was seen yet. Run your training loop for a moment, then look again.")
+    subject.require_steps()
     added = added_part(run)
     if added is not None and added.fell >= FELL:
         ruled = _ruled(subject, added)

@@ -15,7 +15,7 @@ from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.nonfinite_calls import RiskyCall, calling_line, risky_call
 from nn_inspector.checks.train.nonfinite_data import spoiled_data
 from nn_inspector.checks.train.nonfinite_remedy import advice
-from nn_inspector.errors import ExperimentError, InspectorError
+from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, initial_state, isolated
 from nn_inspector.experiments.first_nonfinite import FirstNonfinite, find_first_nonfinite
 from nn_inspector.history import Chart, Evidence, Finding, Nonfinite, Run, curve
@@ -60,8 +60,7 @@ _SHOWN = 200
 def look(subject: Subject) -> Finding:
     """Say what was lost and where that began."""
     run = subject.run
-    if run.steps == 0:
-        raise InspectorError("No step was seen yet. Run your training loop for a moment, then look again.")
+    subject.require_steps()
     seen, found = LossCurve.of(run), run.nonfinite
     spoiled = _spoiled_weights(subject)
     if found is None and not spoiled:

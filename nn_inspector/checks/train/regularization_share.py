@@ -12,7 +12,7 @@ from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.checks.train.decay_pull import pull_at_start, strongest_decay, usual
 from nn_inspector.checks.train.dropout_share import much_dropout
-from nn_inspector.errors import ExperimentError, InspectorError
+from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Arm, BatchSource, TrainingCopy, compare, initial_state, isolated, set_option, train
 from nn_inspector.history import SEVERITIES, Basis, Finding, Remedy, Run, Severity, Trial
 
@@ -57,8 +57,7 @@ _TRIAL_STEPS = 80
 def look(subject: Subject) -> Finding:
     """Compare pull and gradient, and try without the pull if it is strong."""
     run = subject.run
-    if run.steps == 0:
-        raise InspectorError("No step was seen yet. Run your training loop for a moment, then look again.")
+    subject.require_steps()
     decay = strongest_decay(run)
     penalty = penalty_share(run)
     weights = _on_weights(subject, decay, penalty)

@@ -57,8 +57,7 @@ def look(subject: Subject) -> Finding:
         share = levels.progress(seen.end)
         message = f"No: {share:.0%} of the way from chance to the least possible loss is done."
         return finding(INFO, "ok", message, evidence={"progress": share})
-    if subject.run.steps == 0:
-        raise ExperimentError("No step was seen yet. Run your training loop, then look again.")
+    subject.require_steps()
     race = race_of(subject)
     require_plain(subject, race)
     if race.levels is None:

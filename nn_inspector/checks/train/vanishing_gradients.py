@@ -61,8 +61,7 @@ x = x + block(x)  # a skip connection lets the gradient through"""
 
 def look(subject: Subject) -> Finding:
     """Compare the gradient by depth and by place."""
-    if subject.run.steps == 0:
-        raise InspectorError("No step was seen yet. Run your training loop for a moment, then look again.")
+    subject.require_steps()
     forgotten = _forgotten(subject)
     if forgotten is not None and got_nowhere(subject):
         tried = race(subject, keep_longer)
