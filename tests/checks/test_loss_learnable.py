@@ -163,3 +163,11 @@ def test_its_curve_can_be_drawn(watched):
     made = case(net(), nn.CrossEntropyLoss())
     finding = watched(made).check("loss_learnable")
     assert len(find_check("loss_learnable").chart(finding).series["loss"].y) > 100
+
+
+def test_outputs_that_begin_far_away_come_back(watched):
+    x, y = blobs().tensors
+    made = case(net(), nn.CrossEntropyLoss(), TensorDataset(x * 1e6, y))
+    finding = checked(watched(made, lambda c: c.run(1)), made)
+    assert finding.severity == "ok", finding.message
+    assert finding.evidence["first_loss"] > 1e4

@@ -74,6 +74,7 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
     with _free(copied, layer, batch) as outputs:
         before, right = _answers(copied, batch)
         far = float((right - outputs.detach().mean()).abs().max()) if right is not None else 0.0
+        far = max(far, float(outputs.detach().abs().max()))  # they may have to come back from far away
         optimizer = torch.optim.Adam([outputs], lr=max(_RATE, far / _REACH if math.isfinite(far) else 0.0))
         losses: list[float] = []
         moved = 0.0
