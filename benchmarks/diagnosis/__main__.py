@@ -18,6 +18,7 @@ from benchmarks.diagnosis import pages
 from benchmarks.diagnosis.answer import ours_active, ours_passive, watched_by_us
 from benchmarks.diagnosis.counting import Outcome, check_scores, score, verdict
 from benchmarks.diagnosis.figures import TITLES, Figures
+from benchmarks.diagnosis.kept import Kept
 from benchmarks.diagnosis.processes import LIMIT, answers
 from benchmarks.diagnosis.table import by_check, summary
 from benchmarks.diagnosis.tasks import PARTS, Task, all_tasks
@@ -57,9 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(tasks: Sequence[Task], options: argparse.Namespace) -> list[Outcome]:
     watcher = ours_active if options.active else ours_passive
-    found: list[Outcome] = []
-    for task, answer in answers(tasks, watcher, jobs=options.jobs, limit=options.limit):
+    kept = Kept(options.keep)
+    found: list[Outcome] = kept.answers(tasks)
+    done = {task for task, _ in found}
+    left = [task for task in tasks if task not in done]
+    for task, answer in answers(left, watcher, jobs=options.jobs, limit=options.limit):
         found.append((task, answer))
+        kept.add(task, answer)
         line = f"[{len(found)}/{len(tasks)}] {task.name}: {verdict(task, answer)}"
         print(line, file=sys.stderr, flush=True)
     order = {task: index for index, task in enumerate(tasks)}
@@ -120,6 +125,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--passive", dest="active", action="store_false", help="without experiments")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default 2)")
     parser.add_argument("--limit", type=float, default=LIMIT, metavar="SECONDS", help=f"for a training ({LIMIT:g})")
+    parser.add_argument(
+        "--keep",
+        type=lambda name: Path(name).resolve(),
+        metavar="FILE",
+        help="keep answers here as they come, and do not ask again for those that it holds",
+    )
     parser.add_argument("--json", type=lambda name: Path(name).resolve(), metavar="FILE", help="write all answers here")
     parser.add_argument(
         "--docs", action="store_true", help="write the figures into docs/checks, with a page for each check"

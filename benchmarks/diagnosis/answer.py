@@ -43,6 +43,11 @@ class Answer:
         """As data that JSON can hold."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Answer:
+        """What `to_json` has made."""
+        return cls(**{**data, "findings": tuple((check, severity) for check, severity in data["findings"])})
+
 
 Watcher = Callable[[Scene], Answer]
 """Runs the loop of a scene and says what is wrong with it."""
