@@ -112,7 +112,7 @@ def _evidence(finding: Finding) -> str:
 
 
 def _pictures(run: Run, selection: Selection) -> Iterator[str]:
-    charts = [(panel, panel.picture(run, selection)) for panel in PANELS]
+    charts = [(panel, panel.chart(run, selection)) for panel in PANELS]
     shown = [_figure(panel.title, chart, panel.healthy) for panel, chart in charts if not chart.empty]
     if shown:
         yield f'<h2>What happened inside</h2><div class="pictures">{"".join(shown)}</div>'

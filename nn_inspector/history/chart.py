@@ -37,6 +37,7 @@ class Chart:
         labels: of the rows or bars; of bars, (position, text) pairs may be fewer than bars.
         layers: of rows that are about a layer each: its name in the model.
         chosen: positions of the rows that are selected; if there are any, the others stand back.
+        events: of lines over steps: (step, what happened then), marked on the axis.
         levels: name -> a value to compare with, drawn across the chart.
         band: a range of usual values, drawn behind, and its name.
         top: values above this are cut off, if given.
@@ -51,6 +52,7 @@ class Chart:
     labels: tuple[tuple[float, str], ...] = ()
     layers: tuple[str, ...] = ()
     chosen: tuple[int, ...] = ()
+    events: tuple[tuple[float, str], ...] = ()
     levels: Mapping[str, float] = field(default_factory=dict)
     band: tuple[float, float, str] | None = None
     top: float | None = None

@@ -22,6 +22,7 @@ class EarlierRun(Run):
         self._whole = run
         self._facts.steps = min(step, run.steps)
         self._facts.findings = {finding.check: finding for finding in run.findings}
+        self._facts.raised = dict(run._known().raised)
         for loader in ("train", "validation"):
             for epoch in run.epochs(loader):
                 if epoch.first_step <= step:

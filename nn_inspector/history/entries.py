@@ -121,6 +121,7 @@ class Entries:
             "metadata": (_Same(facts.metadata), lambda: facts.metadata),
             "trace": (_Same(*trace[-1:], len(trace)), lambda: facts_json.trace_data(trace)),
             "findings": (_Same(*findings), lambda: [facts_json.finding_data(finding) for finding in findings]),
+            "raised": (_Same(facts.raised), lambda: facts.raised),
         }
         changed = [key for key, (state, _) in states.items() if self._written.get(key, _NOTHING) != state]
         self._written.update({key: states[key][0] for key in changed})

@@ -25,6 +25,7 @@ class Facts:
     Attributes:
         name, parameters, steps, trace, motivation, metadata: see `Run`.
         findings: by the check's name.
+        raised: check -> the step at which what it raises now was first raised.
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
@@ -35,8 +36,17 @@ class Facts:
         self.metadata: dict[str, Any] = {}
         self.trace: deque[TraceEntry] = deque(maxlen=TRACE_LIMIT)
         self.findings: dict[str, Finding] = {}
+        self.raised: dict[str, int] = {}
         self._first: dict[str, list[Epoch]] = {}
         self._late: dict[str, deque[Epoch]] = {}
+
+    def add_finding(self, finding: Finding) -> None:
+        """Take the place of what this check found before."""
+        self.findings[finding.check] = finding
+        if finding.raised:
+            self.raised = {finding.check: max(self.steps - 1, 0)} | self.raised
+        else:
+            self.raised = {check: step for check, step in self.raised.items() if check != finding.check}
 
     def add_epoch(self, epoch: Epoch) -> None:
         """A loader began a new pass."""

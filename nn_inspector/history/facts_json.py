@@ -85,6 +85,11 @@ def set_fact(facts: Facts, key: str, data: Any) -> None:
     elif key == "findings":
         found = [_finding(row) for row in _rows(data)]
         facts.findings = {finding.check: finding for finding in found}
+    elif key == "raised":
+        _require(
+            isinstance(data, dict) and all(_is_whole(step) and step >= 0 for step in data.values()), "steps of checks"
+        )
+        facts.raised = data
 
 
 def epoch_from(data: Any) -> Epoch:

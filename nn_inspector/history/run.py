@@ -116,7 +116,7 @@ class Run:
 
     def add_finding(self, finding: Finding) -> None:
         """Take the place of what this check found before."""
-        self._facts.findings[finding.check] = finding
+        self._facts.add_finding(finding)
         self._changed()
 
     @property
@@ -126,6 +126,24 @@ class Run:
     def finding(self, check: str) -> Finding | None:
         """The latest finding of this check."""
         return self._known().findings.get(check)
+
+    def raised_at(self, check: str) -> int | None:
+        """The step to look at for what a check has raised: the one that its evidence names, or else when it was first raised.
+
+        Example:
+            >>> run = Run("demo", {})
+            >>> run.steps = 100
+            >>> run.add_finding(Finding("divergence", "error", "The loss grew."))
+            >>> run.raised_at("divergence"), run.raised_at("shuffling")
+            (99, None)
+        """
+        finding = self.finding(check)
+        if finding is None or not finding.raised:
+            return None
+        named = finding.evidence.get("step")
+        if isinstance(named, int | float) and 0 <= named < self.steps:
+            return int(named)
+        return self._known().raised.get(check)
 
     @property
     def nonfinite(self) -> Nonfinite | None:

@@ -101,4 +101,5 @@ PANEL = Panel(
     title="Activations",
     healthy="Healthy: a broad hump that stays where it began; not all at zero, not all at the ends.",
     picture=picture,
+    checks=("activation_scale", "hidden_activation", "saturation"),
 )

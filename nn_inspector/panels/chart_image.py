@@ -15,6 +15,7 @@ from matplotlib.ticker import NullFormatter
 
 from nn_inspector.history import Chart
 from nn_inspector.panels.chart_widget import BACK, COLOURS, FAINT, decades
+from nn_inspector.panels.event_marks import EVENT, by_step
 
 
 def draw(axes: Axes, chart: Chart, title: str = "") -> None:
@@ -27,18 +28,7 @@ def draw(axes: Axes, chart: Chart, title: str = "") -> None:
         axes.set_axis_off()
         return
     rows = chart.kind == "rows"
-    for index, (name, curve) in enumerate(chart.series.items()):
-        colour = FAINT if curve.role == "faint" else COLOURS[index % len(COLOURS)]
-        if chart.kind == "bars" and curve.role == "main":
-            axes.bar(curve.x, curve.y, width=0.9, color=colour, label=name)
-            continue
-        x, y = (curve.y, curve.x) if rows else (curve.x, curve.y)
-        style: dict[str, Any] = {"color": colour, "marker": "o" if curve.role == "points" else None, "markersize": 4}
-        axes.plot(x, y, **style, lw=1.5, label=name, alpha=BACK if chart.chosen else 1.0)
-        if chart.chosen and curve.role == "points":
-            axes.plot(x[list(chart.chosen)], y[list(chart.chosen)], **style, lw=0)
-    for place in chart.chosen:
-        axes.axhspan(place - 0.5, place + 0.5, color=FAINT, alpha=0.25, lw=0)
+    _curves(axes, chart)
     line, span = (axes.axvline, axes.axvspan) if rows else (axes.axhline, axes.axhspan)
     for name, level in chart.levels.items():
         line(level, color=FAINT, linestyle="--", lw=1, label=f"{name} {level:.3g}")
@@ -54,6 +44,25 @@ def draw(axes: Axes, chart: Chart, title: str = "") -> None:
         axes.set_ylim(min(0.0, *(float(np.nanmin(c.y)) for c in chart.series.values() if len(c.y))), chart.top)
     _label(axes, chart)
     axes.legend(fontsize=7, frameon=False)
+
+
+def _curves(axes: Axes, chart: Chart) -> None:
+    """What was measured, with what stands out and what happened."""
+    for index, (name, curve) in enumerate(chart.series.items()):
+        colour = FAINT if curve.role == "faint" else COLOURS[index % len(COLOURS)]
+        if chart.kind == "bars" and curve.role == "main":
+            axes.bar(curve.x, curve.y, width=0.9, color=colour, label=name)
+            continue
+        x, y = (curve.y, curve.x) if chart.kind == "rows" else (curve.x, curve.y)
+        style: dict[str, Any] = {"color": colour, "marker": "o" if curve.role == "points" else None, "markersize": 4}
+        axes.plot(x, y, **style, lw=1.5, label=name, alpha=BACK if chart.chosen else 1.0)
+        if chart.chosen and curve.role == "points":
+            axes.plot(x[list(chart.chosen)], y[list(chart.chosen)], **style, lw=0)
+    for place in chart.chosen:
+        axes.axhspan(place - 0.5, place + 0.5, color=FAINT, alpha=0.25, lw=0)
+    for step, text in by_step(chart.events).items():
+        style = {"marker": "^", "color": EVENT, "lw": 0, "clip_on": False, "label": text}
+        axes.plot(step, 0, **style, transform=axes.get_xaxis_transform())
 
 
 def png(charts: Sequence[tuple[str, Chart]], *, columns: int = 2) -> bytes:

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from nn_inspector.history import Chart, Curve
 from nn_inspector.panels.clickable_rows import ClickableRows
+from nn_inspector.panels.event_marks import EventMarks, by_step
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which colour-blind people can tell apart and which show on light and dark."""
@@ -50,6 +51,7 @@ class ChartWidget(ipywidgets.VBox):
         height: of the picture, in pixels.
         empty: what to say while there is nothing to draw.
         on_layer: called with the layer whose row was clicked.
+        on_event: called with what is marked on the axis when its mark is clicked.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ChartWidget(ipywidgets.VBox):
         height: int = 230,
         empty: str = "No step yet.",
         on_layer: Callable[[str], None] | None = None,
+        on_event: Callable[[str], None] | None = None,
     ) -> None:
         self._kind = chart.kind
         self._empty = empty
@@ -75,11 +78,13 @@ class ChartWidget(ipywidgets.VBox):
         )
         self._marks = [self._mark(role, scales) for role in (_FAINT, _MAIN, _POINTS)]
         self._rows = ClickableRows(on_layer)
+        self._events = EventMarks(scales["x"], on_event)
+        on_top = {"rows": [self._rows], "lines": [self._events]}.get(chart.kind, [])
         steps = {"tick_format": ",~f"} if chart.kind == "lines" else {}
         self._x_axis = bqplot.Axis(scale=scales["x"], **{**_axis_style(), **steps})
         self._y_axis = bqplot.Axis(scale=scales["y"], orientation="vertical", **_axis_style())
         self._figure = bqplot.Figure(
-            marks=[self._band, *self._marks, self._levels, *([self._rows] if chart.kind == "rows" else [])],
+            marks=[self._band, *self._marks, self._levels, *on_top],
             axes=[self._x_axis, self._y_axis],
             fig_margin=_ROW_MARGIN if chart.kind == "rows" else _MARGIN,
             animation_duration=0,
@@ -99,6 +104,7 @@ class ChartWidget(ipywidgets.VBox):
         self._shown = chart
         self._note.value = _note_html(chart.note or (self._empty if chart.empty else ""))
         self._rows.show(chart.layers, chart.chosen)
+        self._events.show(chart.events)
         if chart.empty:
             return
         names = list(chart.series)
@@ -214,6 +220,7 @@ def legend_html(chart: Chart) -> str:
     entries += [_entry(FAINT, "┄", f"{name} {value:.3g}") for name, value in chart.levels.items()]
     if chart.band is not None:
         entries.append(_entry(COLOURS[2], "▒", f"{chart.band[2]}: {chart.band[0]:g} to {chart.band[1]:g}"))
+    entries += [_entry(TEXT, "▲", text) for text in by_step(chart.events).values()]
     return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{" ".join(entries)}</div>'
 
 
@@ -230,7 +237,15 @@ def _note_html(text: str) -> str:
 
 def _frame(chart: Chart) -> tuple[object, ...]:
     limits = decades(chart) if chart.log and not chart.empty else chart.top
-    return chart.labels, tuple(chart.series), limits, chart.x_label, tuple(chart.levels.items()), chart.band
+    return (
+        chart.labels,
+        tuple(chart.series),
+        limits,
+        chart.x_label,
+        tuple(chart.levels.items()),
+        chart.band,
+        chart.events,
+    )
 
 
 def _extent(chart: Chart) -> tuple[float | None, float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ipywidgets
@@ -62,6 +62,11 @@ class PanelChoice(ipywidgets.HBox):
     def chosen(self) -> list[Panel]:
         """The panels to show, in their order."""
         return [panel for panel in PANELS if self._buttons[panel.name].value]
+
+    def add(self, names: Iterable[str]) -> None:
+        """Show these panels as well."""
+        for name in names:
+            self._buttons[name].value = True
 
     def _on_click(self, change: Any) -> None:
         change.owner.icon, change.owner.tooltip = _signs(change.new)

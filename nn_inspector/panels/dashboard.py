@@ -9,12 +9,14 @@ from typing import Any
 import ipywidgets
 from IPython.display import HTML, DisplayHandle, display
 
-from nn_inspector.history import Run
+from nn_inspector.history import Finding, Run
 from nn_inspector.inspector import Inspector
 from nn_inspector.live import Publisher, connect, follow_findings
+from nn_inspector.panels.card import Card
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_widget import STYLE, TEXT, ChartWidget
 from nn_inspector.panels.choice import FIRST, PANELS, PanelChoice
+from nn_inspector.panels.evidence import Whereabouts, whereabouts
 from nn_inspector.panels.findings_strip import FindingsStrip
 from nn_inspector.panels.layers import model_layers
 from nn_inspector.panels.panel import Panel, Selection
@@ -41,12 +43,14 @@ class Dashboard(ipywidgets.VBox):
             description="logarithmic", indent=False, layout={"width": "auto", "margin": "0 0 0 auto"}
         )
         self._layer = SelectedLayer()
-        self._picker = LayerPicker(inspector.run, model_layers(inspector), self._layer)
+        self._layers = model_layers(inspector)
+        self._picker = LayerPicker(inspector.run, self._layers, self._layer)
         self._controls: dict[str, ipywidgets.Widget] = {"loss": self._log_loss}
         self._charts: dict[str, ChartWidget] = {}
-        self._cards: dict[str, ipywidgets.VBox] = {}
+        self._cards: dict[str, Card] = {}
+        self._holding = False
         self._choice = PanelChoice(self._on_choice)
-        self._findings = FindingsStrip(inspector.run)
+        self._findings = FindingsStrip(inspector.run, self._words, self.show_evidence)
         self._time = TimeTravel(inspector.run, self._draw)
         where = ipywidgets.HBox([self._time, self._picker], layout={"flex_flow": "row wrap"})
         self._grid = ipywidgets.GridBox(
@@ -79,6 +83,22 @@ class Dashboard(ipywidgets.VBox):
         if self._time.following:
             self._draw()
 
+    def show_evidence(self, finding: Finding) -> None:
+        """Go to where a finding can be seen: its step, its layer, and the panels that show it."""
+        place = self._whereabouts(finding)
+        panels = [panel.name for panel in place.panels]
+        self._holding = True
+        try:
+            self._choice.add(panels or ["loss"])
+            self._layer.name = place.layer
+            if place.step is not None:
+                self._time.go_to(place.step)
+        finally:
+            self._holding = False
+        self._on_choice()
+        for name, card in self._cards.items():
+            card.point_to(finding.check if name in panels else None)
+
     def close(self) -> None:
         """Close the dashboard's widgets; the run stays."""
         self._publisher.close()
@@ -99,19 +119,32 @@ class Dashboard(ipywidgets.VBox):
 
     def _draw(self) -> None:
         """Every panel that is shown, at the step that was chosen."""
+        if self._holding:
+            return
         run = self._time.shown
         for panel in self._choice.chosen:
-            self._charts[panel.name].update(panel.picture(run, self._selection))
+            self._charts[panel.name].update(panel.chart(run, self._selection))
 
-    def _chosen_cards(self) -> list[ipywidgets.VBox]:
+    def _chosen_cards(self) -> list[Card]:
         """The cards of the chosen panels; each is made when it is first shown."""
         for panel in self._choice.chosen:
             if panel.name not in self._cards:
-                picture = panel.picture(self._time.shown, self._selection)
-                chart = ChartWidget(picture, on_layer=self._layer.toggle)
+                picture = panel.chart(self._time.shown, self._selection)
+                chart = ChartWidget(picture, on_layer=self._layer.toggle, on_event=self._on_event)
                 self._charts[panel.name] = chart
-                self._cards[panel.name] = _card(panel, chart, self._controls.get(panel.name))
+                self._cards[panel.name] = Card(panel, chart, self._controls.get(panel.name))
         return [self._cards[panel.name] for panel in self._choice.chosen]
+
+    def _whereabouts(self, finding: Finding) -> Whereabouts:
+        return whereabouts(self._inspector.run, finding, self._layers, PANELS)
+
+    def _words(self, finding: Finding) -> str:
+        return self._whereabouts(finding).words(self._inspector.run)
+
+    def _on_event(self, check: str) -> None:
+        finding = self._inspector.run.finding(check)
+        if finding is not None:
+            self.show_evidence(finding)
 
     @property
     def _selection(self) -> Selection:
@@ -119,12 +152,13 @@ class Dashboard(ipywidgets.VBox):
 
     def _on_selection(self, _: Any = None) -> None:
         self._draw()
-        if not self._inspector.is_training:
+        if not self._holding and not self._inspector.is_training:
             self._update_twins()
 
     def _on_choice(self) -> None:
-        self._grid.children = self._chosen_cards()
-        self._on_selection()
+        if not self._holding:
+            self._grid.children = self._chosen_cards()
+            self._on_selection()
 
     def _after_cell(self) -> None:
         self.refresh()
@@ -175,7 +209,7 @@ def static_html(run: Run, selection: Selection, panels: Sequence[Panel] = ()) ->
     if run.steps == 0:
         return '<div class="nni-static"></div>'
     shown = panels or [panel for panel in PANELS if panel.name in FIRST]
-    charts = [(panel.title, panel.picture(run, selection)) for panel in shown]
+    charts = [(panel.title, panel.chart(run, selection)) for panel in shown]
     image = png_tag(png(charts), ", ".join(panel.title for panel in shown))
     numbers = {"steps": f"{run.steps:,}"}
     for source, word in (("train", "train loss"), ("validation", "validation loss")):
@@ -188,12 +222,3 @@ def static_html(run: Run, selection: Selection, panels: Sequence[Panel] = ()) ->
         for k, v in numbers.items()
     )
     return f'<div class="nni-static">{image}<table>{rows}</table></div>'
-
-
-def _card(panel: Panel, chart: ChartWidget, control: ipywidgets.Widget | None) -> ipywidgets.VBox:
-    title = ipywidgets.HTML(f'<b style="color: {TEXT}">{escape(panel.title)}</b>', layout={"flex": "1 1 auto"})
-    healthy = ipywidgets.HTML(
-        f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{escape(panel.healthy)}</div>'
-    )
-    head = ipywidgets.HBox([title, control] if control is not None else [title])
-    return ipywidgets.VBox([head, healthy, chart], layout={"min_width": "0px", "overflow": "hidden"})

@@ -37,4 +37,5 @@ PANEL = Panel(
     title="Gradient flow",
     healthy="Healthy: all layers within a factor of about 100 of each other, none at zero.",
     picture=picture,
+    checks=("gradient_flow", "vanishing_gradients"),
 )

@@ -31,4 +31,5 @@ PANEL = Panel(
     title="Dead and saturated units",
     healthy="Healthy: near 0 %. A unit that fires for no item, or is always at its end, learns nothing.",
     picture=picture,
+    checks=("dead_units", "saturation"),
 )

@@ -46,4 +46,5 @@ PANEL = Panel(
     title="Learning rate",
     healthy="Healthy: what you meant it to be: level, or warmed up at first and falling later.",
     picture=picture,
+    checks=("learning_rate", "optimizer_settings", "scheduler"),
 )

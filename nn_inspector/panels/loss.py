@@ -88,4 +88,17 @@ PANEL = Panel(
     title="Loss",
     healthy="Healthy: both curves fall, fast at first, and stay close together.",
     picture=picture,
+    checks=(
+        "divergence",
+        "initial_loss",
+        "learning_rate",
+        "loss_spike",
+        "no_learning",
+        "nonfinite",
+        "oscillation",
+        "regularization_share",
+        "slow_learning",
+        "steep_then_flat",
+        "training_length",
+    ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nn_inspector.history import Chart, Run
 
@@ -30,9 +30,20 @@ class Panel:
         title: above the picture.
         healthy: what a healthy picture looks like, in one line.
         picture: makes the chart.
+        checks: names of those whose findings can be seen here.
     """
 
     name: str
     title: str
     healthy: str
     picture: Callable[[Run, Selection], Chart]
+    checks: tuple[str, ...] = ()
+
+    def chart(self, run: Run, selection: Selection) -> Chart:
+        """The picture; where it goes over steps, with a mark where a finding that can be seen in it was raised."""
+        chart = self.picture(run, selection)
+        if chart.kind != "lines" or chart.empty:
+            return chart
+        raised = [(run.raised_at(check), check) for check in self.checks]
+        events = tuple((float(step), check) for step, check in raised if step is not None and step <= run.steps)
+        return replace(chart, events=events)

@@ -62,7 +62,7 @@ class LayerPicker(ipywidgets.HBox):
         self.list.observe(self._on_list, "value")
         self.clear.on_click(lambda _: self._selected.set_trait("name", None))
         selected.observe(self._on_selected, "name")
-        super().__init__([self.list, self.clear])
+        super().__init__([self.list, self.clear], layout={"margin": "0 0 0 16px"})
         self.add_class("nni-layer-picker")
         self._on_selected()
 

@@ -56,6 +56,10 @@ class TimeTravel(ipywidgets.HBox):
         """The run as it is to be shown."""
         return self._run if self.following else earlier(self._run, self.slider.value)
 
+    def go_to(self, step: int) -> None:
+        """Show the run as it was at a step."""
+        self.slider.value = min(max(step, 0), self.slider.max)
+
     def follow(self) -> None:
         """Go to the latest step and stay with it."""
         self.slider.value = self.slider.max

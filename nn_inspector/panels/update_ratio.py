@@ -37,4 +37,5 @@ PANEL = Panel(
     title="Update ratio",
     healthy="Healthy: about 0.001 in every layer. Far below 0.0001 is too slow, above 0.1 too fast.",
     picture=picture,
+    checks=("optimizer_step", "update_ratio"),
 )

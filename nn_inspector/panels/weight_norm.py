@@ -28,4 +28,5 @@ PANEL = Panel(
     title="Weights",
     healthy="Healthy: moves away from the first step slowly; no layer shrinks to nothing or grows without end.",
     picture=picture,
+    checks=("weight_scale", "weight_spread"),
 )

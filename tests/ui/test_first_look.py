@@ -155,6 +155,14 @@ def test_the_side_panel_shows_the_same_checklist_and_stops_the_training(first_lo
     picture("06-side-panel-findings")
     expect_accessible(notebook.page, "#nn-inspector-panel")
 
+    # One click leads from a finding to where it can be seen.
+    notebook.dashboard.locator(".nni-show-evidence[title*=regularization_share]").click()
+    expect(notebook.dashboard).to_contain_text("evidence of regularization_share", timeout=PATIENCE)
+    expect(notebook.dashboard).to_contain_text(re.compile(r"step [\d,]+:[\w, ]*regularization_share"))
+    notebook.dashboard.evaluate("element => element.scrollIntoView()")
+    picture("06-evidence")
+    expect_accessible(notebook.page, ".nni-dashboard")
+
     before = len(notebook.sources())
     row.locator("[data-action=insert-check]").click()
     notebook.wait_for_more_cells_than(before)

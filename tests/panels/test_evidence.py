@@ -1,0 +1,229 @@
+import numpy as np
+import pytest
+
+import nn_inspector as nni
+from nn_inspector.checks import catalog
+from nn_inspector.history import Chart, Curve, Finding, earlier, facts_json
+from nn_inspector.history.facts import Facts
+from nn_inspector.panels.chart_image import png
+from nn_inspector.panels.chart_widget import ChartWidget
+from nn_inspector.panels.choice import FIRST, PANELS
+from nn_inspector.panels.dashboard import Dashboard
+from nn_inspector.panels.event_marks import EventMarks
+from nn_inspector.panels.evidence import whereabouts
+from nn_inspector.panels.findings_strip import MOST_CAUSES, MOST_SYMPTOMS, FindingsStrip
+from nn_inspector.panels.panel import Selection
+from tests.trainings import classifier
+
+LAYERS = ("0", "1", "2", "model", "encoder.0")
+
+
+def found(check, severity="warning", **options):
+    return Finding(check, severity, f"{check} was found.", **options)
+
+
+def run_of(steps=100, *findings):
+    run = nni.Run("made", {"model": "M"})
+    run.steps = steps
+    for finding in findings:
+        run.add_finding(finding)
+    return run
+
+
+@pytest.fixture
+def dashboard():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+        case.run(2)
+        inspector.run.add_finding(found("vanishing_gradients", where="2.weight"))
+        inspector.run.add_finding(found("loss_spike", evidence={"step": 3.0}))
+        case.run(2)
+    dashboard = Dashboard(inspector)
+    yield dashboard
+    dashboard.close()
+
+
+def show_buttons(strip):
+    return {row._button._finding.check: row._button for row in strip._causes if row._button._finding is not None}
+
+
+# when it was raised
+
+
+def test_a_run_knows_since_when_a_check_raises_something():
+    run = run_of(50, found("dead_units"))
+    run.steps = 90
+    run.add_finding(found("dead_units", "error"))
+    assert run.raised_at("dead_units") == 49
+    run.add_finding(found("dead_units", "ok"))
+    assert run.raised_at("dead_units") is None
+    run.add_finding(found("dead_units"))
+    assert run.raised_at("dead_units") == 89
+    assert run.raised_at("shuffling") is None
+
+
+@pytest.mark.parametrize(("named", "step"), [(12.0, 12), (float("nan"), 99), (-1.0, 99), (100.0, 99), ([3.0], 99)])
+def test_a_step_in_the_evidence_comes_first_if_the_run_has_it(named, step):
+    assert run_of(100, found("loss_spike", evidence={"step": named})).raised_at("loss_spike") == step
+
+
+def test_it_is_known_before_the_first_step_at_an_earlier_step_and_in_the_file(tmp_path):
+    assert run_of(0, found("label_range")).raised_at("label_range") == 0
+    run = run_of(60, found("dead_units"))
+    run.steps = 200
+    assert earlier(run, 10).raised_at("dead_units") == 59
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, run=tmp_path / "a.sqlite") as inspector:
+        case.run(1)
+        inspector.run.add_finding(found("dead_units"))
+        case.run(1)
+    assert nni.open_run(tmp_path / "a.sqlite").raised_at("dead_units") == 5
+
+
+@pytest.mark.parametrize(
+    "data", [[], {"dead_units": -1}, {"dead_units": "3"}, {"dead_units": True}, {"dead_units": 1 << 70}]
+)
+def test_steps_from_a_stranger_are_checked(data):
+    with pytest.raises(facts_json.FactError):
+        facts_json.set_fact(Facts("a", {}), "raised", data)
+
+
+# where it can be seen
+
+
+@pytest.mark.parametrize(
+    ("where", "layer"),
+    [("2", "2"), ("0.weight", "0"), ("encoder.0.bias", "encoder.0"), ("model", "model"), ("loop", None),
+     ("train_loader", None), ("step 12", None), ("model.forward", None), ("cell 3, line 2", None), (None, None)],
+)  # fmt: skip
+def test_the_layer_is_taken_from_where_a_finding_points(where, layer):
+    finding = found("vanishing_gradients", where=where)
+    assert whereabouts(run_of(10, finding), finding, LAYERS, PANELS).layer == layer
+
+
+def test_panels_know_their_checks():
+    known = {info.name for info in catalog()}
+    assert {check for panel in PANELS for check in panel.checks} <= known
+    finding = found("vanishing_gradients")
+    place = whereabouts(run_of(10, finding), finding, LAYERS, PANELS)
+    assert [panel.name for panel in place.panels] == ["gradient_flow"]
+    assert place.words(run_of(10)) == "step 9, Gradient flow"
+
+
+# one click
+
+
+def test_a_click_on_a_finding_shows_step_layer_and_panel(dashboard):
+    dashboard._choice._buttons["gradient_flow"].value = False
+    show_buttons(dashboard._findings)["vanishing_gradients"].click()
+    assert dashboard._time.slider.value == 11
+    assert dashboard._picker.list.value == "2"
+    assert "gradient_flow" in [panel.name for panel in dashboard._choice.chosen]
+    chart = dashboard._charts["gradient_flow"]._shown
+    assert [chart.layers[place] for place in chart.chosen] == ["2"]
+    assert "evidence of <code>vanishing_gradients" in dashboard._cards["gradient_flow"]._title.value
+    assert "evidence of" not in dashboard._cards["loss"]._title.value
+
+
+def test_another_click_leaves_nothing_of_the_first(dashboard):
+    show_buttons(dashboard._findings)["vanishing_gradients"].click()
+    show_buttons(dashboard._findings)["loss_spike"].click()
+    assert dashboard._time.slider.value == 3
+    assert dashboard._layer.name is None
+    assert [name for name, card in dashboard._cards.items() if "evidence of" in card._title.value] == ["loss"]
+
+
+def test_one_click_draws_each_panel_once(dashboard, monkeypatch):
+    draws = []
+    monkeypatch.setattr(ChartWidget, "update", lambda self, chart: draws.append(self))
+    show_buttons(dashboard._findings)["vanishing_gradients"].click()
+    assert len(draws) == len(FIRST)
+
+
+def test_a_finding_of_no_panel_goes_to_its_step(dashboard):
+    run = dashboard._inspector.run
+    run.add_finding(found("shuffling", where="train_loader"))
+    dashboard._choice._buttons["loss"].value = False
+    dashboard.show_evidence(run.finding("shuffling"))
+    assert dashboard._time.slider.value == 23
+    assert "loss" in [panel.name for panel in dashboard._choice.chosen]
+
+
+def test_a_mark_on_the_axis_leads_to_the_evidence_too(dashboard):
+    marks = next(mark for mark in dashboard._charts["loss"].children[1].marks if isinstance(mark, EventMarks))
+    assert list(marks.names) == ["step 3: loss_spike"]
+    marks._handle_custom_msg({"event": "element_click", "data": {"index": 0}}, [])
+    assert dashboard._time.slider.value == 3
+
+
+# marks
+
+
+def test_panels_over_steps_mark_what_was_raised_until_the_step_shown(dashboard):
+    run = dashboard._inspector.run
+    loss = next(panel for panel in PANELS if panel.name == "loss")
+    assert loss.chart(run, Selection()).events == ((3.0, "loss_spike"),)
+    assert loss.chart(earlier(run, 2), Selection()).events == ()
+    run.add_finding(found("loss_spike", "ok"))
+    assert loss.chart(run, Selection()).events == ()
+    rows = next(panel for panel in PANELS if panel.name == "gradient_flow")
+    assert rows.chart(run, Selection()).events == ()
+
+
+def test_marks_lie_on_the_axis_and_are_named_in_words_too():
+    chart = Chart("lines", "step", "loss", {"a": Curve(np.arange(5.0), np.arange(5.0))})
+    marked = Chart("lines", "step", "loss", dict(chart.series), events=((2.0, "divergence"),))
+    widget = ChartWidget(chart)
+    marks = next(mark for mark in widget.children[1].marks if isinstance(mark, EventMarks))
+    assert not marks.visible
+    widget.update(marked)
+    assert marks.visible
+    assert marks.x.tolist() == [2.0]
+    assert marks.y.tolist() == [0.0]
+    assert "step 2: divergence" in widget.children[0].value
+    widget.update(chart)
+    assert not marks.visible
+    assert "divergence" not in widget.children[0].value
+    assert png([("a", marked)]) != png([("a", chart)])
+
+
+def test_what_was_raised_at_the_same_step_has_one_mark():
+    clicked = []
+    curves = {"a": Curve(np.arange(5.0), np.arange(5.0))}
+    events = ((4.0, "oscillation"), (2.0, "divergence"), (4.0, "no_learning"))
+    widget = ChartWidget(Chart("lines", "step", "loss", curves, events=events), on_event=clicked.append)
+    marks = next(mark for mark in widget.children[1].marks if isinstance(mark, EventMarks))
+    assert marks.x.tolist() == [2.0, 4.0]
+    for place in (1, 0, 2, None):
+        marks._handle_custom_msg({"event": "element_click", "data": {"index": place}}, [])
+    assert clicked == ["oscillation", "divergence"]
+
+
+# the strip
+
+
+def test_the_strip_has_a_line_for_causes_and_buttons_for_symptoms():
+    causes = [found(f"cause_{number}", "error") for number in range(MOST_CAUSES + 2)]
+    run = run_of(9, *causes)
+    strip = FindingsStrip(run, lambda _: "", lambda _: None)
+    made = list(strip.children)
+    assert all(row.layout.display is None for row in strip._causes)
+    assert strip._more.value == "<span>and 2 more causes</span>"
+    for finding in causes:
+        run.add_finding(found(finding.check, "ok"))
+    strip.refresh()
+    assert all(row.layout.display == "none" for row in strip.children)
+    run.add_finding(found("gradient_flow", "error"))
+    run.add_finding(found("no_learning"))
+    strip.refresh()
+    assert list(show_buttons(strip)) == ["gradient_flow"]
+    assert [button.description for button in strip._symptoms if button.layout.display is None] == ["no_learning"]
+    assert list(strip.children) == made
+    assert len(strip._symptoms) == MOST_SYMPTOMS
+
+
+def test_the_strip_shows_no_markup_of_others():
+    finding = Finding("<b>x</b>", "error", "<script>x</script>", where="<i>")
+    strip = FindingsStrip(run_of(3, finding), lambda _: "", lambda _: None)
+    assert "<script>" not in strip._causes[0]._text.value
+    assert "<b>x" not in strip._causes[0]._text.value
