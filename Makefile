@@ -49,7 +49,7 @@ bench: $(VENV)/.bench
 
 diagnosis: $(VENV)/.bench
 	pytest -m suite tests/faults tests/healthy
-	python -m benchmarks.diagnosis --docs
+	python -m benchmarks.diagnosis --docs --peers
 
 build: $(VENV)/.test
 	python -m build

@@ -15,10 +15,11 @@ import torch
 
 import nn_inspector
 from benchmarks.diagnosis import pages
-from benchmarks.diagnosis.answer import ours_active, ours_passive, watched_by_us
+from benchmarks.diagnosis.answer import Watcher, ours_active, ours_passive, watched_by_us
 from benchmarks.diagnosis.counting import Outcome, check_scores, score, verdict
 from benchmarks.diagnosis.figures import TITLES, Figures
-from benchmarks.diagnosis.kept import Kept
+from benchmarks.diagnosis.kept import OURS, Kept
+from benchmarks.diagnosis.peers import PEERS
 from benchmarks.diagnosis.processes import LIMIT, answers
 from benchmarks.diagnosis.table import by_check, summary
 from benchmarks.diagnosis.tasks import PARTS, Task, all_tasks
@@ -44,10 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"No training matches --only {options.only!r} in --part {options.part}.", file=sys.stderr)
         return 1
     print(f"nn_inspector {nn_inspector.__version__}, torch {torch.__version__}: {len(tasks)} trainings\n", flush=True)
-    outcomes = _run(tasks, options)
+    outcomes = _run(tasks, options, OURS, ours_active if options.active else ours_passive)
     print(_tables(outcomes))
+    beside = ""
+    if options.peers:
+        apart = [task for task in tasks if task.part == "held-out"] if options.docs else tasks
+        beside = _beside_peers(apart, outcomes, options)
+        print(f"\n### Beside others\n\n{beside}")
     if options.docs:
-        figures = Figures.of(outcomes)
+        figures = Figures.of(outcomes, beside)
         pages.FOLDER.mkdir(parents=True, exist_ok=True)
         figures.write(pages.FIGURES)
         pages.write(figures)
@@ -56,19 +62,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(answer.failure is not None for _, answer in outcomes))
 
 
-def _run(tasks: Sequence[Task], options: argparse.Namespace) -> list[Outcome]:
-    watcher = ours_active if options.active else ours_passive
+def _run(tasks: Sequence[Task], options: argparse.Namespace, name: str, watcher: Watcher) -> list[Outcome]:
     kept = Kept(options.keep)
-    found: list[Outcome] = kept.answers(tasks)
+    found: list[Outcome] = kept.answers(tasks, name)
     done = {task for task, _ in found}
     left = [task for task in tasks if task not in done]
     for task, answer in answers(left, watcher, jobs=options.jobs, limit=options.limit):
         found.append((task, answer))
-        kept.add(task, answer)
-        line = f"[{len(found)}/{len(tasks)}] {task.name}: {verdict(task, answer)}"
+        kept.add(task, answer, name)
+        line = f"[{len(found)}/{len(tasks)}] {name}: {task.name}: {verdict(task, answer)}"
         print(line, file=sys.stderr, flush=True)
     order = {task: index for index, task in enumerate(tasks)}
     return sorted(found, key=lambda outcome: order[outcome[0]])
+
+
+def _beside_peers(tasks: Sequence[Task], ours: Sequence[Outcome], options: argparse.Namespace) -> str:
+    """A table of this project and the others on the same trainings."""
+    chosen = set(tasks)
+    columns = {OURS: score([outcome for outcome in ours if outcome[0] in chosen])}
+    columns |= {name: score(_run(tasks, options, name, watcher)) for name, watcher in PEERS.items()}
+    return summary(columns)
 
 
 def _tables(outcomes: Sequence[Outcome]) -> str:
@@ -123,6 +136,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="default 0")
     parser.add_argument("--active", action="store_true", default=True, help="with experiments (the default)")
     parser.add_argument("--passive", dest="active", action="store_false", help="without experiments")
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="other tools on the same trainings as well; with --docs on those that were kept apart",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default 2)")
     parser.add_argument("--limit", type=float, default=LIMIT, metavar="SECONDS", help=f"for a training ({LIMIT:g})")
     parser.add_argument(

@@ -30,6 +30,7 @@ class Figures:
         checks: what each check did, over both parts of the suite.
         sound: how many sound trainings there were, repaired twins included.
         broken: how many broken ones.
+        beside: the summary of this project and others on those kept apart, as Markdown; empty if they were not asked.
     """
 
     made: str
@@ -37,9 +38,10 @@ class Figures:
     checks: Mapping[str, CheckScore] = field(default_factory=dict)
     sound: int = 0
     broken: int = 0
+    beside: str = ""
 
     @classmethod
-    def of(cls, outcomes: Sequence[Outcome]) -> Figures:
+    def of(cls, outcomes: Sequence[Outcome], beside: str = "") -> Figures:
         """The figures of these answers."""
         parts = {part: [outcome for outcome in outcomes if outcome[0].part == part] for part in PARTS}
         broken = sum(task.role == "broken" for task, _ in outcomes)
@@ -49,6 +51,7 @@ class Figures:
             checks={entry.check: entry for entry in check_scores(outcomes)},
             sound=len(outcomes) - broken,
             broken=broken,
+            beside=beside,
         )
 
     @classmethod

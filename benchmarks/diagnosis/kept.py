@@ -9,6 +9,8 @@ from pathlib import Path
 from benchmarks.diagnosis.answer import Answer
 from benchmarks.diagnosis.tasks import Task
 
+OURS = "nn_inspector"
+
 
 class Kept:
     """One line of JSON for each answer.
@@ -19,19 +21,19 @@ class Kept:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._known: dict[str, Answer] = {}
+        self._known: dict[tuple[str, str], Answer] = {}
         if path is not None and path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
                 entry = json.loads(line)
-                self._known[entry["task"]] = Answer.from_json(entry["answer"])
+                self._known[entry.get("watcher", OURS), entry["task"]] = Answer.from_json(entry["answer"])
 
-    def answers(self, tasks: Sequence[Task]) -> list[tuple[Task, Answer]]:
-        """Those of these tasks that are known."""
-        return [(task, self._known[task.name]) for task in tasks if task.name in self._known]
+    def answers(self, tasks: Sequence[Task], watcher: str = OURS) -> list[tuple[Task, Answer]]:
+        """What this watcher is known to have said of these trainings."""
+        return [(task, self._known[watcher, task.name]) for task in tasks if (watcher, task.name) in self._known]
 
-    def add(self, task: Task, answer: Answer) -> None:
+    def add(self, task: Task, answer: Answer, watcher: str = OURS) -> None:
         """Keep one more."""
-        self._known[task.name] = answer
+        self._known[watcher, task.name] = answer
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
-                print(json.dumps({"task": task.name, "answer": answer.to_json()}), file=file)
+                print(json.dumps({"watcher": watcher, "task": task.name, "answer": answer.to_json()}), file=file)

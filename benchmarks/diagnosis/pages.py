@@ -14,7 +14,7 @@ from nn_inspector.checks import STAGES
 
 FOLDER = Path(__file__).parents[2] / "docs" / "checks"
 FIGURES = FOLDER / "figures.json"
-COMMAND = "python -m benchmarks.diagnosis --docs"
+COMMAND = "python -m benchmarks.diagnosis --docs --peers"
 
 
 def pages(figures: Figures) -> dict[str, str]:
@@ -49,9 +49,20 @@ def _overview(infos: list[CheckInfo], figures: Figures) -> str:
             "names the cause or a symptom of it. One training in five was kept apart while thresholds were set."
         ),
         figures.table,
+        *_beside(figures),
         f"Measured with {figures.made}, by `{COMMAND}`.",
     ]
     return "\n\n".join(pieces) + "\n"
+
+
+def _beside(figures: Figures) -> Iterator[str]:
+    if figures.beside:
+        yield "### Beside other tools"
+        yield (
+            "On the trainings that were kept apart. Others do not name causes: each of their findings counts as the check that "
+            "asks about the same thing ([how](../../benchmarks/diagnosis/peers.py))."
+        )
+        yield figures.beside
 
 
 def _by_stage(infos: list[CheckInfo], figures: Figures) -> Iterator[str]:
