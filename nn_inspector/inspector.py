@@ -99,6 +99,7 @@ class Inspector:
         self._recorder = Recorder(self._schedule, self.run.record, self.run.trace.append)
         self._subscribers: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._silenced: dict[str, str] = {}
+        self._logged: dict[tuple[str, str], None] = {("loss", "train"): None, ("loss", "validation"): None}
         self._trouble: list[str] = []
         self._steering = Steering(training.optimizers)
         self._last_step = -_RUNNING_FOR
@@ -267,6 +268,7 @@ class Inspector:
         """
         for name, value in scalars.items():
             self._recorder.record(name, "train", _number(name, value))
+            self._logged[name, "train"] = None
 
     def validation(self, **metrics: float | torch.Tensor) -> None:
         """Record results of a validation pass that could not be seen from outside, such as `loss=...` or `accuracy=...`.
@@ -276,7 +278,21 @@ class Inspector:
         """
         for name, value in metrics.items():
             self._recorder.record(name, "validation", _number(name, value))
+            self._logged[name, "validation"] = None
         self._recorder.flush()
+
+    @property
+    def latest(self) -> dict[str, float]:
+        """The latest loss and validation loss, and the latest of what was logged, by name.
+
+        Example:
+            >>> inspector.validation(accuracy=0.91)
+            >>> list(inspector.latest)
+            ['loss', 'validation accuracy']
+        """
+        values = {pair: self.run.last(*pair) for pair in self._logged}
+        words = {"train": "", "validation": "validation "}
+        return {words[source] + name: value for (name, source), value in values.items() if value is not None}
 
     # views
 
@@ -297,6 +313,27 @@ class Inspector:
     def wizard(self) -> Any:
         """The checklist, step by step, as a widget."""
         return open_view("wizard", self)
+
+    def progress(self, loader: Iterable[Any], **options: Any) -> Any:
+        """A loader with a tqdm bar that shows the latest loss and what was logged. It hands out the same batches.
+
+        Args:
+            loader: what the loop goes over, such as a `DataLoader`.
+            options: for tqdm, such as `desc` or `leave`. It is drawn twice a second at most unless `mininterval` says otherwise.
+
+        Returns:
+            What to go over instead, as often as you like; its length is the loader's.
+
+        Raises:
+            ArgumentError: `loader` cannot be gone over.
+            InspectorError: tqdm is not installed.
+
+        Example:
+            >>> loader = inspector.training.train_loader
+            >>> for inputs, target in inspector.progress(loader):  # epoch 2: 100%|████| 6/6 [00:02<00:00, 3.1it/s, loss=0.21]
+            ...     pass
+        """
+        return open_view("progress", self, loader, options)
 
     def report(self, path: str | os.PathLike[str] = "report.html") -> Path:
         """Write what is known of this training into one HTML file that needs no network: findings, pictures, parameters.

@@ -12,6 +12,7 @@ from typing import Any
 _VIEWS = {
     "dashboard": "nn_inspector.panels.dashboard:open_dashboard",
     "wizard": "nn_inspector.guide.wizard:open_wizard",
+    "progress": "nn_inspector.live.progress_bar:ProgressBar",
     "report": "nn_inspector.report:write_report",
 }
 

@@ -30,10 +30,11 @@ for row in "${rows[@]}"; do
   env="$wheel_dir/$name"
   python -m venv "$env"
   # shellcheck disable=SC2086 # the requirements and tests are lists
-  "$env/bin/python" -m pip install --quiet $requirements "$wheel" scikit-learn hypothesis nbmake pytest pytest-playwright pytest-xdist tensorboard
+  "$env/bin/python" -m pip install --quiet $requirements "$wheel" scikit-learn hypothesis nbmake pytest pytest-playwright pytest-xdist tensorboard tqdm
   # The tests run against the installed wheel, not against the checkout.
   # shellcheck disable=SC2086
   (cd "$wheel_dir" && rm -rf run && mkdir run && cp -r "$OLDPWD/tests" "$OLDPWD/example_notebooks" "$OLDPWD/README.md" "$OLDPWD/package.json" "$OLDPWD/pyproject.toml" run/ &&
+    mkdir run/node_modules && cp -r "$OLDPWD/node_modules/axe-core" run/node_modules/ &&
     cd run && PATH="$env/bin:$PATH" "$env/bin/python" -m pytest -q -p no:cacheprovider $tests) || failed+=("$name")
 done
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}"; exit 1; }
