@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-Role = Literal["main", "faint", "points"]
+Role = Literal["main", "faint", "points", "marks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,8 @@ class Curve:
 
     Attributes:
         x, y: float64 [points]; NaN leaves a gap.
-        role: "main" is drawn in full, "faint" stands behind for comparison, "points" has a marker at each value.
+        role: "main" is drawn in full, "faint" stands behind for comparison, "points" has a marker at each value,
+            "marks" has nothing else.
     """
 
     x: np.ndarray
@@ -36,6 +37,7 @@ class Chart:
         series: name -> curve. Of bars and rows, x is the position 0, 1, 2, ...
         labels: of the rows or bars; of bars, (position, text) pairs may be fewer than bars.
         layers: of rows that are about a layer each: its name in the model.
+        remarks: of rows: what stands at the right end of each.
         chosen: positions of the rows that are selected; if there are any, the others stand back.
         events: of lines over steps: (step, what happened then), marked on the axis.
         levels: name -> a value to compare with, drawn across the chart.
@@ -51,6 +53,7 @@ class Chart:
     series: Mapping[str, Curve]
     labels: tuple[tuple[float, str], ...] = ()
     layers: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     chosen: tuple[int, ...] = ()
     events: tuple[tuple[float, str], ...] = ()
     levels: Mapping[str, float] = field(default_factory=dict)

@@ -41,7 +41,8 @@ def draw(axes: Axes, chart: Chart, title: str = "") -> None:
         (axes.set_xlim if rows else axes.set_ylim)(10.0**low, 10.0**high)
         axis.set_minor_formatter(NullFormatter())
     elif chart.top is not None:
-        axes.set_ylim(min(0.0, *(float(np.nanmin(c.y)) for c in chart.series.values() if len(c.y))), chart.top)
+        low = min(0.0, *(float(np.nanmin(c.y)) for c in chart.series.values() if len(c.y)))
+        (axes.set_xlim if rows else axes.set_ylim)(low, chart.top)
     _label(axes, chart)
     axes.legend(fontsize=7, frameon=False)
 
@@ -54,10 +55,12 @@ def _curves(axes: Axes, chart: Chart) -> None:
             axes.bar(curve.x, curve.y, width=0.9, color=colour, label=name)
             continue
         x, y = (curve.y, curve.x) if chart.kind == "rows" else (curve.x, curve.y)
-        style: dict[str, Any] = {"color": colour, "marker": "o" if curve.role == "points" else None, "markersize": 4}
-        axes.plot(x, y, **style, lw=1.5, label=name, alpha=BACK if chart.chosen else 1.0)
-        if chart.chosen and curve.role == "points":
-            axes.plot(x[list(chart.chosen)], y[list(chart.chosen)], **style, lw=0)
+        marker = "o" if curve.role in ("points", "marks") else None
+        style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
+        width = 0.0 if curve.role == "marks" else 1.5
+        axes.plot(x, y, **style, lw=width, label=name, alpha=BACK if chart.chosen else 1.0)
+        if chart.chosen and marker is not None:
+            axes.plot(*(part[np.isin(np.round(curve.x), chart.chosen)] for part in (x, y)), **style, lw=0)
     for place in chart.chosen:
         axes.axhspan(place - 0.5, place + 0.5, color=FAINT, alpha=0.25, lw=0)
     for step, text in by_step(chart.events).items():
@@ -94,5 +97,7 @@ def _label(axes: Axes, chart: Chart) -> None:
         if chart.kind == "rows":
             axes.set_yticks(positions, texts)
             axes.set_ylim(len(positions) - 0.5, -0.5)
+            if chart.remarks:
+                axes.secondary_yaxis("right").set_yticks(positions, chart.remarks, fontsize=7)
         else:
             axes.set_xticks(positions, texts)

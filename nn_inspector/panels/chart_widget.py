@@ -31,9 +31,13 @@ TEXT = "var(--jp-ui-font-color1, #333333)"
 GRID = "rgba(128, 128, 128, 0.25)"
 
 _STEP_TICKS = MaxNLocator(6, steps=[1, 2, 5, 10], integer=True)
-_MAIN, _FAINT, _POINTS = range(3)
+_MAIN, _FAINT, _POINTS, _MARKS = range(4)
+_WITH_MARKERS = ("points", "marks")
 _MARGIN = {"top": 8, "bottom": 42, "left": 52, "right": 16}
 _ROW_MARGIN = {**_MARGIN, "left": 148}
+_REMARK_MARGIN = {**_ROW_MARGIN, "right": 132}
+_ROW_HEIGHT = 15
+"""Pixels that a row needs at least, so that its name can be read."""
 
 STYLE = (
     "<style>.nni-chart .axislabel { font-size: 12px; font-family: inherit; } "
@@ -76,21 +80,29 @@ class ChartWidget(ipywidgets.VBox):
         self._levels = bqplot.Lines(
             x=[0.0], y=[0.0], scales=scales, colors=[FAINT], line_style="dashed", stroke_width=1.5
         )
-        self._marks = [self._mark(role, scales) for role in (_FAINT, _MAIN, _POINTS)]
+        self._marks = [self._mark(role, scales) for role in (_FAINT, _MAIN, _POINTS, _MARKS)]
         self._rows = ClickableRows(on_layer)
         self._events = EventMarks(scales["x"], on_event)
         on_top = {"rows": [self._rows], "lines": [self._events]}.get(chart.kind, [])
         steps = {"tick_format": ",~f"} if chart.kind == "lines" else {}
         self._x_axis = bqplot.Axis(scale=scales["x"], **{**_axis_style(), **steps})
         self._y_axis = bqplot.Axis(scale=scales["y"], orientation="vertical", **_axis_style())
+        self._remarks = bqplot.Axis(
+            scale=scales["y"],
+            orientation="vertical",
+            side="right",
+            **{**_axis_style(), "grid_lines": "none"},
+            visible=False,
+        )
         self._figure = bqplot.Figure(
             marks=[self._band, *self._marks, self._levels, *on_top],
-            axes=[self._x_axis, self._y_axis],
+            axes=[self._x_axis, self._y_axis, *([self._remarks] if chart.kind == "rows" else [])],
             fig_margin=_ROW_MARGIN if chart.kind == "rows" else _MARGIN,
             animation_duration=0,
             background_style={"fill": "transparent"},
             layout=ipywidgets.Layout(width="100%", height=f"{height}px", min_width="0px"),
         )
+        self._height = height
         self._legend = ipywidgets.HTML()
         self._note = ipywidgets.HTML()
         super().__init__([self._legend, self._figure, self._note], layout=ipywidgets.Layout(overflow="hidden"))
@@ -108,7 +120,7 @@ class ChartWidget(ipywidgets.VBox):
         if chart.empty:
             return
         names = list(chart.series)
-        for mark, roles in zip(self._marks, (("faint",), ("main",), ("points",)), strict=True):
+        for mark, roles in zip(self._marks, (("faint",), ("main",), ("points",), ("marks",)), strict=True):
             chosen = [name for name in names if chart.series[name].role in roles]
             curves = [(COLOURS[names.index(name) % len(COLOURS)], chart.series[name]) for name in chosen]
             self._draw(mark, chart, curves)
@@ -123,19 +135,26 @@ class ChartWidget(ipywidgets.VBox):
         super().close()
 
     def _mark(self, role: int, scales: dict[str, bqplot.Scale]) -> bqplot.Mark:
-        options: dict[str, object] = {"marker": "circle", "marker_size": 40} if role == _POINTS else {}
+        options: dict[str, object] = {}
+        if role in (_POINTS, _MARKS):
+            options = {"marker": "circle", "marker_size": 40 if role == _POINTS else 24}
         if self._kind == "bars" and role == _MAIN:
             # A filled staircase: bqplot's Bars widen their axis by a width taken from whatever they showed first.
             options |= {"interpolation": "step-after", "fill": "bottom", "fill_opacities": [0.6]}
         return bqplot.Lines(
-            x=[0.0], y=[0.0], scales=scales, stroke_width=1.5 if role == _FAINT else 2, visible=False, **options
+            x=[0.0],
+            y=[0.0],
+            scales=scales,
+            stroke_width={_FAINT: 1.5, _MARKS: 0}.get(role, 2),
+            visible=False,
+            **options,
         )
 
     def _draw(self, mark: bqplot.Mark, chart: Chart, curves: list[tuple[str, Curve]]) -> None:
-        if chart.kind == "rows" or any(curve.role == "points" for _, curve in curves):
+        if chart.kind == "rows" or any(curve.role in _WITH_MARKERS for _, curve in curves):
             curves = [(colour, _finite(curve, chart.log)) for colour, curve in curves]
         opacities = [BACK if chart.chosen else 1.0] * len(curves)
-        if chart.chosen and any(curve.role == "points" for _, curve in curves):
+        if chart.chosen and any(curve.role in _WITH_MARKERS for _, curve in curves):
             curves += [(colour, _only(curve, chart.chosen)) for colour, curve in curves]
             opacities += [1.0] * len(opacities)
         opacities = [opacity for opacity, (_, curve) in zip(opacities, curves, strict=True) if len(curve.x)]
@@ -146,7 +165,7 @@ class ChartWidget(ipywidgets.VBox):
         if chart.kind == "bars" and curves[0][1].role == "main":
             curves = [(colour, _staircase(curve)) for colour, curve in curves]
         width = max(len(curve.y) for _, curve in curves)
-        markers = mark is self._marks[_POINTS]
+        markers = curves[0][1].role in _WITH_MARKERS
         x = np.stack([_padded(curve.x, width, markers=markers) for _, curve in curves])
         y = np.stack([_padded(_values(curve.y, chart.log), width, markers=markers) for _, curve in curves])
         if chart.kind == "rows":
@@ -196,6 +215,8 @@ class ChartWidget(ipywidgets.VBox):
         self._x_axis.label = chart.x_label
         if chart.labels:
             _set_ticks(other, chart.labels)
+        if chart.kind == "rows":
+            self._set_rows(chart)
         if chart.log:
             low, high = decades(chart)
             _set_ticks(value_axis, [(power, f"{10**power:g}") for power in np.arange(low, high + 1)])
@@ -204,10 +225,19 @@ class ChartWidget(ipywidgets.VBox):
                 value_axis.tick_values = value_axis.tick_labels = None
         scale = value_axis.scale
         with scale.hold_sync():
-            scale.min, scale.max = decades(chart) if chart.log and not chart.empty else (None, chart.top)
+            low = 0.0 if chart.kind == "rows" and chart.top is not None else None
+            scale.min, scale.max = decades(chart) if chart.log and not chart.empty else (low, chart.top)
         scale = other.scale
         with scale.hold_sync():
             scale.min, scale.max = _extent(chart)
+
+    def _set_rows(self, chart: Chart) -> None:
+        """Room for each row, and what stands at its right end."""
+        self._figure.layout.height = f"{max(self._height, 60 + _ROW_HEIGHT * len(chart.labels))}px"
+        if chart.remarks:
+            _set_ticks(self._remarks, enumerate(chart.remarks))
+        self._remarks.visible = bool(chart.remarks)
+        self._figure.fig_margin = _REMARK_MARGIN if chart.remarks else _ROW_MARGIN
 
 
 def legend_html(chart: Chart) -> str:
@@ -215,7 +245,7 @@ def legend_html(chart: Chart) -> str:
     entries = [f"{escape(chart.y_label)}:"] if chart.kind != "rows" and chart.y_label else []
     for index, (name, curve) in enumerate(chart.series.items()):
         colour = FAINT if curve.role == "faint" else COLOURS[index % len(COLOURS)]
-        sign = {"faint": "—", "main": "▬", "points": "●"}[curve.role]
+        sign = {"faint": "—", "main": "▬", "points": "●", "marks": "●"}[curve.role]
         entries.append(_entry(colour, "■" if chart.kind == "bars" and curve.role == "main" else sign, name))
     entries += [_entry(FAINT, "┄", f"{name} {value:.3g}") for name, value in chart.levels.items()]
     if chart.band is not None:
@@ -239,6 +269,7 @@ def _frame(chart: Chart) -> tuple[object, ...]:
     limits = decades(chart) if chart.log and not chart.empty else chart.top
     return (
         chart.labels,
+        chart.remarks,
         tuple(chart.series),
         limits,
         chart.x_label,
@@ -301,7 +332,7 @@ def _finite(curve: Curve, log: bool) -> Curve:
 
 def _only(curve: Curve, places: tuple[int, ...]) -> Curve:
     """The points at some positions."""
-    keep = np.isin(curve.x, places)
+    keep = np.isin(np.round(curve.x), places)
     return Curve(curve.x[keep], curve.y[keep], curve.role)
 
 

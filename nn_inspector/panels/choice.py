@@ -15,6 +15,7 @@ from nn_inspector.panels import (
     idle_units,
     learning_rate,
     loss,
+    nonfinite_map,
     predictions,
     speed,
     update_ratio,
@@ -33,6 +34,7 @@ PANELS: tuple[Panel, ...] = (
     idle_units.PANEL,
     weight_norm.PANEL,
     learning_rate.PANEL,
+    nonfinite_map.PANEL,
     speed.PANEL,
 )
 """All panels, in the order in which they are shown."""

@@ -29,7 +29,7 @@ class ClickableRows(bqplot.Bars):
         self._on_layer = on_layer
         self._places = bqplot.OrdinalScale(domain=[0], allow_padding=False)
         super().__init__(
-            x=[0],
+            x=[0.0],
             y=[1.0],
             base=_FURTHER,
             scales={"x": self._places, "y": bqplot.LinearScale(min=0.0, max=1.0, allow_padding=False)},

@@ -65,7 +65,7 @@ def test_every_panel_says_what_is_healthy_in_one_line(panel):
 def test_every_panel_draws_a_training_live_and_static(panel):
     inspector = trained()
     chart = panel.picture(inspector.run, Selection(layer="1"))
-    assert not chart.empty
+    assert chart.empty == (panel.name == "nonfinite_map"), "the training is sound"
     assert chart.x_label
     widget = ChartWidget(chart)
     for mark in widget.children[1].marks:
