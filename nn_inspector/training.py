@@ -194,6 +194,9 @@ class Training:
             "parameters": sum(p.numel() for p in parameters),
             "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
             "modules": {name: type(module).__name__ for name, module in self.model.named_modules()},
+            "own_parameters": {
+                name: count for name, module in self.model.named_modules() if (count := _own_parameters(module))
+            },
             "device": str(self.device),
             "loss_fn": _name(self.loss_fn),
             "optimizers": [self._describe_optimizer(optimizer) for optimizer in self.optimizers],
@@ -350,6 +353,12 @@ def _check_optimizer(optimizer: object) -> None:
 def _shared_parameters(optimizer: Optimizer, model: nn.Module) -> int:
     own = {id(p) for p in model.parameters()}
     return sum(id(p) in own for group in optimizer.param_groups for p in group["params"])
+
+
+def _own_parameters(module: nn.Module) -> int:
+    """How many numbers are trained in a module itself, without those of its parts."""
+    own = module.parameters(recurse=False)
+    return sum(parameter.numel() for parameter in own if not isinstance(parameter, UninitializedParameter))
 
 
 def _remember_weights(model: nn.Module) -> dict[str, torch.Tensor] | None:

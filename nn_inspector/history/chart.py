@@ -19,11 +19,13 @@ class Curve:
         x, y: float64 [points]; NaN leaves a gap.
         role: "main" is drawn in full, "faint" stands behind for comparison, "points" has a marker at each value,
             "marks" has nothing else.
+        colour: its place among the colours; None leaves it to the order of the series.
     """
 
     x: np.ndarray
     y: np.ndarray
     role: Role = "main"
+    colour: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ class EarlierRun(Run):
         super().__init__(run.name, run.parameters)
         self._whole = run
         self._facts.steps = min(step, run.steps)
+        self._facts.trace = run.trace
         self._facts.findings = {finding.check: finding for finding in run.findings}
         self._facts.raised = dict(run._known().raised)
         for loader in ("train", "validation"):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from nn_inspector.history import Chart
-from nn_inspector.panels.chart_widget import BACK, COLOURS, FAINT, decades
+from nn_inspector.panels.chart_widget import BACK, COLOURS, FAINT, colour_of, decades
 from nn_inspector.panels.event_marks import EVENT, by_step
 
 
@@ -49,8 +49,8 @@ def draw(axes: Axes, chart: Chart, title: str = "") -> None:
 
 def _curves(axes: Axes, chart: Chart) -> None:
     """What was measured, with what stands out and what happened."""
-    for index, (name, curve) in enumerate(chart.series.items()):
-        colour = FAINT if curve.role == "faint" else COLOURS[index % len(COLOURS)]
+    for name, curve in chart.series.items():
+        colour = colour_of(chart, name)
         if chart.kind == "bars" and curve.role == "main":
             axes.bar(curve.x, curve.y, width=0.9, color=colour, label=name)
             continue

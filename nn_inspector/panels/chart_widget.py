@@ -122,7 +122,7 @@ class ChartWidget(ipywidgets.VBox):
         names = list(chart.series)
         for mark, roles in zip(self._marks, (("faint",), ("main",), ("points",), ("marks",)), strict=True):
             chosen = [name for name in names if chart.series[name].role in roles]
-            curves = [(COLOURS[names.index(name) % len(COLOURS)], chart.series[name]) for name in chosen]
+            curves = [(colour_of(chart, name), chart.series[name]) for name in chosen]
             self._draw(mark, chart, curves)
         self._draw_levels(chart)
         if chart.kind == "lines":
@@ -137,7 +137,7 @@ class ChartWidget(ipywidgets.VBox):
     def _mark(self, role: int, scales: dict[str, bqplot.Scale]) -> bqplot.Mark:
         options: dict[str, object] = {}
         if role in (_POINTS, _MARKS):
-            options = {"marker": "circle", "marker_size": 40 if role == _POINTS else 24}
+            options = {"marker": "circle", "marker_size": 40 if role == _POINTS else 32}
         if self._kind == "bars" and role == _MAIN:
             # A filled staircase: bqplot's Bars widen their axis by a width taken from whatever they showed first.
             options |= {"interpolation": "step-after", "fill": "bottom", "fill_opacities": [0.6]}
@@ -225,8 +225,8 @@ class ChartWidget(ipywidgets.VBox):
                 value_axis.tick_values = value_axis.tick_labels = None
         scale = value_axis.scale
         with scale.hold_sync():
-            low = 0.0 if chart.kind == "rows" and chart.top is not None else None
-            scale.min, scale.max = decades(chart) if chart.log and not chart.empty else (low, chart.top)
+            least = 0.0 if chart.kind == "rows" and chart.top is not None else None
+            scale.min, scale.max = decades(chart) if chart.log and not chart.empty else (least, chart.top)
         scale = other.scale
         with scale.hold_sync():
             scale.min, scale.max = _extent(chart)
@@ -240,11 +240,18 @@ class ChartWidget(ipywidgets.VBox):
         self._figure.fig_margin = _REMARK_MARGIN if chart.remarks else _ROW_MARGIN
 
 
+def colour_of(chart: Chart, name: str) -> str:
+    """The colour of one of a chart's series."""
+    curve = chart.series[name]
+    place = curve.colour if curve.colour is not None else list(chart.series).index(name)
+    return FAINT if curve.role == "faint" else COLOURS[place % len(COLOURS)]
+
+
 def legend_html(chart: Chart) -> str:
     """The legend, which tells the curves apart by line and marker as well as by colour."""
     entries = [f"{escape(chart.y_label)}:"] if chart.kind != "rows" and chart.y_label else []
-    for index, (name, curve) in enumerate(chart.series.items()):
-        colour = FAINT if curve.role == "faint" else COLOURS[index % len(COLOURS)]
+    for name, curve in chart.series.items():
+        colour = colour_of(chart, name)
         sign = {"faint": "—", "main": "▬", "points": "●", "marks": "●"}[curve.role]
         entries.append(_entry(colour, "■" if chart.kind == "bars" and curve.role == "main" else sign, name))
     entries += [_entry(FAINT, "┄", f"{name} {value:.3g}") for name, value in chart.levels.items()]
@@ -283,7 +290,8 @@ def _extent(chart: Chart) -> tuple[float | None, float | None]:
     """Limits of the axis that values are shown over: half a place beyond the outer rows or bars; lines begin at 0."""
     if chart.kind == "lines":
         return 0.0, None
-    places = max((len(curve.x) for curve in chart.series.values()), default=1)
+    rows = len(chart.labels) if chart.kind == "rows" else 0
+    places = rows or max((len(curve.x) for curve in chart.series.values()), default=1)
     return -0.5, places - 0.5
 
 

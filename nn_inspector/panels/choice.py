@@ -10,6 +10,7 @@ import ipywidgets
 from nn_inspector.panels import (
     activation_histogram,
     activation_spread,
+    architecture,
     gradient_flow,
     gradient_norm,
     idle_units,
@@ -34,6 +35,7 @@ PANELS: tuple[Panel, ...] = (
     idle_units.PANEL,
     weight_norm.PANEL,
     learning_rate.PANEL,
+    architecture.PANEL,
     nonfinite_map.PANEL,
     speed.PANEL,
 )

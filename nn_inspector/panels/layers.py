@@ -26,7 +26,7 @@ def by_layer(run: Run, quantity: str, pick: Callable[[np.ndarray], float]) -> di
         Layer -> norm, in the order of the model; blocks instead of layers where there are many.
     """
     squares: dict[str, float] = {}
-    depth = _depth(run.sources(quantity))
+    depth = block_depth(run.sources(quantity))
     for parameter in run.sources(quantity):
         values = run.series(quantity, parameter).values
         layer = layer_of(parameter, depth)
@@ -45,7 +45,7 @@ def layer_of(parameter: str, depth: int | None = None) -> str:
     return ".".join(parts[:depth]) or "model"
 
 
-def _depth(parameters: list[str]) -> int | None:
+def block_depth(parameters: Sequence[str]) -> int | None:
     """The greatest depth at which there are few enough blocks; None if the layers themselves are few enough."""
     deepest = max((parameter.count(".") for parameter in parameters), default=0)
     for depth in range(deepest, 0, -1):
