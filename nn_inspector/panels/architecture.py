@@ -130,4 +130,5 @@ PANEL = Panel(
     title="Architecture",
     healthy="Healthy: every module has ✔. At the right: the shape that one item has there, and the parameters.",
     picture=picture,
+    checks=("capacity", "layer_order", "trainable_parameters"),
 )
