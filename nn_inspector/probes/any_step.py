@@ -7,6 +7,7 @@ forgotten is collected at any time, also then: so torch has one entry of ours, a
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 from torch.optim import Optimizer
@@ -15,28 +16,53 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from nn_inspector.probes.hook import Hook
 from nn_inspector.probes.probe import Removable
 
-_listeners: weakref.WeakSet[AnyStep] = weakref.WeakSet()
+_listeners: tuple[weakref.ref[AnyStep], ...] = ()
 _entry: Removable | None = None
 
 
 class AnyStep:
-    """Calls a hook before each step of any optimizer, until it is removed or forgotten."""
+    """Calls a hook before each step of any optimizer, until it is removed or forgotten.
 
-    def __init__(self, hook: Hook) -> None:
-        global _entry  # noqa: PLW0603 - torch's registry is one for the process as well
-        self.hook = hook
-        _listeners.add(self)
-        _entry = _entry or register_optimizer_step_pre_hook(_tell)
+    Args:
+        hook: what is called.
+        but: optimizers whose steps are not told of; the list may grow.
+    """
+
+    __slots__ = ("__weakref__", "_but", "_hook")
+
+    def __init__(self, hook: Hook, but: Sequence[Optimizer] = ()) -> None:
+        self._hook = hook
+        self._but = but
+        _tell_all((*_listening(), self))
 
     def remove(self) -> None:
         """Call the hook no more; the last one takes torch's entry along."""
-        global _entry  # noqa: PLW0603 - see above
-        _listeners.discard(self)
-        if _entry is not None and not _listeners:
-            _entry.remove()
-            _entry = None
+        _tell_all([other for other in _listening() if other is not self])
+
+    def tell(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        """An optimizer is about to step."""
+        for known in self._but:
+            if known is optimizer:
+                return
+        self._hook(optimizer, args, kwargs)
+
+
+def _listening() -> list[AnyStep]:
+    return [listener for listener in (reference() for reference in _listeners) if listener is not None]
+
+
+def _tell_all(listeners: Sequence[AnyStep]) -> None:
+    global _listeners, _entry  # noqa: PLW0603 - torch's registry is one for the process as well
+    _listeners = tuple(weakref.ref(listener) for listener in listeners)
+    if _listeners and _entry is None:
+        _entry = register_optimizer_step_pre_hook(_tell)
+    elif _entry is not None and not _listeners:
+        _entry.remove()
+        _entry = None
 
 
 def _tell(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-    for listener in list(_listeners):
-        listener.hook(optimizer, args, kwargs)
+    for reference in _listeners:
+        listener = reference()
+        if listener is not None:
+            listener.tell(optimizer, args, kwargs)

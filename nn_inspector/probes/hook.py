@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 class Hook:
     """Calls a method of a probe, weakly, safely and on the clock."""
 
-    __slots__ = ("__weakref__", "_first", "_method", "_probe")
+    __slots__ = ("__weakref__", "_first", "_function", "_probe")
 
     __torch_unserializable__ = True
     """torch.save() of a tensor with such a hook leaves it out without a warning."""
 
     def __init__(self, probe: Probe, method: Callable[..., None], *first: object) -> None:
         self._probe = weakref.ref(probe)
-        self._method = weakref.WeakMethod(method)
+        self._function: Callable[..., None] = method.__func__  # type: ignore[attr-defined]
         self._first = first
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         if torch.compiler.is_compiling():
             return
-        probe, method = self._probe(), self._method()
-        if probe is None or method is None or probe.failure or probe.recorder.suspended:
+        probe = self._probe()
+        if probe is None or probe.failure or probe.recorder.suspended:
             return
         schedule = probe.recorder.schedule
         schedule.start()
         try:
-            method(*self._first, *args, **kwargs)
+            self._function(probe, *self._first, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - an error of ours never stops a training: the probe is switched off
             probe.fail(error)
         finally:

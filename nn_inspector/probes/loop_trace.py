@@ -73,7 +73,7 @@ class LoopTrace(StepReader):
         self._between = BetweenEvents(recorder, optimizers)
         self._makings = Makings()
         self._hooks: list[Removable] = []
-        self._forward_seen = False
+        self._forward_seen = self._retired = False
         self._alone: bool | None = None
         self._passes = 0
         self._backwards = 0
@@ -156,6 +156,8 @@ class LoopTrace(StepReader):
             self.tape.safely(self.tape.other_batch)
 
     def before_step(self, optimizer_index: int) -> None:
+        if self._retired:
+            return
         self.close()
         if self._mode.failure is not None:
             raise self._mode.failure
@@ -164,6 +166,8 @@ class LoopTrace(StepReader):
             self._writes.look("the loop")
 
     def after_step(self, optimizer_index: int) -> None:
+        if self._retired:
+            return
         self._reach.new_round()
         self._states.new_round()
         self._detailed_steps += self._backwards > 0
@@ -179,6 +183,7 @@ class LoopTrace(StepReader):
             self.tape.safely(self.tape.start_anew)
         if self.recorder.step + 1 >= TRACED_STEPS and self._forward_seen:
             self._retire()
+            self._retired = True
 
     def _retire(self) -> None:
         self.close()

@@ -35,11 +35,11 @@ class OtherSteps(Probe):
         self._optimizers = optimizers
         self._on_other = on_other
         self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
-        self._others = 0
+        self._others = self._since = 0
         self._alike = False
 
     def attach(self) -> None:
-        self.keep(AnyStep(self.hook(self._count)))
+        self.keep(AnyStep(self.hook(self._count), but=self._optimizers))
 
     def problem(self) -> str | None:
         """What is to be said, if anything.
@@ -47,7 +47,9 @@ class OtherSteps(Probe):
         After the watched optimizers made steps, only one of parameters of the same shapes counts: any other trains
         another network.
         """
-        if self._others < ENOUGH or not self._optimizers or (self.recorder.step and not self._alike):
+        if self._others < ENOUGH or self.recorder.step != self._since or not self._optimizers:
+            return None
+        if self.recorder.step and not self._alike:
             return None
         return (
             "The optimizer that is watched makes no steps, another one does: run the cell with watch() again after the "
@@ -55,9 +57,8 @@ class OtherSteps(Probe):
         )
 
     def _count(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if any(optimizer is watched for watched in self._optimizers):
-            self._others = 0
-            return
+        if self.recorder.step != self._since:  # the watched ones have stepped as well
+            self._others, self._since = 0, self.recorder.step
         if optimizer not in self._known:
             self._known.add(optimizer)
             self._on_other(optimizer)

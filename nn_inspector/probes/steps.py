@@ -41,12 +41,20 @@ class StepProbe(Probe):
 
     def _before(self, index: int, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         for reader in self._all if self.recorder.due else self._cheap:
-            self._guard(reader, reader.before_step, index)
+            if reader.failure is None:  # written out: this runs at every step
+                try:
+                    reader.before_step(index)
+                except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
+                    reader.fail(error)
 
     def _after(self, index: int, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         recorder = self.recorder
         for reader in self._all if recorder.due else self._cheap:
-            self._guard(reader, reader.after_step, index)
+            if reader.failure is None:
+                try:
+                    reader.after_step(index)
+                except Exception as error:  # noqa: BLE001 - see above
+                    reader.fail(error)
         if recorder.tracing:
             recorder.trace("step", optimizer=index, rates=learning_rates(optimizer))
         was_due = recorder.due
@@ -62,9 +70,9 @@ class StepProbe(Probe):
         for reader in self._all:
             self._guard(reader, reader.expect_step)
 
-    def _guard(self, reader: StepReader, read: Callable[..., None], *index: int) -> None:
+    def _guard(self, reader: StepReader, read: Callable[..., None], *what: int) -> None:
         if reader.failure is None:
             try:
-                read(*index)
+                read(*what)
             except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
                 reader.fail(error)
