@@ -90,6 +90,7 @@ class Inspector:
         motivation: str = "",
         probes: str | Sequence[str] = "standard",
         layers: LayerChoice = None,
+        keep_samples: bool = False,
     ) -> None:
         self.training = training
         self.run = Run(path.stem if path is not None else "run", training.describe())
@@ -115,6 +116,7 @@ class Inspector:
             on_other=training.note_other_step,
             chosen=choose_probes(probes),
             modules=choose_layers(training.model, layers),
+            keep_samples=keep_samples,
         )
         training.recorded = self._attachment.tape
         for optimizer in training.optimizers:
@@ -532,6 +534,7 @@ def watch(
     max_overhead: float = 0.03,
     run: str | os.PathLike[str] | Literal[False] | None = None,
     motivation: str = "",
+    keep_samples: bool = False,
     show: bool = True,
 ) -> Inspector:
     """Watch a training. The loop below stays as it is.
@@ -557,6 +560,8 @@ def watch(
             and the time, in a script memory only. No file is ever overwritten: a name that is taken gets a number, see
             `inspector.run.path`. `open_run()` reads it, while it is written too.
         motivation: why you make this training, in your words; it is kept with the run.
+        keep_samples: keep the worst items of measured batches themselves, some of them and made small, in the run and so in
+            its file. Otherwise nothing of your data is kept but the items' places and indices.
         show: in a notebook, show the dashboard below this cell.
 
     Returns:
@@ -588,6 +593,10 @@ def watch(
         )
     if not isinstance(motivation, str):
         raise ArgumentError("motivation", expected="a text", got=describe(motivation), advice="Say it in your words.")
+    if not isinstance(keep_samples, bool):
+        raise ArgumentError(
+            "keep_samples", expected="True or False", got=describe(keep_samples), advice="False keeps indices only."
+        )
     path = run_path(run, type(model).__name__, automatic=in_notebook())
     training = Training(
         model, optimizer, loss_fn, train_loader=train_loader, val_loader=val_loader, step=step, loop=loop
@@ -603,6 +612,7 @@ def watch(
         motivation=motivation,
         probes=probes,
         layers=layers,
+        keep_samples=keep_samples,
     )
     for listener in _listeners:
         listener(_current)

@@ -34,12 +34,14 @@ class Chart:
 
     Attributes:
         kind: "lines" over a number; "bars" beside each other; "rows" has one row for each label, from top to bottom,
-            with its value to the right.
+            with its value to the right; "matrix" has a cell for each pair of labels.
         x_label, y_label: what the axes show, with units.
         series: name -> curve. Of bars and rows, x is the position 0, 1, 2, ...
         labels: of the rows or bars; of bars, (position, text) pairs may be fewer than bars.
         layers: of rows that are about a layer each: its name in the model.
         remarks: of rows: what stands at the right end of each.
+        pictures: of rows: an image for each, uint8 [height, width] or [height, width, 3]; or none at all.
+        matrix: [labels, labels], from 0 to 1; the rows go down, the columns to the right.
         chosen: positions of the rows that are selected; if there are any, the others stand back.
         events: of lines over steps: (step, what happened then), marked on the axis.
         levels: name -> a value to compare with, drawn across the chart.
@@ -49,13 +51,15 @@ class Chart:
         note: what cannot be seen in the picture.
     """
 
-    kind: Literal["lines", "bars", "rows"]
+    kind: Literal["lines", "bars", "rows", "matrix"]
     x_label: str
     y_label: str
     series: Mapping[str, Curve]
     labels: tuple[tuple[float, str], ...] = ()
     layers: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    pictures: tuple[np.ndarray, ...] = ()
+    matrix: np.ndarray | None = None
     chosen: tuple[int, ...] = ()
     events: tuple[tuple[float, str], ...] = ()
     levels: Mapping[str, float] = field(default_factory=dict)
@@ -67,6 +71,8 @@ class Chart:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to draw yet."""
+        if self.matrix is not None:
+            return not self.matrix.any()
         return not any(np.isfinite(curve.y).any() for curve in self.series.values())
 
 

@@ -6,7 +6,8 @@ from html import escape
 
 import ipywidgets
 
-from nn_inspector.panels.chart_widget import TEXT, ChartWidget
+from nn_inspector.panels.chart_view import ChartView
+from nn_inspector.panels.chart_widget import TEXT
 from nn_inspector.panels.panel import Panel
 
 
@@ -19,7 +20,7 @@ class Card(ipywidgets.VBox):
         control: what can be set about it, if anything.
     """
 
-    def __init__(self, panel: Panel, chart: ChartWidget, control: ipywidgets.Widget | None = None) -> None:
+    def __init__(self, panel: Panel, chart: ChartView, control: ipywidgets.Widget | None = None) -> None:
         self._panel = panel
         self.chart = chart
         self._title = ipywidgets.HTML(layout={"flex": "1 1 auto"})

@@ -16,6 +16,7 @@ from matplotlib.ticker import NullFormatter
 from nn_inspector.history import Chart
 from nn_inspector.panels.chart_widget import BACK, COLOURS, FAINT, colour_of, decades
 from nn_inspector.panels.event_marks import EVENT, by_step
+from nn_inspector.panels.matrix_widget import cell_colours
 
 
 def draw(axes: Axes, chart: Chart, title: str = "") -> None:
@@ -26,6 +27,9 @@ def draw(axes: Axes, chart: Chart, title: str = "") -> None:
             0.5, 0.5, chart.note or "No step yet.", ha="center", va="center", transform=axes.transAxes, color="#666666"
         )
         axes.set_axis_off()
+        return
+    if chart.matrix is not None:
+        _matrix(axes, chart, chart.matrix)
         return
     rows = chart.kind == "rows"
     _curves(axes, chart)
@@ -68,6 +72,33 @@ def _curves(axes: Axes, chart: Chart) -> None:
         axes.plot(step, 0, **style, transform=axes.get_xaxis_transform())
 
 
+def _matrix(axes: Axes, chart: Chart, matrix: np.ndarray) -> None:
+    """Shares in %, as colours and as numbers."""
+    axes.imshow(matrix, cmap="viridis", vmin=0.0, vmax=1.0, aspect="auto")
+    for (row, column), share in np.ndenumerate(matrix):
+        if share:
+            style: dict[str, Any] = {
+                "ha": "center",
+                "va": "center",
+                "fontsize": 6,
+                "color": cell_colours(float(share))[1],
+            }
+            axes.text(column, row, f"{100 * share:.0f}", **style)
+    positions, texts = [position for position, _ in chart.labels], [text for _, text in chart.labels]
+    axes.set_xticks(positions, texts, fontsize=7)
+    axes.set_yticks(positions, texts, fontsize=7)
+    axes.set_xlabel(f"{chart.x_label} (cells: % of the row)", fontsize=8)
+    axes.set_ylabel(chart.y_label, fontsize=8)
+
+
+def _pictures(axes: Axes, chart: Chart) -> None:
+    """The image of each row, right of what stands at its end."""
+    for place, image in enumerate(chart.pictures):
+        inset = axes.inset_axes((1.24, place - 0.45, 0.16, 0.9), transform=axes.get_yaxis_transform())
+        inset.imshow(image, cmap="gray", aspect="equal")
+        inset.set_axis_off()
+
+
 def png(charts: Sequence[tuple[str, Chart]], *, columns: int = 2) -> bytes:
     """Charts with their titles on one white page, as a PNG file."""
     rows = -(-len(charts) // columns)
@@ -99,5 +130,6 @@ def _label(axes: Axes, chart: Chart) -> None:
             axes.set_ylim(len(positions) - 0.5, -0.5)
             if chart.remarks:
                 axes.secondary_yaxis("right").set_yticks(positions, chart.remarks, fontsize=7)
+            _pictures(axes, chart)
         else:
             axes.set_xticks(positions, texts)

@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from nn_inspector.history import Chart, Curve
 from nn_inspector.panels.clickable_rows import ClickableRows
 from nn_inspector.panels.event_marks import EventMarks, by_step
+from nn_inspector.panels.row_pictures import pictures_html
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which colour-blind people can tell apart and which show on light and dark."""
@@ -84,8 +85,8 @@ class ChartWidget(ipywidgets.VBox):
         self._rows = ClickableRows(on_layer)
         self._events = EventMarks(scales["x"], on_event)
         on_top = {"rows": [self._rows], "lines": [self._events]}.get(chart.kind, [])
-        steps = {"tick_format": ",~f"} if chart.kind == "lines" else {}
-        self._x_axis = bqplot.Axis(scale=scales["x"], **{**_axis_style(), **steps})
+        ticks: dict[str, dict[str, object]] = {"lines": {"tick_format": ",~f"}, "rows": {"num_ticks": 6}}
+        self._x_axis = bqplot.Axis(scale=scales["x"], **{**_axis_style(), **ticks.get(chart.kind, {})})
         self._y_axis = bqplot.Axis(scale=scales["y"], orientation="vertical", **_axis_style())
         self._remarks = bqplot.Axis(
             scale=scales["y"],
@@ -114,7 +115,7 @@ class ChartWidget(ipywidgets.VBox):
         if self._shown is None or _frame(chart) != _frame(self._shown) or chart.empty != self._shown.empty:
             self._set_frame(chart)
         self._shown = chart
-        self._note.value = _note_html(chart.note or (self._empty if chart.empty else ""))
+        self._note.value = pictures_html(chart) + note_html(chart.note or (self._empty if chart.empty else ""))
         self._rows.show(chart.layers, chart.chosen)
         self._events.show(chart.events)
         if chart.empty:
@@ -268,7 +269,8 @@ def _entry(colour: str, sign: str, text: str) -> str:
     )
 
 
-def _note_html(text: str) -> str:
+def note_html(text: str) -> str:
+    """What cannot be seen in a picture, below it."""
     return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{escape(text)}</div>' if text else ""
 
 

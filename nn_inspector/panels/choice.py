@@ -11,6 +11,7 @@ from nn_inspector.panels import (
     activation_histogram,
     activation_spread,
     architecture,
+    confusion,
     gradient_flow,
     gradient_norm,
     idle_units,
@@ -21,6 +22,7 @@ from nn_inspector.panels import (
     speed,
     update_ratio,
     weight_norm,
+    worst_items,
 )
 from nn_inspector.panels.panel import Panel
 
@@ -30,6 +32,8 @@ PANELS: tuple[Panel, ...] = (
     activation_histogram.PANEL,
     update_ratio.PANEL,
     predictions.PANEL,
+    confusion.PANEL,
+    worst_items.PANEL,
     gradient_norm.PANEL,
     activation_spread.PANEL,
     idle_units.PANEL,

@@ -14,7 +14,8 @@ from nn_inspector.inspector import Inspector
 from nn_inspector.live import Publisher, connect, follow_findings
 from nn_inspector.panels.card import Card
 from nn_inspector.panels.chart_image import png, png_tag
-from nn_inspector.panels.chart_widget import STYLE, TEXT, ChartWidget
+from nn_inspector.panels.chart_view import ChartView, chart_view
+from nn_inspector.panels.chart_widget import STYLE, TEXT
 from nn_inspector.panels.choice import FIRST, PANELS, PanelChoice
 from nn_inspector.panels.evidence import Whereabouts, whereabouts
 from nn_inspector.panels.findings_strip import FindingsStrip
@@ -46,7 +47,7 @@ class Dashboard(ipywidgets.VBox):
         self._layers = model_layers(inspector)
         self._picker = LayerPicker(inspector.run, self._layers, self._layer)
         self._controls: dict[str, ipywidgets.Widget] = {"loss": self._log_loss}
-        self._charts: dict[str, ChartWidget] = {}
+        self._charts: dict[str, ChartView] = {}
         self._cards: dict[str, Card] = {}
         self._holding = False
         self._choice = PanelChoice(self._on_choice)
@@ -130,7 +131,7 @@ class Dashboard(ipywidgets.VBox):
         for panel in self._choice.chosen:
             if panel.name not in self._cards:
                 picture = panel.chart(self._time.shown, self._selection)
-                chart = ChartWidget(picture, on_layer=self._layer.toggle, on_event=self._on_event)
+                chart = chart_view(picture, on_layer=self._layer.toggle, on_event=self._on_event)
                 self._charts[panel.name] = chart
                 self._cards[panel.name] = Card(panel, chart, self._controls.get(panel.name))
         return [self._cards[panel.name] for panel in self._choice.chosen]

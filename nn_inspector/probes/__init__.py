@@ -2,6 +2,7 @@
 
 from nn_inspector.probes.attachment import Attachment
 from nn_inspector.probes.batches import Epoch
+from nn_inspector.probes.confusion import MOST_CLASSES
 from nn_inspector.probes.label_order import Blocks, BlockSums, LabelOrder
 from nn_inspector.probes.labels import Labels, find_labels, is_label_key, label_parts
 from nn_inspector.probes.layer_choice import LayerChoice, choose_layers
@@ -19,9 +20,12 @@ from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
 from nn_inspector.probes.tape import Tape
 from nn_inspector.probes.tape_making import without_penalty
 from nn_inspector.probes.tape_recorder import TapeRecorder
+from nn_inspector.probes.worst_items import ITEM_FIELDS
 
 __all__ = [
     "DENSE_STEPS",
+    "ITEM_FIELDS",
+    "MOST_CLASSES",
     "PRESETS",
     "PROBES",
     "QUANTITIES",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -13,6 +13,7 @@ from nn_inspector.probes.activation_gradients import ActivationGradientProbe
 from nn_inspector.probes.activations import ActivationProbe
 from nn_inspector.probes.attention import AttentionProbe
 from nn_inspector.probes.batches import Epoch
+from nn_inspector.probes.confusion import ConfusionProbe
 from nn_inspector.probes.forward import ForwardProbe
 from nn_inspector.probes.gradients import GradientProbe
 from nn_inspector.probes.hidden_states import HiddenStateProbe
@@ -38,6 +39,7 @@ from nn_inspector.probes.tape_recorder import TapeRecorder
 from nn_inspector.probes.timing import TimeProbe
 from nn_inspector.probes.units import UnitProbe
 from nn_inspector.probes.updates import UpdateProbe
+from nn_inspector.probes.worst_items import WorstItemsProbe
 from nn_inspector.probes.zeroing import ZeroingProbe
 
 _CAPACITY, _CAPACITY_A_MODULE = 2048, 700
@@ -56,6 +58,7 @@ class Attachment:
         on_other: called with each optimizer that steps and is not watched, once.
         chosen: names of the probes that are wanted, see `PROBES`; None for the standard ones.
         modules: the modules whose outputs are measured, see `choose_layers`; None for the usual ones.
+        keep_samples: whether items of the user's data may be kept.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Attachment:
         *,
         chosen: frozenset[str] | None = None,
         modules: dict[str, nn.Module] | None = None,
+        keep_samples: bool = False,
     ) -> None:
         self._recorder = recorder
         self._on_step = on_step
@@ -77,14 +81,23 @@ class Attachment:
         self.chosen = chosen if chosen is not None else choose_probes("standard")
         self._modules = modules if modules is not None else choose_layers(model)
         names = ParameterNames(model, self._optimizers)
-        zeroing, predictions = ZeroingProbe(recorder, names), PredictionProbe(recorder)
+        zeroing = ZeroingProbe(recorder, names)
+        self._confusion = ConfusionProbe(recorder)
+        self._worst = WorstItemsProbe(recorder, self._indices, keep_samples=keep_samples)
+        self._of_pairs: dict[str, PredictionProbe | ConfusionProbe | WorstItemsProbe] = {
+            "predictions": PredictionProbe(recorder),
+            "confusion": self._confusion,
+            "worst_items": self._worst,
+        }
         gradients = GradientProbe(recorder, self._optimizers, names)
-        self._loss = LossProbe(recorder, model, loss_fn, lambda: zeroing.arrivals, predictions.observe)
+        self._loss = LossProbe(
+            recorder, model, loss_fn, lambda: zeroing.arrivals, self._on_pair, self._confusion.end_validation
+        )
         self._forward = ForwardProbe(recorder, model, self._begin_forward)
         own = {
             role: loader for role, loader in loaders.items() if role == "train" or loader is not loaders.get("train")
         }
-        observed = [
+        self._loaders = observed = [
             LoaderProbe(recorder, loader, role, on_epoch, self)
             for role, loader in own.items()
             if isinstance(loader, DataLoader)
@@ -100,7 +113,7 @@ class Attachment:
         }
         of_steps: dict[str, StepReader] = {
             "loss": self._loss,
-            "predictions": predictions,
+            **self._of_pairs,
             "learning_rate": LearningRateProbe(recorder, self._optimizers),
             "gradients": gradients,
             "gradient_distributions": GradientDistributionProbe(recorder, self._optimizers, names),
@@ -179,7 +192,19 @@ class Attachment:
     def _begin_forward(self, args: tuple[Any, ...]) -> None:
         if "loss" in self.chosen:
             self._loss.begin_forward(args)
+        if "worst_items" in self.chosen:
+            self._worst.begin_forward(args)
         self._outputs.begin_pass()
+
+    def _on_pair(self, prediction: object, target: object) -> None:
+        """The loss is computed of these two."""
+        for name, probe in self._of_pairs.items():
+            if name in self.chosen:
+                probe.observe(prediction, target)
+
+    def _indices(self) -> Sequence[int] | None:
+        """Which items of the data set the latest training batch holds, if that is known."""
+        return next((probe.indices for probe in self._loaders if probe.role == "train"), None)
 
     def fetch(self) -> None:
         """A loader is about to make a batch."""

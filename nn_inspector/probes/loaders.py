@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _SingleProcessDataLoaderIter
 
 from nn_inspector.probes.batches import Epoch
 from nn_inspector.probes.probe import Probe
@@ -46,6 +47,7 @@ class LoaderProbe(Probe):
 
     Attributes:
         waited: seconds that the loop has waited for batches so far.
+        given: what the sampler gave for the latest batch, where the loader has no workers.
     """
 
     name = "loader"
@@ -62,6 +64,7 @@ class LoaderProbe(Probe):
         self.role: Phase = role
         self.passes = 0
         self.waited = 0.0
+        self.given: Any = None
         self._loader = loader
         self._on_epoch = on_epoch
         self._watch = watch
@@ -103,6 +106,12 @@ class LoaderProbe(Probe):
             epoch.complete = True
             self._watch.end(self.role)
 
+    @property
+    def indices(self) -> list[int] | None:
+        """Which items of the data set the latest batch holds, where that is known and they are numbered."""
+        is_known = isinstance(self.given, list) and all(isinstance(index, int) for index in self.given)
+        return self.given if is_known else None
+
     @contextlib.contextmanager
     def _safely(self) -> Iterator[None]:
         self.recorder.schedule.start()
@@ -132,8 +141,9 @@ class _IteratorSource:
         for probe in watching:
             probe.fetch()
         iterator: Iterator[Any] = type(loader)._get_iterator(loader)
+        indices = _IndexReader(iterator)
         for probe in watching:
-            iterator = _ObservedIterator(iterator, probe)
+            iterator = _ObservedIterator(iterator, probe, indices)
         return iterator
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -143,12 +153,34 @@ class _IteratorSource:
         return getattr, (self._loader(), "_get_iterator")  # of the loader being rebuilt: it has no attributes yet
 
 
+class _IndexReader:
+    """Sees what the sampler gives to an iterator that makes its batches itself.
+
+    Workers are given theirs ahead of time, in part before anybody can look; there, nothing is known.
+
+    Attributes:
+        latest: what it gave for the batch that came last, mostly a list of indices.
+    """
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self.latest: Any = None
+        self._iterator = weakref.ref(iterator)
+        if isinstance(iterator, _SingleProcessDataLoaderIter):
+            iterator._next_index = self._read  # type: ignore[method-assign]
+
+    def _read(self) -> Any:
+        iterator: Any = self._iterator()
+        self.latest = type(iterator)._next_index(iterator)
+        return self.latest
+
+
 class _ObservedIterator:
     """The loader's own iterator, with someone looking over its shoulder."""
 
-    def __init__(self, iterator: Iterator[Any], probe: LoaderProbe) -> None:
+    def __init__(self, iterator: Iterator[Any], probe: LoaderProbe, indices: _IndexReader) -> None:
         self._iterator = iterator
         self._probe = probe
+        self._indices = indices
         self._epoch: Epoch | None = None
 
     def __iter__(self) -> _ObservedIterator:
@@ -169,6 +201,7 @@ class _ObservedIterator:
             self._probe.end(epoch)
             raise
         self._probe.waited += time.perf_counter() - begin
+        self._probe.given = self._indices.latest
         self._probe.observe(epoch, batch)
         return batch
 

@@ -56,7 +56,8 @@ class LossProbe(StepReader):
         model: the user's network.
         loss_fn: the user's loss, or None.
         arrivals: says how often a backward() has reached the watched parameters, as far as is known.
-        on_pair: called with each prediction and target that the loss is computed of in training.
+        on_pair: called with each prediction and target that the loss is computed of.
+        on_validated: called at the end of each validation pass.
     """
 
     name = "loss"
@@ -69,11 +70,13 @@ class LossProbe(StepReader):
         loss_fn: object | None,
         arrivals: Callable[[], int],
         on_pair: Callable[[object, object], None],
+        on_validated: Callable[[], None],
     ) -> None:
         super().__init__(recorder)
         self._model = model
         self._arrivals = arrivals
         self._on_pair = on_pair
+        self._on_validated = on_validated
         self._loss_module = loss_fn if isinstance(loss_fn, nn.Module) else None
         self._mode = CallMode(self._on_loss_call, self._on_backward, recorder.schedule)
         self._mode_handles: list[Removable] = []
@@ -141,6 +144,7 @@ class LossProbe(StepReader):
         if batches:
             items = sum(size for _, size in batches)
             self.recorder.record_scalar("loss", "validation", sum(value * size for value, size in batches) / items)
+            self._on_validated()
 
     def _retire_mode(self) -> None:
         """From now on the hook on the loss module is enough."""
@@ -160,7 +164,7 @@ class LossProbe(StepReader):
         self._inside_module = False
         value = first_tensor(output)
         if value is not None and self._expected:
-            if len(args) >= 2 and self.recorder.phase == "train":
+            if len(args) >= 2:
                 self._on_pair(args[0], args[1])
             self._add_term(value)
 
@@ -169,8 +173,7 @@ class LossProbe(StepReader):
             return
         if not self._inside_module:
             self._plain = False
-            if self.recorder.phase == "train":
-                self._on_pair(call.prediction, call.target)
+            self._on_pair(call.prediction, call.target)
             self._add_term(call.value)
 
     def _on_backward(self, objective: torch.Tensor) -> None:

@@ -32,7 +32,8 @@ class PredictionProbe(StepReader):
 
     def observe(self, prediction: object, target: object) -> None:
         """The loss is computed of these two; what is wanted of them is reduced at once."""
-        if self.failure is not None or not self.recorder.due or not _is_batch(prediction):
+        is_training = self.recorder.phase == "train"
+        if self.failure is not None or not self.recorder.due or not is_training or not is_batch(prediction):
             return
         try:
             self._found = _describe(prediction, target)
@@ -56,10 +57,10 @@ class PredictionProbe(StepReader):
 def _describe(prediction: torch.Tensor, target: object) -> dict[str, torch.Tensor]:
     prediction = prediction.detach()[:_ITEMS]
     found = {"prediction_spread": _spread(prediction), "prediction_mean": _columns(prediction).mean()}
-    if not _is_batch(target):
+    if not is_batch(target):
         return found
     target = target.detach()[:_ITEMS]
-    if _are_scores(prediction, target):
+    if are_scores(prediction, target):
         classes = prediction.shape[1]
         found["prediction_top_share"] = _top_share(prediction.argmax(1), classes)
         found["target_top_share"] = _top_share(target, classes)
@@ -68,7 +69,8 @@ def _describe(prediction: torch.Tensor, target: object) -> dict[str, torch.Tenso
     return found
 
 
-def _is_batch(tensor: object) -> TypeGuard[torch.Tensor]:
+def is_batch(tensor: object) -> TypeGuard[torch.Tensor]:
+    """Whether this holds several items that can be looked at."""
     return (
         isinstance(tensor, torch.Tensor)
         and tensor.layout is torch.strided
@@ -79,7 +81,8 @@ def _is_batch(tensor: object) -> TypeGuard[torch.Tensor]:
     )
 
 
-def _are_scores(prediction: torch.Tensor, target: torch.Tensor) -> bool:
+def are_scores(prediction: torch.Tensor, target: torch.Tensor) -> bool:
+    """Whether these are class scores [items, classes, ...] and class numbers [items, ...]."""
     whole = not target.is_floating_point() and target.dtype is not torch.bool
     fits = prediction.dim() > 1 and target.shape == (*prediction.shape[:1], *prediction.shape[2:])
     return whole and fits and 1 < prediction.shape[1] <= _CLASSES

@@ -16,6 +16,8 @@ PROBES: Mapping[str, str] = MappingProxyType(
         "zeroing": "whether gradients are cleared between steps",
         "time": "seconds of a step, and how many of them are waiting for data",
         "predictions": "whether predictions differ from item to item, and how much their targets do; measured with the loss",
+        "confusion": "which classes are taken for which, in training batches and validation passes; measured with the loss",
+        "worst_items": "which items of a batch have the greatest loss; measured with the loss",
         "activations": "distribution of each module's output, saturation, NaN and Inf",
         "units": "dead and saturated units of activations",
         "memory": "memory of the process and of the device",
@@ -31,10 +33,13 @@ PROBES: Mapping[str, str] = MappingProxyType(
 
 _LIGHT = ("loss", "learning_rate", "gradients", "updates", "zeroing", "time")
 
+_WITH_LOSS = {"predictions", "confusion", "worst_items"}
+"""These see what the loss is given."""
+
 PRESETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "light": _LIGHT,
-        "standard": (*_LIGHT, "predictions", "activations", "units", "memory"),
+        "standard": (*_LIGHT, "predictions", "confusion", "worst_items", "activations", "units", "memory"),
         "full": tuple(PROBES),
     }
 )
@@ -67,7 +72,7 @@ def choose_probes(probes: str | Sequence[str]) -> frozenset[str]:
     if unknown or not probes:
         got = f"{unknown[0]!r}" if unknown else "an empty list"
         raise ArgumentError("probes", expected="names of probes", got=got, advice=f"There are {_listed(PROBES)}.")
-    return frozenset(probes) | ({"loss"} if "predictions" in probes else frozenset())
+    return frozenset(probes) | ({"loss"} if _WITH_LOSS & set(probes) else frozenset())
 
 
 def _listed(names: Mapping[str, object]) -> str:

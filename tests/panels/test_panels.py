@@ -19,6 +19,7 @@ from nn_inspector.panels import (
 )
 from nn_inspector.panels.activation_histogram import OCTAVES, fold, ticks
 from nn_inspector.panels.chart_image import png
+from nn_inspector.panels.chart_view import chart_view
 from nn_inspector.panels.chart_widget import ChartWidget, decades
 from nn_inspector.panels.choice import PANELS
 from nn_inspector.panels.dashboard import Dashboard, static_html
@@ -49,7 +50,7 @@ def run_of(quantity, values, source="train"):
 def test_before_the_first_step_every_panel_is_empty_and_says_so(panel):
     chart = panel.picture(EMPTY, Selection())
     assert chart.empty
-    widget = ChartWidget(chart)
+    widget = chart_view(chart)
     assert "No step yet." in widget.children[-1].value
     assert widget.children[1].layout.visibility == "hidden"
     assert png([(panel.title, chart)]).startswith(b"\x89PNG")
@@ -67,8 +68,8 @@ def test_every_panel_draws_a_training_live_and_static(panel):
     chart = panel.picture(inspector.run, Selection(layer="1"))
     assert chart.empty == (panel.name == "nonfinite_map"), "the training is sound"
     assert chart.x_label
-    widget = ChartWidget(chart)
-    for mark in widget.children[1].marks:
+    widget = chart_view(chart)
+    for mark in getattr(widget.children[1], "marks", ()):
         assert mark.x.dtype == mark.y.dtype == np.float64
         assert not np.isinf(mark.x).any()
         assert not np.isinf(mark.y).any()

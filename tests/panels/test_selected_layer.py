@@ -7,6 +7,7 @@ import nn_inspector as nni
 from nn_inspector.history import Chart, curve, earlier, row_labels
 from nn_inspector.panels import activation_histogram
 from nn_inspector.panels.chart_image import png
+from nn_inspector.panels.chart_view import chart_view
 from nn_inspector.panels.chart_widget import BACK, ChartWidget
 from nn_inspector.panels.choice import PANELS
 from nn_inspector.panels.clickable_rows import ClickableRows
@@ -105,7 +106,7 @@ def test_every_panel_bears_any_selection(panel, inspector):
     for layer in ("0", "1", "never heard of"):
         for run in (inspector.run, earlier(inspector.run, 2), nni.Run("empty", {"model": "M"})):
             chart = panel.picture(run, Selection(layer=layer))
-            ChartWidget(chart).close()
+            chart_view(chart).close()
     assert png([(panel.title, panel.picture(inspector.run, Selection(layer="0")))]).startswith(b"\x89PNG")
 
 

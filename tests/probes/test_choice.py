@@ -91,7 +91,7 @@ def test_what_each_preset_measures():
              "kept_gradient", "cleared_gradient", "step_seconds", "data_seconds"}  # fmt: skip
     standard = light | {"activation_mean", "activation_spread", "activation_zeros", "activation_nonfinite", "activation_histogram",
                         "dead_units", "unit_activity", "memory_bytes", "prediction_spread", "prediction_mean",
-                        "prediction_top_share", "target_top_share"}  # fmt: skip
+                        "prediction_top_share", "target_top_share", "confusion", "worst_items"}  # fmt: skip
     assert measured("light") == light
     assert measured("standard") == standard
     assert measured("full") > standard
