@@ -37,7 +37,8 @@ class Diagnosis:
 
     def symptoms(self, cause: Finding) -> list[Finding]:
         """Errors and warnings that `cause` explains."""
-        return [finding for finding in self.findings if finding.raised and _explains(cause, finding)]
+        others = [finding for finding in self.findings if finding is not cause and finding.raised]
+        return [finding for finding in others if _explains(cause, finding)]
 
     def to_json(self) -> dict[str, Any]:
         """The diagnosis as data that JSON can hold."""

@@ -5,6 +5,7 @@ import pytest
 
 import nn_inspector as nni
 from nn_inspector.diagnosis import Diagnosis
+from nn_inspector.history import Finding
 from tests.checks.test_catalog import own_check, registered  # noqa: F401 - a fixture
 from tests.trainings import blobs, classifier, sorted_by_label
 
@@ -128,3 +129,12 @@ def test_it_goes_into_json_html_and_text():
         "Left out: one_batch_fit",
     ):
         assert text in html
+
+
+def test_a_finding_does_not_explain_itself():
+    lost = Finding("nonfinite", "error", "The loss is NaN.")
+    grown = Finding("divergence", "warning", "The loss grew.")
+    diagnosis = Diagnosis([lost, grown], {})
+    assert diagnosis.causes == [lost]
+    assert diagnosis.symptoms(lost) == [grown]
+    assert "explains nonfinite" not in str(diagnosis)

@@ -171,3 +171,13 @@ def test_outputs_that_begin_far_away_come_back(watched):
     finding = checked(watched(made, lambda c: c.run(1)), made)
     assert finding.severity == "ok", finding.message
     assert finding.evidence["first_loss"] > 1e4
+
+
+def test_a_loss_that_is_lost_is_another_checks_affair(watched):
+    def root(output, y):
+        return (output.gather(1, y[:, None]) - 1e9).sqrt().mean()
+
+    made = case(net(), root)
+    finding = checked(watched(made), made)
+    assert finding.severity == "skipped"
+    assert "no finite number after 0 steps" in finding.message

@@ -60,6 +60,11 @@ def look(subject: Subject) -> Finding:
         raise ExperimentError(f"A batch holds {batch_size(batch)} items only, and chance answers many of so few right.")
     with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
         found = minimize(copied, layer, batch, seconds=subject.seconds / 2)
+    if not math.isfinite(found.losses[-1]):
+        raise ExperimentError(
+            f"With the outputs of {layer} free, the loss is no finite number after {len(found.losses) - 1} steps: what it "
+            "leads to cannot be seen."
+        )
     constant = all(gradient is None or not bool(gradient.any()) for gradient in seen.gradients.values())
     if not found.moved:
         if constant:

@@ -98,7 +98,8 @@ def _judged(subject: Subject, fits: dict[str, Fit], evidence: Evidence, items: i
     weights = sum(p.numel() for p in subject.training.model.parameters() if p.requires_grad)
     enough = weights >= ENOUGH_WEIGHTS * best.targets and best.floor_is_known
     if best.left <= NEARLY or not enough or not _learned_nothing(subject):
-        return finding(INFO, "info", f"Not quite: {went}, {1 - best.left:.0%} of the way down.", evidence=evidence)
+        share = f", {1 - best.left:.0%} of the way down" if best.left < 1 else ""
+        return finding(INFO, "info", f"Not quite: {went}{share}.", evidence=evidence)
     remedy = Remedy(
         "See first whether one batch can be learned. If it can, lower the rate and make the network wider.",
         'inspector.check("one_batch_fit")\ninspector.check("batch_dependency")',

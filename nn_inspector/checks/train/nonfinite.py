@@ -43,7 +43,7 @@ INFO = CheckInfo(
         "torch.autograd.detect_anomaly: the operation whose derivative is NaN",
         "TheDeepChecker (Braiek and Khomh, 2022): NaN and Inf in losses, weights and gradients",
     ),
-    explains=(*ALL_SYMPTOMS, "loss_learnable"),
+    explains=ALL_SYMPTOMS,
 )
 
 GREW = 10.0
