@@ -20,12 +20,14 @@ class Curve:
         role: "main" is drawn in full, "faint" stands behind for comparison, "points" has a marker at each value,
             "marks" has nothing else.
         colour: its place among the colours; None leaves it to the order of the series.
+        sign: a character or two at its end, which tell it apart where there are several of its role.
     """
 
     x: np.ndarray
     y: np.ndarray
     role: Role = "main"
     colour: int | None = None
+    sign: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ def _curves(axes: Axes, chart: Chart) -> None:
         style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
         width = 0.0 if curve.role == "marks" else 1.5
         axes.plot(x, y, **style, lw=width, label=name, alpha=BACK if chart.chosen else 1.0)
+        if curve.sign and len(x):
+            axes.annotate(curve.sign, (x[-1], y[-1]), (3, 0), textcoords="offset points", color=colour, fontsize=8)
         if chart.chosen and marker is not None:
             axes.plot(*(part[np.isin(np.round(curve.x), chart.chosen)] for part in (x, y)), **style, lw=0)
     for place in chart.chosen:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from html import escape
 
 import bqplot
@@ -166,9 +167,8 @@ class ChartWidget(ipywidgets.VBox):
         if chart.kind == "bars" and curves[0][1].role == "main":
             curves = [(colour, _staircase(curve)) for colour, curve in curves]
         width = max(len(curve.y) for _, curve in curves)
-        markers = curves[0][1].role in _WITH_MARKERS
-        x = np.stack([_padded(curve.x, width, markers=markers) for _, curve in curves])
-        y = np.stack([_padded(_values(curve.y, chart.log), width, markers=markers) for _, curve in curves])
+        x = np.stack([_padded(curve.x, width) for _, curve in curves])
+        y = np.stack([_padded(_values(curve.y, chart.log), width) for _, curve in curves])
         if chart.kind == "rows":
             x, y = y, x
         with mark.hold_sync():
@@ -176,6 +176,8 @@ class ChartWidget(ipywidgets.VBox):
             faint = curves[0][1].role == "faint"
             mark.colors = [FAINT] * len(curves) if faint else [colour for colour, _ in curves]
             mark.opacities = opacities
+            mark.labels = [curve.sign for _, curve in curves]
+            mark.labels_visibility = "label" if any(mark.labels) else "none"
             if mark.fill != "none":
                 mark.fill_colors = mark.colors
             mark.visible = True
@@ -291,7 +293,8 @@ def _frame(chart: Chart) -> tuple[object, ...]:
 def _extent(chart: Chart) -> tuple[float | None, float | None]:
     """Limits of the axis that values are shown over: half a place beyond the outer rows or bars; lines begin at 0."""
     if chart.kind == "lines":
-        return 0.0, None
+        signed = [curve.x[-1] for curve in chart.series.values() if curve.sign and len(curve.x)]
+        return 0.0, 1.05 * max(signed) if signed else None
     rows = len(chart.labels) if chart.kind == "rows" else 0
     places = rows or max((len(curve.x) for curve in chart.series.values()), default=1)
     return -0.5, places - 0.5
@@ -337,13 +340,13 @@ def _values(values: np.ndarray, log: bool) -> np.ndarray:
 def _finite(curve: Curve, log: bool) -> Curve:
     """Without the points that have no place: bqplot leaves gaps in lines, but not for markers."""
     keep = np.isfinite(_values(curve.y, log))
-    return Curve(np.asarray(curve.x)[keep], np.asarray(curve.y)[keep], curve.role)
+    return replace(curve, x=np.asarray(curve.x)[keep], y=np.asarray(curve.y)[keep])
 
 
 def _only(curve: Curve, places: tuple[int, ...]) -> Curve:
     """The points at some positions."""
     keep = np.isin(np.round(curve.x), places)
-    return Curve(curve.x[keep], curve.y[keep], curve.role)
+    return replace(curve, x=curve.x[keep], y=curve.y[keep])
 
 
 def _staircase(curve: Curve) -> Curve:
@@ -351,10 +354,9 @@ def _staircase(curve: Curve) -> Curve:
     return Curve(np.append(curve.x - 0.5, curve.x[-1] + 0.5), np.append(curve.y, curve.y[-1]), curve.role)
 
 
-def _padded(values: np.ndarray, width: int, *, markers: bool) -> np.ndarray:
-    """As many values as the longest curve has: bqplot leaves gaps in lines, but it would put a marker somewhere."""
-    end = values[-1] if markers else math.nan
-    return np.pad(np.asarray(values, dtype=np.float64), (0, width - len(values)), constant_values=end)
+def _padded(values: np.ndarray, width: int) -> np.ndarray:
+    """As many values as the longest curve has: the last one again, since NaN would have a marker or a sign somewhere."""
+    return np.pad(np.asarray(values, dtype=np.float64), (0, width - len(values)), mode="edge")
 
 
 def _axis_style() -> dict[str, object]:

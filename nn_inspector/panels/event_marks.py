@@ -44,7 +44,7 @@ class EventMarks(bqplot.Scatter):
             scales={"x": steps, "y": bqplot.LinearScale(min=0.0, max=1.0, allow_padding=False)},
             preserve_domain={"x": True},
             marker="triangle-up",
-            default_size=90,
+            default_size=60,
             colors=[f"var(--jp-ui-font-color1, {EVENT})"],
             tooltip=self._tip,
             apply_clip=False,

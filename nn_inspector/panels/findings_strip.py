@@ -58,9 +58,9 @@ class FindingsStrip(ipywidgets.VBox):
             button.show(symptom, symptom.check if symptom is not None else "", self._words)
         _set_shown(self._and, bool(symptoms))
         _set_shown(self._line, len(causes) > MOST_CAUSES or bool(symptoms))
-        left = [f"{len(causes) - MOST_CAUSES} more causes"] if len(causes) > MOST_CAUSES else []
-        left += [f"{len(symptoms) - MOST_SYMPTOMS} more symptoms"] if len(symptoms) > MOST_SYMPTOMS else []
-        self._more.value = f"<span>and {' and '.join(left)}</span>" if left else ""
+        left = {"cause": len(causes) - MOST_CAUSES, "symptom": len(symptoms) - MOST_SYMPTOMS}
+        more = " and ".join(f"{count} more {word}{'s' * (count > 1)}" for word, count in left.items() if count > 0)
+        self._more.value = f'<span style="color: {TEXT}">and {more}</span>' if more else ""
 
 
 class _ShowButton(ipywidgets.Button):
