@@ -8,6 +8,8 @@ inspector.diagnose()
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Any
 
 from nn_inspector._version import __version__
@@ -51,6 +53,7 @@ __all__ = [
     "__version__",
     "assert_healthy",
     "catalog",
+    "compare",
     "debug_info",
     "explain",
     "load_ipython_extension",
@@ -62,6 +65,29 @@ __all__ = [
     "watch",
     "wizard",
 ]
+
+
+def compare(
+    runs: Run | Inspector | str | os.PathLike[str] | Sequence[Run | Inspector | str | os.PathLike[str]],
+    *,
+    reference: Run | Inspector | str | os.PathLike[str] | range | tuple[int, int] | None = None,
+) -> Any:
+    """Show several runs beside each other, in a notebook: losses, in what they differ, and what changed first.
+
+    Args:
+        runs: runs, inspectors, or run files by name or path; the first six are shown.
+        reference: what the others are compared with. A run that was sound; None: the first one. Or a sound stretch of steps,
+            such as `range(100, 300)`, with which all later steps of the same run are compared.
+
+    Returns:
+        The view, a widget that shows itself as the result of a cell. It names the layer and the quantity that left the
+        reference's range first, with the step, and draws the reference behind it.
+
+    Raises:
+        ArgumentError: something is no run, or there is nothing to compare it with.
+        RunFileError: a file is no run file.
+    """
+    return open_view("comparison", runs, reference)
 
 
 def wizard(inspector: Inspector | None = None) -> Any:

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 _VIEWS = {
+    "comparison": "nn_inspector.panels.comparison:open_comparison",
     "dashboard": "nn_inspector.panels.dashboard:open_dashboard",
     "wizard": "nn_inspector.guide.wizard:open_wizard",
     "progress": "nn_inspector.live.progress_bar:ProgressBar",

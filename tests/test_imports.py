@@ -116,6 +116,7 @@ def every_public_call(folder):
         "__version__": nni.__version__,
         "assert_healthy": nni.assert_healthy(inspector, ignore=[info.name for info in nni.catalog()], active=False),
         "catalog": nni.catalog(),
+        "compare": nni.compare(inspector.run, reference=range(2)),
         "debug_info": nni.debug_info(),
         "explain": nni.explain("shuffling"),
         "open_run": nni.open_run(inspector.run.path).steps == inspector.run.steps > 0,

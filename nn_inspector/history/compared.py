@@ -31,14 +31,21 @@ class Quantity:
     kind: Kind
     backward: bool = False
 
+    @property
+    def of_a_layer(self) -> bool:
+        """Whether it is measured of each layer."""
+        return self.name not in ("loss", "learning_rate")
+
     def of(self, source: str) -> str:
         """The quantity of a source, in words.
 
         Example:
-            >>> COMPARED[2].of("encoder.0"), COMPARED[7].of("train")
-            ('spread of the outputs of encoder.0', 'loss')
+            >>> COMPARED[2].of("encoder.0"), COMPARED[7].of("train"), COMPARED[7].of("validation")
+            ('spread of the outputs of encoder.0', 'loss', 'validation loss')
         """
-        return self.words if source == "train" else f"{self.words} of {source}"
+        if self.name == "loss":
+            return self.words if source == "train" else f"{source} {self.words}"
+        return f"{self.words} of {source}"
 
 
 COMPARED = (
@@ -70,7 +77,7 @@ def series_of(run: Run, name: str) -> dict[str, Series]:
     if name == "update_ratio":
         updates, weights = series_of(run, "update_norm"), series_of(run, "weight_norm")
         return {layer: _ratio(updates[layer], weights[layer]) for layer in updates if layer in weights}
-    sources = [source for source in run.sources(name) if source != "validation"]
+    sources = run.sources(name)
     if name not in _BY_PARAMETER:
         return {source: run.series(name, source) for source in sources}
     layers: dict[str, list[Series]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +12,15 @@ from nn_inspector.history.run import Run
 from nn_inspector.history.series import Series
 
 FACTOR = 3.0
-"""A magnitude is outside from so many times the reference's highest value on, or below its lowest by as much."""
+"""A magnitude is outside from so many times the reference's highest value on. Below it is, by the square of this, below the
+lowest: gradients become small where a batch leaves little to learn.
+"""
 
 SHARE = 0.2
 """A share is outside so far above the reference's highest value or below its lowest; three times as far, it counts at once."""
 
 FAR = 10.0
-"""A magnitude that is so many times farther out counts at once; below, by the square of it: one batch may leave little to learn."""
+"""A magnitude that is so many times farther out counts at once; below, by the square of it."""
 
 PATIENCE = 3
 """Of what is nearer, so many measured values in a row must lie outside."""
@@ -82,21 +84,30 @@ def first_changes(run: Run, reference: Run | range) -> list[Change]:
         >>> [(change.quantity.name, change.step) for change in first_changes(run, range(10, 50))]
         [('loss', 60)]
     """
-    found: list[tuple[int, int, int, Change]] = []
-    for order, quantity in enumerate(COMPARED):
+    found = [leaves(*pair) for pair in _pairs(run, reference)]
+    return sorted((change for change in found if change is not None), key=lambda change: change.step)
+
+
+def quantities_compared(run: Run, reference: Run | range) -> list[Quantity]:
+    """What a run and a reference can be compared in: what was measured often enough in both."""
+    known = [
+        quantity for quantity, _, series, limits in _pairs(run, reference) if np.isfinite(limits(series.steps)[0]).any()
+    ]
+    return list(dict.fromkeys(known))
+
+
+def _pairs(run: Run, reference: Run | range) -> Iterator[tuple[Quantity, str, Series, Limits]]:
+    """All that may be compared, in the order in which a step makes it."""
+    for quantity in COMPARED:
+        exact = quantity.kind == "setting"
         present = series_of(run, quantity.name)
         past = present if isinstance(reference, range) else series_of(reference, quantity.name)
         sources = [source for source in present if source in past]
-        for place, source in enumerate(reversed(sources) if quantity.backward else sources):
-            limits = (
-                _stretch(past[source], reference, exact=quantity.kind == "setting")
-                if isinstance(reference, range)
-                else _around(past[source], reference.steps, exact=quantity.kind == "setting")
-            )
-            change = leaves(quantity, source, present[source], limits)
-            if change is not None:
-                found.append((change.step, order, place, change))
-    return [change for *_, change in sorted(found, key=lambda row: row[:3])]
+        for source in reversed(sources) if quantity.backward else sources:
+            if isinstance(reference, range):
+                yield quantity, source, present[source], _stretch(past[source], reference, exact=exact)
+            else:
+                yield quantity, source, present[source], _around(past[source], reference.steps, exact=exact)
 
 
 Limits = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -114,7 +125,7 @@ def leaves(quantity: Quantity, source: str, series: Series, limits: Limits) -> C
     distance = np.zeros(len(series))
     distance[known] = _distance(quantity.kind, series.values[known], low[known], high[known])
     place = _first(distance, at_once=quantity.kind == "setting")
-    if place is None:
+    if place is None or (place == 0 and quantity.name == "learning_rate"):  # another rate from the start is a parameter
         return None
     since = int(series.steps[place - 1]) if place else None
     values = (float(part[place]) for part in (series.values, low, high))
@@ -138,7 +149,7 @@ def _distance(kind: Kind, values: np.ndarray, low: np.ndarray, high: np.ndarray)
             factor = 1.001 if kind == "setting" else FACTOR
             floor = max(FLOOR * float(low.max()), np.finfo(float).tiny)
             size, low, high = (np.maximum(part, floor) for part in (np.abs(values), low, high))
-            above, below = np.log(size / (factor * high)), np.log(low / (factor * size)) / 2
+            above, below = np.log(size / (factor * high)), np.log(low / size) / 2 - np.log(factor)
             distance = (above if kind == "rising" else np.maximum(above, below)) / np.log(FAR)
     return np.where(np.isfinite(values), np.maximum(distance, 0.0), np.inf)
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from nn_inspector.history import Chart
-from nn_inspector.panels.chart_widget import BACK, COLOURS, FAINT, colour_of, decades
+from nn_inspector.panels.chart_widget import BACK, COLOURS, FAINT, colour_of, decades, with_an_end
 from nn_inspector.panels.event_marks import EVENT, by_step
 from nn_inspector.panels.matrix_widget import cell_colours
 
@@ -63,8 +63,10 @@ def _curves(axes: Axes, chart: Chart) -> None:
         style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
         width = 0.0 if curve.role == "marks" else 1.5
         axes.plot(x, y, **style, lw=width, label=name, alpha=BACK if chart.chosen else 1.0)
-        if curve.sign and len(x):
-            axes.annotate(curve.sign, (x[-1], y[-1]), (3, 0), textcoords="offset points", color=colour, fontsize=8)
+        end = with_an_end(curve, chart.log)
+        if curve.sign and len(end.x):
+            last = (float(end.x[-1]), float(end.y[-1]))
+            axes.annotate(curve.sign, last, (3, 0), textcoords="offset points", color=colour, fontsize=8)
         if chart.chosen and marker is not None:
             axes.plot(*(part[np.isin(np.round(curve.x), chart.chosen)] for part in (x, y)), **style, lw=0)
     for place in chart.chosen:

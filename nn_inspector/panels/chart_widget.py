@@ -33,6 +33,9 @@ TEXT = "var(--jp-ui-font-color1, #333333)"
 GRID = "rgba(128, 128, 128, 0.25)"
 
 _STEP_TICKS = MaxNLocator(6, steps=[1, 2, 5, 10], integer=True)
+_MOST_DECADES = 8
+"""A logarithmic axis with more has ticks at some of them only."""
+
 _MAIN, _FAINT, _POINTS, _MARKS = range(4)
 _WITH_MARKERS = ("points", "marks")
 _MARGIN = {"top": 8, "bottom": 42, "left": 52, "right": 16}
@@ -155,6 +158,8 @@ class ChartWidget(ipywidgets.VBox):
     def _draw(self, mark: bqplot.Mark, chart: Chart, curves: list[tuple[str, Curve]]) -> None:
         if chart.kind == "rows" or any(curve.role in _WITH_MARKERS for _, curve in curves):
             curves = [(colour, _finite(curve, chart.log)) for colour, curve in curves]
+        elif chart.kind == "lines":
+            curves = [(colour, with_an_end(curve, chart.log)) for colour, curve in curves]
         opacities = [BACK if chart.chosen else 1.0] * len(curves)
         if chart.chosen and any(curve.role in _WITH_MARKERS for _, curve in curves):
             curves += [(colour, _only(curve, chart.chosen)) for colour, curve in curves]
@@ -213,6 +218,7 @@ class ChartWidget(ipywidgets.VBox):
     def _set_frame(self, chart: Chart) -> None:
         """What changes rarely: labels, ticks, legend."""
         self._figure.layout.visibility = "hidden" if chart.empty else "visible"
+        self._x_axis.visible = self._y_axis.visible = not chart.empty  # bqplot shows its axes all the same
         self._legend.value = "" if chart.empty else legend_html(chart)
         value_axis, other = (self._x_axis, self._y_axis) if chart.kind == "rows" else (self._y_axis, self._x_axis)
         self._x_axis.label = chart.x_label
@@ -222,7 +228,8 @@ class ChartWidget(ipywidgets.VBox):
             self._set_rows(chart)
         if chart.log:
             low, high = decades(chart)
-            _set_ticks(value_axis, [(power, f"{10**power:g}") for power in np.arange(low, high + 1)])
+            between = max(1, math.ceil((high - low) / _MOST_DECADES))
+            _set_ticks(value_axis, [(power, f"{10**power:g}") for power in np.arange(low, high + 1, between)])
         elif value_axis.tick_values is not None:
             with value_axis.hold_sync():
                 value_axis.tick_values = value_axis.tick_labels = None
@@ -259,7 +266,7 @@ def legend_html(chart: Chart) -> str:
         entries.append(_entry(colour, "■" if chart.kind == "bars" and curve.role == "main" else sign, name))
     entries += [_entry(FAINT, "┄", f"{name} {value:.3g}") for name, value in chart.levels.items()]
     if chart.band is not None:
-        entries.append(_entry(COLOURS[2], "▒", f"{chart.band[2]}: {chart.band[0]:g} to {chart.band[1]:g}"))
+        entries.append(_entry(COLOURS[2], "▒", f"{chart.band[2]}: {chart.band[0]:.3g} to {chart.band[1]:.3g}"))
     entries += [_entry(TEXT, "▲", text) for text in by_step(chart.events).values()]
     return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{" ".join(entries)}</div>'
 
@@ -341,6 +348,14 @@ def _finite(curve: Curve, log: bool) -> Curve:
     """Without the points that have no place: bqplot leaves gaps in lines, but not for markers."""
     keep = np.isfinite(_values(curve.y, log))
     return replace(curve, x=np.asarray(curve.x)[keep], y=np.asarray(curve.y)[keep])
+
+
+def with_an_end(curve: Curve, log: bool) -> Curve:
+    """With the last value that can be drawn at its end: bqplot puts a label there, and cannot put it at NaN."""
+    finite = np.flatnonzero(np.isfinite(_values(curve.y, log)))
+    if not len(finite):
+        return replace(curve, x=curve.x[:0], y=curve.y[:0])
+    return replace(curve, y=np.append(curve.y[:-1], curve.y[finite[-1]]))
 
 
 def _only(curve: Curve, places: tuple[int, ...]) -> Curve:

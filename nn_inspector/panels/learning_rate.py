@@ -14,13 +14,13 @@ MOST_CHANGES = 500
 def picture(run: Run, selection: Selection) -> Chart:
     """Learning rates, as they were set at each measured step."""
     groups = run.sources("learning_rate")
-    series = {group: _stairs(run.series("learning_rate", group), run.steps) for group in groups[:MOST_GROUPS]}
+    series = {group: stairs(run.series("learning_rate", group), run.steps) for group in groups[:MOST_GROUPS]}
     left_out = len(groups) - MOST_GROUPS
     note = f"{left_out} more parameter groups are not shown." if left_out > 0 else ""
     return Chart("lines", "step", "learning rate", series, log=_varies(run), note=note)
 
 
-def _stairs(series: Series, steps: int) -> Curve:
+def stairs(series: Series, steps: int) -> Curve:
     """A rate is noted when it changes: from each change to the next one it is level."""
     points = min(len(series), MOST_CHANGES)
     chosen = (

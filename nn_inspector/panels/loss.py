@@ -26,7 +26,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         series["validation"] = Curve(validation.steps.astype(np.float64), validation.values, "points")
     finding = run.finding("initial_loss")
     chance = finding.evidence.get("chance") if finding is not None else None
-    top = None if selection.log_loss else _top(train)
+    top = None if selection.log_loss else cut_at(train)
     return Chart(
         kind="lines",
         x_label="step",
@@ -39,7 +39,7 @@ def picture(run: Run, selection: Selection) -> Chart:
     )
 
 
-def _top(train: Series) -> float | None:
+def cut_at(train: Series) -> float | None:
     """Where to cut a loss that has exploded, so that the rest of the curve can still be seen; None if it has not."""
     high = train.high[np.isfinite(train.high)]
     if not len(high):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 import nn_inspector as nni
 from nn_inspector.history.compared import COMPARED, series_of
-from nn_inspector.history.first_change import FACTOR, LEAST, PATIENCE, SHARE, first_changes
+from nn_inspector.history.first_change import FACTOR, LEAST, PATIENCE, SHARE, first_changes, quantities_compared
 from nn_inspector.probes import Measurement
 
 MAGNITUDES = [quantity for quantity in COMPARED if quantity.kind == "magnitude" and quantity.name != "update_ratio"]
@@ -55,7 +55,7 @@ def test_a_run_does_not_differ_from_itself_nor_from_more_of_the_same(seed, lengt
 def test_a_lasting_change_is_found_at_its_step(quantity, at, times, up, seed):
     key = (quantity.name, "0.weight")
     values = noise(300, seed)
-    values[at:] *= times if up else 1 / times
+    values[at:] *= times if up else 1 / (times * FACTOR)
     source = "0" if quantity.name in ("gradient_norm", "weight_norm") else "0.weight"
     for reference in (run_of({key: noise(300, seed + 1)}), range(5, 29)):
         (change,) = first_changes(run_of({key: values}), reference)
@@ -148,6 +148,9 @@ def test_a_setting_holds_until_it_is_changed_and_is_compared_exactly():
     assert told(changed, first) == [("learning_rate", "group", 70)]
     assert told(changed, range(20, 60)) == [("learning_rate", "group", 70)]
     assert told(first, first) == []
+    other = run_of({key: [0.3, 0.1]}, steps=[0, 50])
+    other.steps = 100
+    assert told(other, first) == [], "another rate from the start is a parameter"
     never = run_of({key: [0.0, 0.0]})
     assert told(never, never) == []
 
@@ -188,6 +191,14 @@ def test_sparse_values_are_compared_with_the_nearest_of_the_reference():
     steps = np.arange(0, 2000, 200)
     reference = run_of({key: [1, 8, 1, 8, 1, 8, 1, 8, 1, 8]}, steps=steps)
     assert told(run_of({key: np.full(10, 20.0)}, steps=steps + 7), reference) == []
+
+
+def test_what_was_measured_often_enough_in_both_is_known():
+    one = run_of({("loss", "train"): np.ones(30), ("weight_norm", "a.weight"): np.ones(30)})
+    other = run_of({("loss", "train"): np.ones(30), ("weight_norm", "b.weight"): np.ones(30)})
+    assert [quantity.name for quantity in quantities_compared(one, other)] == ["loss"]
+    assert [quantity.name for quantity in quantities_compared(one, range(20))] == ["loss", "weight_norm"]
+    assert quantities_compared(one, range(LEAST - 1)) == quantities_compared(one, nni.Run("empty", {})) == []
 
 
 def test_norms_are_those_of_a_layer_and_updates_are_compared_to_its_weights():

@@ -53,6 +53,7 @@ def test_before_the_first_step_every_panel_is_empty_and_says_so(panel):
     widget = chart_view(chart)
     assert "No step yet." in widget.children[-1].value
     assert widget.children[1].layout.visibility == "hidden"
+    assert not any(axis.visible for axis in getattr(widget.children[1], "axes", ()))
     assert png([(panel.title, chart)]).startswith(b"\x89PNG")
 
 
@@ -199,6 +200,15 @@ def test_a_chart_is_updated_in_place():
     assert marks[2].y.shape == (2, 2)
     widget.update(nni.Chart("lines", "step", "loss", {"a": curve([1.0, 0.0, 10.0])}, log=True))
     assert marks[2].y == pytest.approx([0, np.nan, 1], nan_ok=True)
+
+
+@pytest.mark.parametrize("powers", [1, 2, 8, 9, 40])
+def test_ticks_of_a_logarithmic_axis_are_few(powers):
+    shown = ChartWidget(Chart("lines", "step", "loss", {"train": curve([1.0, 10.0**powers])}, log=True))
+    ticks = shown._y_axis.tick_values
+    assert 2 <= len(ticks) <= 9
+    assert ticks[0] == 0
+    assert len(set(np.diff(ticks))) == 1
 
 
 @pytest.mark.parametrize("steps", [1, 3, 17, 400, 1_200, 123_456, 1_000_000])

@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-VIEWS = (".nni-dashboard", ".nni-wizard", ".nni-twin", "#nn-inspector-panel")
+VIEWS = (".nni-dashboard", ".nni-comparison", ".nni-wizard", ".nni-twin", "#nn-inspector-panel")
 SEVERE = ("serious", "critical")
 
 _LOOK = """async ([views, severe]) => {

@@ -106,13 +106,26 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
     notebook.run(repaired)
     notebook.run(notebook.find("for epoch in range(20)"))
     last = len(notebook.sources()) - 1
-    notebook.run(last)
-    expect(notebook.output(last)).to_contain_text(
+    diagnosis = last - 2
+    notebook.run(diagnosis)
+    expect(notebook.output(diagnosis)).to_contain_text(
         re.compile(r"Nothing wrong was found by \d+ checks\."), timeout=2 * PATIENCE
     )
     steps = notebook.dashboard.locator(".nni-chart").first.locator(".axis").first.locator(".tick text")
     assert "1,000" in steps.all_text_contents()
     picture("04-repaired")
+
+    # Beside each other the two trainings show what differs, and what changed first.
+    notebook.run(last)
+    comparison = notebook.page.locator(".nni-comparison")
+    expect(comparison).to_contain_text(re.compile("left the range of 1 .* first in"), timeout=PATIENCE)
+    expect(comparison).to_contain_text("loaders train sampler")
+    for chart in comparison.locator(".nni-chart").all():
+        expect(chart.locator("svg").first).to_be_visible()
+    comparison.get_by_label("logarithmic").check()
+    comparison.evaluate("element => element.scrollIntoView()")
+    picture("05-compared")
+    expect_accessible(notebook.page, ".nni-comparison")
 
 
 def test_the_side_panel_shows_the_same_checklist_and_stops_the_training(first_look, picture):
