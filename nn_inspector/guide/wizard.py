@@ -16,7 +16,7 @@ from nn_inspector.guide.steps import Progress
 from nn_inspector.history import Finding
 from nn_inspector.inspector import Inspector, current_inspector
 from nn_inspector.live import connect
-from nn_inspector.panels.chart_widget import STYLE
+from nn_inspector.panels.style import STYLE
 from nn_inspector.snippets import check_cell, remedy_cell
 
 _BUDGET = 60.0

@@ -7,8 +7,8 @@ from html import escape
 import ipywidgets
 
 from nn_inspector.panels.chart_view import ChartView
-from nn_inspector.panels.chart_widget import TEXT
 from nn_inspector.panels.panel import Panel
+from nn_inspector.panels.style import TEXT
 
 
 class Card(ipywidgets.VBox):

@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from nn_inspector.history import Chart
-from nn_inspector.panels.chart_widget import BACK, COLOURS, FAINT, colour_of, decades, with_an_end
+from nn_inspector.panels.drawn_curves import decades, with_an_end
 from nn_inspector.panels.event_marks import EVENT, by_step
+from nn_inspector.panels.legend import colour_of
 from nn_inspector.panels.matrix_widget import cell_colours
+from nn_inspector.panels.style import BACK, COLOURS, FAINT
 
 
 def draw(axes: Axes, chart: Chart, title: str = "") -> None:

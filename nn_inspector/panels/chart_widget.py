@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from html import escape
 
 import bqplot
 import ipywidgets
@@ -19,18 +17,11 @@ from matplotlib.ticker import MaxNLocator
 
 from nn_inspector.history import Chart, Curve
 from nn_inspector.panels.clickable_rows import ClickableRows
-from nn_inspector.panels.event_marks import EventMarks, by_step
+from nn_inspector.panels.drawn_curves import decades, drawn_values, finite, only, padded, staircase, with_an_end
+from nn_inspector.panels.event_marks import EventMarks
+from nn_inspector.panels.legend import colour_of, legend_html, note_html
 from nn_inspector.panels.row_pictures import pictures_html
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's colours, which colour-blind people can tell apart and which show on light and dark."""
-
-FAINT = "#999999"
-BACK = 0.35
-"""Opacity of what stands back behind a selected row."""
-
-TEXT = "var(--jp-ui-font-color1, #333333)"
-GRID = "rgba(128, 128, 128, 0.25)"
+from nn_inspector.panels.style import BACK, COLOURS, FAINT, GRID, TEXT
 
 _STEP_TICKS = MaxNLocator(6, steps=[1, 2, 5, 10], integer=True)
 _MOST_DECADES = 8
@@ -43,13 +34,6 @@ _ROW_MARGIN = {**_MARGIN, "left": 148}
 _REMARK_MARGIN = {**_ROW_MARGIN, "right": 132}
 _ROW_HEIGHT = 15
 """Pixels that a row needs at least, so that its name can be read."""
-
-STYLE = (
-    "<style>.nni-chart .axislabel { font-size: 12px; font-family: inherit; } "
-    ".nni-chart .bar { cursor: pointer; } .nni-chart .bar:hover { opacity: 0.15 !important; } "
-    ".nni-step, .nni-stage { text-align: left; } .nni-step:focus-visible, .nni-stage:focus-visible { outline: 2px solid currentColor; }</style>"
-)
-"""What bqplot offers no option for; put once into a view's HTML."""
 
 
 class ChartWidget(ipywidgets.VBox):
@@ -157,12 +141,12 @@ class ChartWidget(ipywidgets.VBox):
 
     def _draw(self, mark: bqplot.Mark, chart: Chart, curves: list[tuple[str, Curve]]) -> None:
         if chart.kind == "rows" or any(curve.role in _WITH_MARKERS for _, curve in curves):
-            curves = [(colour, _finite(curve, chart.log)) for colour, curve in curves]
+            curves = [(colour, finite(curve, chart.log)) for colour, curve in curves]
         elif chart.kind == "lines":
             curves = [(colour, with_an_end(curve, chart.log)) for colour, curve in curves]
         opacities = [BACK if chart.chosen else 1.0] * len(curves)
         if chart.chosen and any(curve.role in _WITH_MARKERS for _, curve in curves):
-            curves += [(colour, _only(curve, chart.chosen)) for colour, curve in curves]
+            curves += [(colour, only(curve, chart.chosen)) for colour, curve in curves]
             opacities += [1.0] * len(opacities)
         opacities = [opacity for opacity, (_, curve) in zip(opacities, curves, strict=True) if len(curve.x)]
         curves = [(colour, curve) for colour, curve in curves if len(curve.x)]
@@ -170,10 +154,10 @@ class ChartWidget(ipywidgets.VBox):
             mark.visible = False
             return
         if chart.kind == "bars" and curves[0][1].role == "main":
-            curves = [(colour, _staircase(curve)) for colour, curve in curves]
+            curves = [(colour, staircase(curve)) for colour, curve in curves]
         width = max(len(curve.y) for _, curve in curves)
-        x = np.stack([_padded(curve.x, width) for _, curve in curves])
-        y = np.stack([_padded(_values(curve.y, chart.log), width) for _, curve in curves])
+        x = np.stack([padded(curve.x, width) for _, curve in curves])
+        y = np.stack([padded(drawn_values(curve.y, chart.log), width) for _, curve in curves])
         if chart.kind == "rows":
             x, y = y, x
         with mark.hold_sync():
@@ -200,14 +184,14 @@ class ChartWidget(ipywidgets.VBox):
         ends = np.array([np.nanmin(every), np.nanmax(every)]) if len(every) else np.array([0.0, 1.0])
         if chart.kind == "rows":
             ends = np.array([-0.5, len(chart.labels) - 0.5])
-        heights = [_values(np.array([level, level]), chart.log) for level in chart.levels.values()]
+        heights = [drawn_values(np.array([level, level]), chart.log) for level in chart.levels.values()]
         with self._levels.hold_sync():
             self._levels.visible = bool(heights)
             if heights:
                 across, along = np.stack([ends] * len(heights)), np.stack(heights)
                 self._levels.x, self._levels.y = (along, across) if chart.kind == "rows" else (across, along)
         if chart.band is not None:
-            low, high = _values(np.array(chart.band[:2]), chart.log)
+            low, high = drawn_values(np.array(chart.band[:2]), chart.log)
             with self._band.hold_sync():
                 if chart.kind == "rows":
                     self._band.x, self._band.y = np.array([low, high]), np.stack([ends[[0, 0]], ends[[1, 1]]])
@@ -250,39 +234,6 @@ class ChartWidget(ipywidgets.VBox):
         self._figure.fig_margin = _REMARK_MARGIN if chart.remarks else _ROW_MARGIN
 
 
-def colour_of(chart: Chart, name: str) -> str:
-    """The colour of one of a chart's series."""
-    curve = chart.series[name]
-    place = curve.colour if curve.colour is not None else list(chart.series).index(name)
-    return FAINT if curve.role == "faint" else COLOURS[place % len(COLOURS)]
-
-
-def legend_html(chart: Chart) -> str:
-    """The legend, which tells the curves apart by line and marker as well as by colour."""
-    entries = [f"{escape(chart.y_label)}:"] if chart.kind != "rows" and chart.y_label else []
-    for name, curve in chart.series.items():
-        colour = colour_of(chart, name)
-        sign = {"faint": "—", "main": "▬", "points": "●", "marks": "●"}[curve.role]
-        entries.append(_entry(colour, "■" if chart.kind == "bars" and curve.role == "main" else sign, name))
-    entries += [_entry(FAINT, "┄", f"{name} {value:.3g}") for name, value in chart.levels.items()]
-    if chart.band is not None:
-        entries.append(_entry(COLOURS[2], "▒", f"{chart.band[2]}: {chart.band[0]:.3g} to {chart.band[1]:.3g}"))
-    entries += [_entry(TEXT, "▲", text) for text in by_step(chart.events).values()]
-    return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{" ".join(entries)}</div>'
-
-
-def _entry(colour: str, sign: str, text: str) -> str:
-    return (
-        f'<span style="white-space: nowrap; margin-right: 10px">'
-        f'<span aria-hidden="true" style="color: {colour}">{sign}</span> {escape(text)}</span>'
-    )
-
-
-def note_html(text: str) -> str:
-    """What cannot be seen in a picture, below it."""
-    return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{escape(text)}</div>' if text else ""
-
-
 def _frame(chart: Chart) -> tuple[object, ...]:
     limits = decades(chart) if chart.log and not chart.empty else chart.top
     return (
@@ -294,6 +245,7 @@ def _frame(chart: Chart) -> tuple[object, ...]:
         tuple(chart.levels.items()),
         chart.band,
         chart.events,
+        _extent(chart),
     )
 
 
@@ -305,18 +257,6 @@ def _extent(chart: Chart) -> tuple[float | None, float | None]:
     rows = len(chart.labels) if chart.kind == "rows" else 0
     places = rows or max((len(curve.x) for curve in chart.series.values()), default=1)
     return -0.5, places - 0.5
-
-
-def decades(chart: Chart) -> tuple[float, float]:
-    """The whole powers of ten, as exponents, between which all values of a chart lie."""
-    values = np.concatenate(
-        [curve.y for curve in chart.series.values()] + [np.array(chart.band[:2] if chart.band else [])]
-    )
-    powers = _values(values, log=True)
-    if not np.isfinite(powers).any():
-        return 0.0, 1.0
-    low, high = math.floor(np.nanmin(powers)), math.ceil(np.nanmax(powers))
-    return float(low), float(max(high, low + 1))
 
 
 def _set_ticks(axis: bqplot.Axis, labels: Iterable[tuple[float, str]]) -> None:
@@ -333,45 +273,6 @@ def _set_ticks(axis: bqplot.Axis, labels: Iterable[tuple[float, str]]) -> None:
 def _key(position: float) -> str:
     """As JavaScript writes the number."""
     return str(int(position)) if position == int(position) else repr(position)
-
-
-def _values(values: np.ndarray, log: bool) -> np.ndarray:
-    fresh = np.array(values, dtype=np.float64)
-    if log:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            fresh = np.log10(fresh)
-    fresh[~np.isfinite(fresh)] = math.nan
-    return fresh
-
-
-def _finite(curve: Curve, log: bool) -> Curve:
-    """Without the points that have no place: bqplot leaves gaps in lines, but not for markers."""
-    keep = np.isfinite(_values(curve.y, log))
-    return replace(curve, x=np.asarray(curve.x)[keep], y=np.asarray(curve.y)[keep])
-
-
-def with_an_end(curve: Curve, log: bool) -> Curve:
-    """With the last value that can be drawn at its end: bqplot puts a label there, and cannot put it at NaN."""
-    finite = np.flatnonzero(np.isfinite(_values(curve.y, log)))
-    if not len(finite):
-        return replace(curve, x=curve.x[:0], y=curve.y[:0])
-    return replace(curve, y=np.append(curve.y[:-1], curve.y[finite[-1]]))
-
-
-def _only(curve: Curve, places: tuple[int, ...]) -> Curve:
-    """The points at some positions."""
-    keep = np.isin(np.round(curve.x), places)
-    return replace(curve, x=curve.x[keep], y=curve.y[keep])
-
-
-def _staircase(curve: Curve) -> Curve:
-    """The outline of bars around their positions."""
-    return Curve(np.append(curve.x - 0.5, curve.x[-1] + 0.5), np.append(curve.y, curve.y[-1]), curve.role)
-
-
-def _padded(values: np.ndarray, width: int) -> np.ndarray:
-    """As many values as the longest curve has: the last one again, since NaN would have a marker or a sign somewhere."""
-    return np.pad(np.asarray(values, dtype=np.float64), (0, width - len(values)), mode="edge")
 
 
 def _axis_style() -> dict[str, object]:

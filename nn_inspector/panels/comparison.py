@@ -12,10 +12,11 @@ from IPython.display import HTML, display
 from nn_inspector.history.differences import differences
 from nn_inspector.history.first_change import Change
 from nn_inspector.panels.chart_image import png, png_tag
-from nn_inspector.panels.chart_widget import STYLE, TEXT, ChartWidget
+from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.comparison_charts import change, losses
 from nn_inspector.panels.comparison_html import changes_html, differences_html, headline_html
 from nn_inspector.panels.comparison_runs import AnyRun, ComparedRuns, Reference, compared_runs
+from nn_inspector.panels.style import STYLE, TEXT
 
 
 class Comparison(ipywidgets.VBox):

@@ -7,8 +7,8 @@ from html import escape
 
 from nn_inspector.history.differences import Difference
 from nn_inspector.history.first_change import Change, quantities_compared
-from nn_inspector.panels.chart_widget import TEXT
 from nn_inspector.panels.comparison_runs import ComparedRuns
+from nn_inspector.panels.style import TEXT
 
 MOST_CHANGES = 8
 MOST_DIFFERENCES = 30

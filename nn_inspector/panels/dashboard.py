@@ -15,7 +15,6 @@ from nn_inspector.live import Publisher, connect, follow_findings
 from nn_inspector.panels.card import Card
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_view import ChartView, chart_view
-from nn_inspector.panels.chart_widget import STYLE, TEXT
 from nn_inspector.panels.choice import FIRST, PANELS, PanelChoice
 from nn_inspector.panels.evidence import Whereabouts, whereabouts
 from nn_inspector.panels.findings_strip import FindingsStrip
@@ -23,6 +22,7 @@ from nn_inspector.panels.layers import model_layers
 from nn_inspector.panels.panel import Panel, Selection
 from nn_inspector.panels.selected_layer import LayerPicker, SelectedLayer
 from nn_inspector.panels.steering_buttons import NO_LIVE_PATH, SteeringButtons
+from nn_inspector.panels.style import STYLE, TEXT
 from nn_inspector.panels.time_travel import TimeTravel
 from nn_inspector.probes import DENSE_STEPS
 

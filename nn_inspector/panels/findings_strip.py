@@ -10,7 +10,7 @@ import ipywidgets
 from nn_inspector.diagnosis import Diagnosis, ranked
 from nn_inspector.history import Finding, Run
 from nn_inspector.history.finding_html import badge_html, finding_html
-from nn_inspector.panels.chart_widget import TEXT
+from nn_inspector.panels.style import TEXT
 
 MOST_CAUSES = 6
 MOST_SYMPTOMS = 8

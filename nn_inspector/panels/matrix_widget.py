@@ -9,7 +9,8 @@ import matplotlib as mpl
 import numpy as np
 
 from nn_inspector.history import Chart
-from nn_inspector.panels.chart_widget import TEXT, note_html
+from nn_inspector.panels.legend import note_html
+from nn_inspector.panels.style import TEXT
 
 _CELL = "padding: 2px 4px; min-width: 20px; text-align: right; font-weight: normal"
 

@@ -8,9 +8,10 @@ import nn_inspector as nni
 from nn_inspector.history import Finding, earlier
 from nn_inspector.panels.architecture import PANEL
 from nn_inspector.panels.chart_image import png
-from nn_inspector.panels.chart_widget import ChartWidget, legend_html
+from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.layer_health import LayerHealth
 from nn_inspector.panels.layers import MOST_ROWS
+from nn_inspector.panels.legend import legend_html
 from nn_inspector.panels.panel import Selection
 from nn_inspector.probes import Measurement
 from tests.trainings import CLASSES, FEATURES, classifier

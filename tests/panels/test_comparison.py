@@ -210,11 +210,12 @@ def test_runs_that_go_on_are_read_again():
     grows = run_of("grows", steps=40)
     view = nni.compare([SOUND, grows])
     assert view.pick.options == ()
-    grows.record(Measurement(step, "loss", "train", 99.0) for step in range(40, 60))
-    grows.steps = 60
+    grows.record(Measurement(step, "loss", "train", 99.0) for step in range(40, 200))
+    grows.steps = 200
     view._again.click()
     assert view.pick.options == ("loss, step 40",)
-    assert max(view._loss._shown.series["2 grows, train"].x) == 59
+    assert max(view._loss._shown.series["2 grows, train"].x) == 199
+    assert view._loss._x_axis.scale.max > 199
     assert view._change._shown.y_label == "loss"
 
 

@@ -20,9 +20,10 @@ from nn_inspector.panels import (
 from nn_inspector.panels.activation_histogram import OCTAVES, fold, ticks
 from nn_inspector.panels.chart_image import png
 from nn_inspector.panels.chart_view import chart_view
-from nn_inspector.panels.chart_widget import ChartWidget, decades
+from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.choice import PANELS
 from nn_inspector.panels.dashboard import Dashboard, static_html
+from nn_inspector.panels.drawn_curves import decades
 from nn_inspector.panels.layers import MOST_ROWS, by_layer
 from nn_inspector.panels.loss import MOST_POINTS, decimate, smoothed
 from nn_inspector.panels.panel import Selection

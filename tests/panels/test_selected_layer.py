@@ -8,13 +8,14 @@ from nn_inspector.history import Chart, curve, earlier, row_labels
 from nn_inspector.panels import activation_histogram
 from nn_inspector.panels.chart_image import png
 from nn_inspector.panels.chart_view import chart_view
-from nn_inspector.panels.chart_widget import BACK, ChartWidget
+from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.choice import PANELS
 from nn_inspector.panels.clickable_rows import ClickableRows
 from nn_inspector.panels.dashboard import Dashboard
 from nn_inspector.panels.layers import model_layers, rows_of
 from nn_inspector.panels.panel import Selection
 from nn_inspector.panels.selected_layer import LayerPicker, SelectedLayer
+from nn_inspector.panels.style import BACK
 from tests.trainings import classifier
 
 BY_LAYER = ("gradient_flow", "update_ratio", "activation_spread", "idle_units", "weight_norm")

@@ -1,0 +1,62 @@
+"""From a chart's values to what bqplot can draw: see the rules in `chart_widget.py`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from nn_inspector.history import Chart, Curve
+
+
+def decades(chart: Chart) -> tuple[float, float]:
+    """The whole powers of ten, as exponents, between which all values of a chart lie."""
+    values = np.concatenate(
+        [curve.y for curve in chart.series.values()] + [np.array(chart.band[:2] if chart.band else [])]
+    )
+    powers = drawn_values(values, log=True)
+    if not np.isfinite(powers).any():
+        return 0.0, 1.0
+    low, high = math.floor(np.nanmin(powers)), math.ceil(np.nanmax(powers))
+    return float(low), float(max(high, low + 1))
+
+
+def drawn_values(values: np.ndarray, log: bool) -> np.ndarray:
+    """A fresh array of what is drawn: logarithms if so, and NaN for what has no place."""
+    fresh = np.array(values, dtype=np.float64)
+    if log:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fresh = np.log10(fresh)
+    fresh[~np.isfinite(fresh)] = math.nan
+    return fresh
+
+
+def finite(curve: Curve, log: bool) -> Curve:
+    """Without the points that have no place: bqplot leaves gaps in lines, but not for markers."""
+    keep = np.isfinite(drawn_values(curve.y, log))
+    return replace(curve, x=np.asarray(curve.x)[keep], y=np.asarray(curve.y)[keep])
+
+
+def with_an_end(curve: Curve, log: bool) -> Curve:
+    """With the last value that can be drawn at its end: bqplot puts a label there, and cannot put it at NaN."""
+    known = np.flatnonzero(np.isfinite(drawn_values(curve.y, log)))
+    if not len(known):
+        return replace(curve, x=curve.x[:0], y=curve.y[:0])
+    return replace(curve, y=np.append(curve.y[:-1], curve.y[known[-1]]))
+
+
+def only(curve: Curve, places: tuple[int, ...]) -> Curve:
+    """The points at some positions."""
+    keep = np.isin(np.round(curve.x), places)
+    return replace(curve, x=curve.x[keep], y=curve.y[keep])
+
+
+def staircase(curve: Curve) -> Curve:
+    """The outline of bars around their positions."""
+    return Curve(np.append(curve.x - 0.5, curve.x[-1] + 0.5), np.append(curve.y, curve.y[-1]), curve.role)
+
+
+def padded(values: np.ndarray, width: int) -> np.ndarray:
+    """As many values as the longest curve has: the last one again, since NaN would have a marker or a sign somewhere."""
+    return np.pad(np.asarray(values, dtype=np.float64), (0, width - len(values)), mode="edge")

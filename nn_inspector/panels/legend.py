@@ -1,0 +1,42 @@
+"""What stands around a picture in words: its legend and its note."""
+
+from __future__ import annotations
+
+from html import escape
+
+from nn_inspector.history import Chart
+from nn_inspector.panels.event_marks import by_step
+from nn_inspector.panels.style import COLOURS, FAINT, TEXT
+
+
+def colour_of(chart: Chart, name: str) -> str:
+    """The colour of one of a chart's series."""
+    curve = chart.series[name]
+    place = curve.colour if curve.colour is not None else list(chart.series).index(name)
+    return FAINT if curve.role == "faint" else COLOURS[place % len(COLOURS)]
+
+
+def legend_html(chart: Chart) -> str:
+    """The legend, which tells the curves apart by line and marker as well as by colour."""
+    entries = [f"{escape(chart.y_label)}:"] if chart.kind != "rows" and chart.y_label else []
+    for name, curve in chart.series.items():
+        colour = colour_of(chart, name)
+        sign = {"faint": "—", "main": "▬", "points": "●", "marks": "●"}[curve.role]
+        entries.append(_entry(colour, "■" if chart.kind == "bars" and curve.role == "main" else sign, name))
+    entries += [_entry(FAINT, "┄", f"{name} {value:.3g}") for name, value in chart.levels.items()]
+    if chart.band is not None:
+        entries.append(_entry(COLOURS[2], "▒", f"{chart.band[2]}: {chart.band[0]:.3g} to {chart.band[1]:.3g}"))
+    entries += [_entry(TEXT, "▲", text) for text in by_step(chart.events).values()]
+    return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{" ".join(entries)}</div>'
+
+
+def _entry(colour: str, sign: str, text: str) -> str:
+    return (
+        f'<span style="white-space: nowrap; margin-right: 10px">'
+        f'<span aria-hidden="true" style="color: {colour}">{sign}</span> {escape(text)}</span>'
+    )
+
+
+def note_html(text: str) -> str:
+    """What cannot be seen in a picture, below it."""
+    return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{escape(text)}</div>' if text else ""

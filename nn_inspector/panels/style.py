@@ -1,0 +1,20 @@
+"""Colours and styles of all views."""
+
+from __future__ import annotations
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's colours, which colour-blind people can tell apart and which show on light and dark."""
+
+FAINT = "#999999"
+BACK = 0.35
+"""Opacity of what stands back behind a selected row."""
+
+TEXT = "var(--jp-ui-font-color1, #333333)"
+GRID = "rgba(128, 128, 128, 0.25)"
+
+STYLE = (
+    "<style>.nni-chart .axislabel { font-size: 12px; font-family: inherit; } "
+    ".nni-chart .bar { cursor: pointer; } .nni-chart .bar:hover { opacity: 0.15 !important; } "
+    ".nni-step, .nni-stage { text-align: left; } .nni-step:focus-visible, .nni-stage:focus-visible { outline: 2px solid currentColor; }</style>"
+)
+"""What bqplot offers no option for; put once into a view's HTML."""
