@@ -28,7 +28,7 @@ class Comparison(ipywidgets.VBox):
 
     def __init__(self, compared: ComparedRuns) -> None:
         self._compared = compared
-        self._changes = compared.changes()
+        self._changes: dict[int, list[Change]] = {}
         self._headline = ipywidgets.HTML()
         self._differences = ipywidgets.HTML()
         self._table = ipywidgets.HTML()
@@ -40,9 +40,9 @@ class Comparison(ipywidgets.VBox):
             layout={"width": "auto", "flex": "0 0 auto"},
         )
         self.pick = ipywidgets.Dropdown(description="Show", layout={"width": "auto", "max_width": "100%"})
-        self._list_changes()
-        self._loss = ChartWidget(losses(compared, log=False))
-        self._change = ChartWidget(change(compared, *self._picked), empty="Nothing left the range of the reference.")
+        nothing = change(compared, None, None)
+        self._loss = ChartWidget(nothing)
+        self._change = ChartWidget(nothing, empty="Nothing left the range of the reference.")
         self._log.observe(lambda _: self._loss.update(losses(compared, log=self._log.value)), "value")
         self._again.on_click(lambda _: self.refresh())
         self.pick.observe(self._on_pick, "value")
@@ -84,7 +84,7 @@ class Comparison(ipywidgets.VBox):
         live = self._repr_mimebundle_()
         if live is not None:
             display({**live, "text/plain": "nn_inspector: runs compared"}, raw=True)
-        display(HTML(static_html(self._compared, self._changes)))
+        display(HTML(static_html(self._compared, self._changes, self._headline.value + self._differences.value)))
 
     @property
     def _picked(self) -> tuple[int | None, Change | None]:
@@ -109,12 +109,11 @@ def open_comparison(runs: AnyRun | Sequence[AnyRun], reference: Reference = None
     return Comparison(compared_runs(runs, reference))
 
 
-def static_html(compared: ComparedRuns, changes: dict[int, list[Change]]) -> str:
-    """The same as an image and tables."""
+def static_html(compared: ComparedRuns, changes: dict[int, list[Change]], words: str) -> str:
+    """The same as an image, and what is said beside it as HTML."""
     first = next(iter(_all(changes)), None)
     charts = [("Loss", losses(compared, log=False))]
     charts += [(f"What changed first: {compared.names[first[0]]}", change(compared, *first))] if first else []
-    words = headline_html(compared, changes) + differences_html(compared.names, differences(compared.runs))
     image = png_tag(png(charts, columns=len(charts)), "Loss of the runs, and what changed first")
     return f'<div class="nni-static">{image}{words}</div>'
 

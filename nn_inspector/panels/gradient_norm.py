@@ -44,5 +44,5 @@ PANEL = Panel(
     title="Gradient norm",
     healthy="Healthy: level or slowly falling. Jumps of a factor of ten are worth a clip.",
     picture=picture,
-    checks=("exploding_gradients",),
+    checks=("exploding_gradients", "zeroed_gradients"),
 )

@@ -89,10 +89,12 @@ PANEL = Panel(
     healthy="Healthy: both curves fall, fast at first, and stay close together.",
     picture=picture,
     checks=(
+        "batch_size",
         "divergence",
         "initial_loss",
         "learning_rate",
         "loss_spike",
+        "loss_terms",
         "no_learning",
         "nonfinite",
         "oscillation",

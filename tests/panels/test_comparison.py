@@ -220,8 +220,8 @@ def test_runs_that_go_on_are_read_again():
 
 
 def test_the_picture_that_stays_has_the_same_words_and_no_markup_of_others():
-    compared = ComparedRuns((SOUND, run_of("<script>x</script>", at=30, lr="<i>")), 0)
-    html = static_html(compared, compared.changes())
+    view = Comparison(ComparedRuns((SOUND, run_of("<script>x</script>", at=30, lr="<i>")), 0))
+    html = static_html(view._compared, view._changes, view._headline.value + view._differences.value)
     assert 'src="data:image/png;base64,' in html
     assert "gradient norm of 2" in html
     assert "<script>" not in html
@@ -233,6 +233,7 @@ def test_runs_without_a_step_are_borne():
     empty = nni.Run("empty", {})
     view = nni.compare([empty, nni.Run("other", {})])
     assert "No step yet." in view._loss.children[-1].value
-    assert static_html(view._compared, view._changes)
+    assert "cannot be compared" in view._headline.value
+    assert "<img" in static_html(view._compared, view._changes, "")
     with pytest.raises(nni.ArgumentError, match="a stretch with steps after it"):
         nni.compare(empty, reference=range(5))
