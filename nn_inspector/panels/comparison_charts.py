@@ -21,8 +21,8 @@ def losses(compared: ComparedRuns, *, log: bool) -> Chart:
     for place, (name, run) in enumerate(zip(compared.names, compared.runs, strict=True)):
         train, validation = run.series("loss", "train"), run.series("loss", "validation")
         if len(train):
-            curve = smoothed(train)
-            series[f"{name}, train"] = Curve(curve.x, curve.y, colour=place, sign=str(place + 1))
+            curve = smoothed(train, log=log)
+            series[f"{name}, train"] = replace(curve, colour=place, sign=str(place + 1))
         if len(validation):
             steps = validation.steps.astype(np.float64)
             series[f"{name}, validation"] = Curve(steps, validation.values, "points", colour=place, sign=str(place + 1))

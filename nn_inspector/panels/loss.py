@@ -21,7 +21,7 @@ _SMOOTHED = 0.95
 def picture(run: Run, selection: Selection) -> Chart:
     """Train loss at every step, smoothed too; validation loss after each pass; chance level if it is known."""
     train, validation = run.series("loss", "train"), run.series("loss", "validation")
-    series = {"train, each step": decimate(train, "faint"), "train, smoothed": smoothed(train)}
+    series = {"train, each step": decimate(train, "faint"), "train, smoothed": smoothed(train, log=selection.log_loss)}
     if len(validation):
         series["validation"] = Curve(validation.steps.astype(np.float64), validation.values, "points")
     finding = run.finding("initial_loss")
@@ -70,8 +70,17 @@ def decimate(series: Series, role: str = "main") -> Curve:
     return Curve(x, y, role)  # type: ignore[arg-type]
 
 
-def smoothed(series: Series) -> Curve:
-    """Exponential moving average, corrected for its start as Adam corrects its moments (Kingma and Ba, 2015)."""
+def smoothed(series: Series, *, log: bool = False) -> Curve:
+    """Exponential moving average, corrected for its start as Adam corrects its moments (Kingma and Ba, 2015).
+
+    Args:
+        series: numbers over steps.
+        log: average the logarithms, so that one value that is out of all proportion is not seen for hundreds of steps.
+    """
+    if log:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = smoothed(replace(series, values=np.log(series.values)))
+        return replace(mean, y=np.exp(mean.y))
     total, weight, last = 0.0, 0.0, 0
     averages = np.empty(len(series))
     for index, (step, value) in enumerate(zip(series.steps, series.values, strict=True)):

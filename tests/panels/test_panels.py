@@ -124,6 +124,17 @@ def test_smoothing_agrees_with_its_formula():
     assert smoothed(run_of("loss", values).series("loss", "train")).y == pytest.approx(expected)
 
 
+def test_on_a_logarithmic_scale_one_huge_value_is_soon_forgotten():
+    values = np.full(200, 2.0)
+    values[20] = 1e30
+    series = run_of("loss", values).series("loss", "train")
+    assert smoothed(series).y[-1] > 1e20
+    assert 2.0 <= smoothed(series, log=True).y[-1] < 2.1
+    assert smoothed(run_of("loss", [2.0, 0.0, -1.0, 8.0]).series("loss", "train"), log=True).y[-1] == pytest.approx(
+        4, rel=0.1
+    )
+
+
 def test_gradients_by_layer_are_norms_over_their_parameters():
     case = classifier()
     x, y = blobs(16).tensors
