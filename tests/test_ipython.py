@@ -62,7 +62,7 @@ def test_help_says_what_it_does(shell, magic, capsys):
     [
         ("nn_watch", "--name 3x", "--name: expected a name for a variable, got '3x'"),
         ("nn_watch", "--model nothing", "nothing"),
-        ("nn_check", "", "Name a check, for example %nn_check shuffling. There are: label_range, missing_values"),
+        ("nn_check", "", "Name a check, for example %nn_check shuffling. There are: label_balance, label_range, "),
         ("nn_check", "shufling", "Perhaps you mean: "),
         ("nn_insert", "", "Name a check"),
     ],

@@ -24,7 +24,8 @@ def _work(work, rank, world, folder, arguments, results):
 
 def processes(work, folder, *arguments, expect=None):
     """Run `work` in WORLD processes; returns what those in `expect` returned, by rank."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.distributed.workers"])  # torch is imported once
     results = context.Queue()
     children = [
         context.Process(target=_work, args=(work, rank, WORLD, str(folder), arguments, results), daemon=True)

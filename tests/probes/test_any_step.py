@@ -49,8 +49,9 @@ def test_a_watch_that_is_collected_while_torch_walks_through_its_hooks_does_no_h
     case = classifier()
 
     def collect(*_: object) -> None:
-        forgotten.clear()
-        gc.collect()
+        if forgotten:
+            forgotten.clear()
+            gc.collect()
 
     handle = register_optimizer_step_pre_hook(collect)
     last = register_optimizer_step_pre_hook(lambda *_: None)
