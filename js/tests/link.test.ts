@@ -10,7 +10,10 @@ const HELLO = { version: 1, type: 'hello' };
 const ASK = { version: 1, request: 'snapshot' };
 const RUNNING = snapshotMessage({ training: trainingMessage() });
 
+const page = { hidden: false };
+
 beforeEach(() => {
+  page.hidden = false;
   vi.useFakeTimers();
 });
 
@@ -19,12 +22,31 @@ afterEach(() => {
 });
 
 function open(port = new FakePort(), mentionsUs = true): { port: FakePort; link: KernelLink } {
-  return { port, link: new KernelLink({ port, refreshSeconds: () => 2, mentionsUs: () => mentionsUs }) };
+  return {
+    port,
+    link: new KernelLink({ port, refreshSeconds: () => 2, mentionsUs: () => mentionsUs, isHidden: () => page.hidden })
+  };
 }
 
 async function settle(milliseconds = 0): Promise<void> {
   await vi.advanceTimersByTimeAsync(milliseconds);
 }
+
+describe('a page that is hidden', () => {
+  it('says so to a kernel that uses nn_inspector, and when it is shown again', async () => {
+    const { port, link } = open();
+    port.comm.resolve('id');
+    await settle();
+    link.tellVisibility();
+    expect(port.requests).toEqual([]);
+    port.attached.onMessage({ version: 1, type: 'snapshot', snapshot: snapshotMessage() });
+    page.hidden = true;
+    link.tellVisibility();
+    page.hidden = false;
+    link.tellVisibility();
+    expect(port.requests).toEqual([{ ...ASK, hidden: true }, ASK]);
+  });
+});
 
 describe('a kernel that is idle', () => {
   it('is asked first', () => {

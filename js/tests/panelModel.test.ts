@@ -15,7 +15,7 @@ class FakeSource implements IPanelSource {
 function open(): { source: FakeSource; model: PanelModel; port: FakePort; link: KernelLink } {
   const source = new FakeSource();
   const port = new FakePort();
-  const link = new KernelLink({ port, refreshSeconds: () => 2, mentionsUs: () => true });
+  const link = new KernelLink({ port, refreshSeconds: () => 2, mentionsUs: () => true, isHidden: () => false });
   return { source, model: new PanelModel({ source }), port, link };
 }
 

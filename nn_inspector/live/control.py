@@ -13,6 +13,7 @@ from typing import Any
 from nn_inspector.errors import ArgumentError
 from nn_inspector.inspector import Inspector, current_inspector
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
+from nn_inspector.live.visibility import PAGE
 
 REQUEST, REPLY = "nn_inspector_request", "nn_inspector_reply"
 COMM_TARGET = "nn_inspector.control"
@@ -23,7 +24,7 @@ def answer(content: Mapping[str, Any], namespace: Mapping[str, Any] | None = Non
 
     Args:
         content: {"version": 1, "request": "snapshot", "stop", "pause", "resume", "step" or "set_learning_rate"}; the last
-            with "value", and "group" if it is not for all.
+            with "value", and "group" if it is not for all. Each may say "hidden": true of the page that asks.
         namespace: the notebook's variables, whose names remedies are written with.
 
     Returns:
@@ -34,6 +35,7 @@ def answer(content: Mapping[str, Any], namespace: Mapping[str, Any] | None = Non
             f"This kernel's nn_inspector speaks version {PROTOCOL} of the protocol, JupyterLab's version "
             f"{content.get('version')}. Install the same version of nn_inspector in both."
         )
+    PAGE.note(content)
     inspector, request, message = current_inspector(), content.get("request"), ""
     if request in _STEERING:
         if inspector is None or not inspector.is_training:

@@ -11,7 +11,7 @@ from IPython.display import HTML, DisplayHandle, display
 
 from nn_inspector.history import Finding, Run
 from nn_inspector.inspector import Inspector
-from nn_inspector.live import Publisher, connect, follow_findings
+from nn_inspector.live import PAGE, Publisher, connect, follow_findings
 from nn_inspector.panels.card import Card
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_view import ChartView, chart_view
@@ -52,7 +52,7 @@ class Dashboard(ipywidgets.VBox):
         self._holding = False
         self._choice = PanelChoice(self._on_choice)
         self._findings = FindingsStrip(inspector.run, self._words, self.show_evidence)
-        self._time = TimeTravel(inspector.run, self._draw)
+        self._time = TimeTravel(inspector.run, self._draw, lambda: inspector.is_training)
         where = ipywidgets.HBox([self._time, self._picker], layout={"flex_flow": "row wrap"})
         self._grid = ipywidgets.GridBox(
             self._chosen_cards(),
@@ -67,7 +67,7 @@ class Dashboard(ipywidgets.VBox):
         self._log_loss.observe(self._on_selection, "value")
         self._layer.observe(self._on_selection, "name")
         self._publisher = Publisher(inspector)
-        self._publisher.add(self.refresh)
+        self._publisher.add(self._tick)
         follow_findings(inspector)
         self._connection = connect()
         if self._connection is not None:
@@ -99,6 +99,10 @@ class Dashboard(ipywidgets.VBox):
         self._on_choice()
         for name, card in self._cards.items():
             card.point_to(finding.check if name in panels else None)
+
+    def _tick(self) -> None:
+        if not PAGE.is_hidden:
+            self.refresh()
 
     def close(self) -> None:
         """Close the dashboard's widgets; the run stays."""

@@ -16,16 +16,19 @@ _MOVES = 100
 class TimeTravel(ipywidgets.HBox):
     """A slider over the steps, with Play and with a way back to the latest one.
 
-    The buttons of ipywidgets' `Play` have no names that could be read out: it is hidden and keeps the time.
+    The buttons of ipywidgets' `Play` have no names that could be read out: it is hidden and keeps the time. It is told of
+    steps once no training runs, since nobody can travel before.
 
     Args:
         run: whose steps.
         on_change: called when another step was chosen.
+        is_training: whether steps are being made now.
     """
 
-    def __init__(self, run: Run, on_change: Callable[[], None]) -> None:
+    def __init__(self, run: Run, on_change: Callable[[], None], is_training: Callable[[], bool]) -> None:
         self._run = run
         self._on_change = on_change
+        self._is_training = is_training
         self._moving = False
         self.slider = ipywidgets.IntSlider(
             description="Step", min=0, max=0, continuous_update=True, layout={"flex": "1 1 200px", "min_width": "160px"}
@@ -37,7 +40,7 @@ class TimeTravel(ipywidgets.HBox):
         self.latest = ipywidgets.Button(
             description="Latest", icon="fast-forward", tooltip="Follow the training", layout={"width": "auto"}
         )
-        ipywidgets.jslink((self._clock, "value"), (self.slider, "value"))
+        ipywidgets.jsdlink((self._clock, "value"), (self.slider, "value"))
         ipywidgets.jslink((self.play, "value"), (self._clock, "playing"))
         self.slider.observe(self._on_slide, "value")
         self.play.observe(self._on_play, "value")
@@ -70,12 +73,21 @@ class TimeTravel(ipywidgets.HBox):
         if last != self.slider.max:
             following = self.following
             self._moving = True
-            self.slider.max = self._clock.max = last
-            if following:
-                self.slider.value = last
+            with self.slider.hold_sync():
+                self.slider.max = last
+                if following:
+                    self.slider.value = last
             self._moving = False
-            self._clock.step = max(1, last // _MOVES)
+        if not self._is_training():
+            self._set_clock()
         self.latest.disabled = self.following
+
+    def _set_clock(self) -> None:
+        """Playing begins where the slider stands."""
+        with self._clock.hold_sync():
+            self._clock.max = self.slider.max
+            self._clock.step = max(1, self.slider.max // _MOVES)
+            self._clock.value = self.slider.value
 
     def _on_play(self, change: Any) -> None:
         self.play.description, self.play.icon = ("Stop playing", "pause") if change.new else ("Play", "play")
@@ -83,4 +95,6 @@ class TimeTravel(ipywidgets.HBox):
     def _on_slide(self, _: Any) -> None:
         if not self._moving:
             self.latest.disabled = self.following
+            if not self.play.value:
+                self._set_clock()
             self._on_change()

@@ -7,6 +7,7 @@ import pytest
 import nn_inspector as nni
 from nn_inspector.live import PROTOCOL, Publisher, snapshot
 from nn_inspector.live.control import answer
+from nn_inspector.panels.dashboard import Dashboard
 from tests.trainings import classifier
 
 
@@ -167,3 +168,19 @@ def test_a_closed_publisher_updates_nothing():
         publisher.update()
         case.run(1)
         assert len(updates) == 1
+
+
+def test_views_rest_while_the_page_is_hidden():
+    case = classifier()
+    with watch(case) as inspector:
+        dashboard = Dashboard(inspector)
+        case.run(1)
+        answer({"version": PROTOCOL, "request": "snapshot", "hidden": True})
+        before = dashboard._header.value
+        case.run(1)
+        dashboard._publisher.update()
+        assert dashboard._header.value == before
+        answer({"version": PROTOCOL, "request": "snapshot"})
+        dashboard._publisher.update()
+        assert f"step {inspector.run.steps}" in dashboard._header.value
+        dashboard.close()

@@ -163,6 +163,14 @@ class Notebook:
         expect(self.panel).to_be_visible(timeout=PATIENCE)
         return self.panel
 
+    def hide(self, *, hide: bool) -> None:
+        """Tell the page that nobody sees it, or that it is seen again. (Chromium without a screen never does.)"""
+        script = """hide => {
+            Object.defineProperty(document, 'hidden', {configurable: true, get: () => hide});
+            document.dispatchEvent(new Event('visibilitychange'));
+        }"""
+        self.page.evaluate(script, hide)
+
     def wait_for_more_cells_than(self, count: int) -> None:
         """Wait until a cell was inserted."""
         script = "n => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells.length > n"

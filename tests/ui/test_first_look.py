@@ -209,6 +209,17 @@ def test_a_training_is_paused_stepped_and_given_another_rate(first_look, picture
     expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.025", timeout=PATIENCE)
     expect(panel.locator(".jp-nni-Training")).to_have_attribute("data-state", "running", timeout=PATIENCE)
 
+    # Nothing is sent to a page that nobody sees, and all of it is there when it is seen again.
+    notebook.hide(hide=True)
+    for _ in range(2):
+        expect(shown).not_to_have_text(shown.inner_text(), timeout=PATIENCE)
+    stood_at = notebook.step()
+    for _ in range(2):
+        expect(shown).not_to_have_text(shown.inner_text(), timeout=PATIENCE)
+    assert notebook.step() == stood_at
+    notebook.hide(hide=False)
+    notebook.wait_for_step(stood_at + 1)
+
     dashboard.get_by_role("button", name="Pause").click()
     expect(panel.locator(".jp-nni-Training")).to_have_attribute("data-state", "paused", timeout=PATIENCE)
     notebook.command("notebook:interrupt-kernel")

@@ -35,6 +35,7 @@ export type Trouble =
 export class KernelLink implements IDisposable {
   constructor(options: KernelLink.IOptions) {
     const port = (this._port = options.port);
+    this._isHidden = options.isHidden;
     this._finder = new Finder(port);
     this._refresher = new Refresher({
       ask: () => void this.request({ request: 'snapshot' }),
@@ -151,7 +152,10 @@ export class KernelLink implements IDisposable {
 
   /** Ask on the control channel, which is answered while a cell runs; null if nothing answers. */
   async request(request: Request): Promise<IReply | null> {
-    const content = await this._port.request({ version: PROTOCOL, ...request }, REPLY_PATIENCE);
+    const content = await this._port.request(
+      { version: PROTOCOL, ...request, ...(this._isHidden() ? { hidden: true } : {}) },
+      REPLY_PATIENCE
+    );
     if (content === undefined || this._isDisposed) {
       return null;
     }
@@ -165,6 +169,13 @@ export class KernelLink implements IDisposable {
       }
     });
     return reply;
+  }
+
+  /** The page is hidden now, or can be seen again: the kernel's views rest meanwhile. */
+  tellVisibility(): void {
+    if (this._snapshot !== null) {
+      void this.request({ request: 'snapshot' });
+    }
   }
 
   /** Look for a kernel that has loaded nn_inspector but has not announced itself. */
@@ -252,6 +263,7 @@ export class KernelLink implements IDisposable {
   }
 
   private readonly _port: IKernelPort;
+  private readonly _isHidden: () => boolean;
   private readonly _finder: Finder;
   private readonly _refresher: Refresher;
   private readonly _changed = new Signal<this, void>(this);
@@ -272,5 +284,8 @@ export declare namespace KernelLink {
 
     /** Whether the notebook's cells speak of nn_inspector. Others are not asked while busy: they would log an error. */
     readonly mentionsUs: () => boolean;
+
+    /** Whether nobody can see the page. */
+    readonly isHidden: () => boolean;
   }
 }

@@ -61,7 +61,8 @@ export class NotebookLink implements IDisposable {
       this._link = new KernelLink({
         port: new JupyterPort({ kernel }),
         refreshSeconds: this._refreshSeconds,
-        mentionsUs: () => this._mentionsUs()
+        mentionsUs: () => this._mentionsUs(),
+        isHidden: () => document.hidden
       });
       this._link.changed.connect(() => {
         this._changed.emit();

@@ -35,6 +35,13 @@ export class NotebookLinks implements INotebookLinks {
     return (panel && this._links.get(panel)) ?? null;
   }
 
+  /** The page is hidden now, or can be seen again. */
+  tellVisibility(): void {
+    for (const { link } of this._links.values()) {
+      link?.tellVisibility();
+    }
+  }
+
   private _add(panel: NotebookPanel): void {
     if (this._links.has(panel)) {
       return;

@@ -19,7 +19,11 @@ export const connections: JupyterFrontEndPlugin<INotebookLinks> = {
   activate: (_: JupyterFrontEnd, tracker: INotebookTracker, registry: ISettingRegistry | null): INotebookLinks => {
     keepKernelStatus();
     const settings = new Settings(registry);
-    return new NotebookLinks({ tracker, refreshSeconds: () => settings.refreshSeconds });
+    const links = new NotebookLinks({ tracker, refreshSeconds: () => settings.refreshSeconds });
+    document.addEventListener('visibilitychange', () => {
+      links.tellVisibility();
+    });
+    return links;
   }
 };
 
