@@ -88,12 +88,12 @@ def test_panels_are_chosen_and_the_slider_goes_back_in_time(first_look, picture)
     board.scroll_into_view_if_needed()
     charts = board.locator(".nni-chart")
     expect(charts).to_have_count(4)
-    for title in ("Predictions", "Dead and saturated units"):
+    for title in ("Predictions", "Confusion", "Worst items", "Dead and saturated units", "Architecture", "NaN and Inf"):
         button = board.get_by_role("button", name=title)
         button.focus()
         button.press("Enter")
         expect(button).to_have_class(re.compile("mod-active"))
-    expect(charts).to_have_count(6, timeout=PATIENCE)
+    expect(charts).to_have_count(10, timeout=PATIENCE)
 
     slider = board.get_by_role("slider", name="Step")
     latest = board.get_by_role("button", name="Latest")
