@@ -13,6 +13,13 @@ _MOVES = 100
 """Playing takes so many moves from the first step to the last."""
 
 
+class _Slider(ipywidgets.IntSlider):
+    """Sends its range before its value: the page cuts a value off at the end that it knows, and sends that back as chosen."""
+
+    def send_state(self, key: Any = None) -> None:
+        super().send_state(sorted(key) if isinstance(key, set) else key)
+
+
 class TimeTravel(ipywidgets.HBox):
     """A slider over the steps, with Play and with a way back to the latest one.
 
@@ -30,7 +37,7 @@ class TimeTravel(ipywidgets.HBox):
         self._on_change = on_change
         self._is_training = is_training
         self._moving = False
-        self.slider = ipywidgets.IntSlider(
+        self.slider = _Slider(
             description="Step", min=0, max=0, continuous_update=True, layout={"flex": "1 1 200px", "min_width": "160px"}
         )
         self._clock = ipywidgets.Play(min=0, max=0, interval=400, layout={"display": "none"})

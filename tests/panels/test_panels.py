@@ -340,13 +340,13 @@ def test_the_slider_reaches_as_far_as_the_training_has_come():
 
 def test_while_steps_are_made_the_slider_takes_one_message_and_the_clock_none(monkeypatch):
     sent = []
-    monkeypatch.setattr(ipywidgets.Widget, "send_state", lambda widget, key=None: sent.append((widget, set(key))))
+    monkeypatch.setattr(ipywidgets.Widget, "send_state", lambda widget, key=None: sent.append((widget, list(key))))
     run, training = nni.Run("made", {"model": "M"}), [True]
     travel = TimeTravel(run, lambda: None, lambda: training[0])
     run.steps = 50
     sent.clear()
     travel.refresh()
-    assert sent == [(travel.slider, {"max", "value"})]
+    assert sent == [(travel.slider, ["max", "value"])]
     training[0] = False
     travel.refresh()
     assert (travel._clock.max, travel._clock.value) == (49, 49)
