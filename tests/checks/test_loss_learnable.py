@@ -181,3 +181,13 @@ def test_a_loss_that_is_lost_is_another_checks_affair(watched):
     finding = checked(watched(made), made)
     assert finding.severity == "skipped"
     assert "no finite number after 0 steps" in finding.message
+
+
+def test_a_loss_that_draws_its_targets_is_not_judged(watched):
+    def drawn(output, y):
+        return -output.log_softmax(1).gather(1, y[torch.randperm(len(y))][:, None]).mean()
+
+    made = case(net(), drawn)
+    finding = checked(watched(made), made)
+    assert finding.severity == "skipped"
+    assert "draws random numbers" in finding.message

@@ -37,12 +37,14 @@ class FreeOutputs:
         moved: largest gradient on them at the first step.
         wrong: what is wrong about the answers at the first outputs and at the last ones, see `wrong_share`; None where
             it is not known what is right.
+        drawn: whether the loop draws random numbers that change the loss of one and the same output.
     """
 
     layer: str
     losses: Sequence[float]
     moved: float
     wrong: tuple[float, float] | None
+    drawn: bool
 
     @property
     def fell(self) -> bool:
@@ -69,9 +71,12 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
         ExperimentError: the loss cannot be computed, or time was too short.
     """
     copied.model.eval()
-    copied.same_noise = True
     deadline = time.monotonic() + seconds
     with _free(copied, layer, batch) as outputs:
+        copied.same_noise = False
+        with torch.no_grad():
+            drawn = float(_loss(copied, batch)) != float(_loss(copied, batch, seed=1))
+        copied.same_noise = True
         before, right = _answers(copied, batch)
         far = float((right - outputs.detach().mean()).abs().max()) if right is not None else 0.0
         far = max(far, float(outputs.detach().abs().max()))  # they may have to come back from far away
@@ -94,12 +99,13 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
         if moved and len(losses) <= FEWEST_STEPS and math.isfinite(losses[-1]):
             raise ExperimentError("There was no time to minimize the loss.")
         after, _ = _answers(copied, batch)
-    return FreeOutputs(layer, losses, moved, (before, after) if before is not None and after is not None else None)
+    wrong = (before, after) if before is not None and after is not None else None
+    return FreeOutputs(layer, losses, moved, wrong, drawn)
 
 
-def _loss(copied: TrainingCopy, batch: Any) -> torch.Tensor:
+def _loss(copied: TrainingCopy, batch: Any, *, seed: int = 0) -> torch.Tensor:
     """The loss, with the same random numbers each time: a loop that adds noise may ask for that noise."""
-    with preserved_random_state(0):
+    with preserved_random_state(seed):
         return copied.loss(batch)
 
 

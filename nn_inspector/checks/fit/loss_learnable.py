@@ -94,6 +94,10 @@ def _judged(subject: Subject, found: FreeOutputs) -> Finding:
             f"The loss alone leads to other answers than the labels ({after:.0%} wrong, of chance), as may be meant."
         )
         return finding(INFO, "info", message, evidence=evidence, basis="experiment")
+    if found.drawn:
+        raise ExperimentError(
+            "Your loop draws random numbers that change what is right: whether the answers are cannot be told from the labels."
+        )
     course = f"the loss fell {fell}" if found.fell else f"the loss stays at {found.losses[-1]:.3g}"
     worse = (
         "and the answers are no better than chance"
