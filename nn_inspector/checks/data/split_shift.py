@@ -101,13 +101,13 @@ def _validation_classes(subject: Subject, place: str) -> np.ndarray:
 
 def chart(result: Finding) -> Chart | None:
     """Share of each class in both."""
-    found = [result.evidence.get(name) for name in ("classes", "training", "validation")]
-    if not all(isinstance(one, list) for one in found) or len(found[0]) > _MOST_ROWS:  # type: ignore[arg-type]
+    classes, training, validation = (result.evidence.get(name) for name in ("classes", "training", "validation"))
+    if not (isinstance(classes, list) and isinstance(training, list) and isinstance(validation, list)):
         return None
-    classes, training, validation = found
-    shares = {"training": curve(training, "points"), "validation": curve(validation, "points")}  # type: ignore[arg-type]
-    names = row_labels([f"class {int(one)}" for one in classes])  # type: ignore[union-attr]
-    return Chart("rows", "share of the items", "", shares, names)
+    if len(classes) > _MOST_ROWS:
+        return None
+    shares = {"training": curve(training, "points"), "validation": curve(validation, "points")}
+    return Chart("rows", "share of the items", "", shares, row_labels([f"class {int(one)}" for one in classes]))
 
 
 CHECK = Check(INFO, look, chart)
