@@ -13,8 +13,8 @@ from nn_inspector.checks.examine import examine
 from nn_inspector.history import BASES, SEVERITIES, Finding
 from nn_inspector.history.finding_html import findings_html
 
-_SHARE = 4.0
-"""An experiment may take so many times its even share of the time that is left: most take less."""
+_SHARE = 8.0
+"""An experiment may take so many times its even share of the time that is left: most checks take next to none."""
 
 
 @dataclass(frozen=True, slots=True)

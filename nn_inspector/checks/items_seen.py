@@ -12,7 +12,15 @@ from torch import nn
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import BatchSource, Start, TrainingCopy, batch_size, isolated, tensors_of
+from nn_inspector.experiments import (
+    BatchSource,
+    Start,
+    TrainingCopy,
+    batch_size,
+    isolated,
+    require_no_memory,
+    tensors_of,
+)
 from nn_inspector.probes import CallMode, LossCall
 
 Task = Literal["classes", "labels", "numbers"]
@@ -41,6 +49,8 @@ _SIDE = 16
 @dataclass(frozen=True, slots=True)
 class ItemsSeen:
     """Rows of input, prediction and target; a row is an item, or one position of a sequence.
+
+    Rows with a NaN or an infinite number among the features are left out.
 
     Attributes:
         task: what is learned, as the loss function says.
@@ -109,8 +119,8 @@ def items_seen(subject: Subject) -> ItemsSeen:
     """About a thousand items as the network sees them now; looked at once for all checks of a diagnosis.
 
     Raises:
-        ExperimentError: no experiment is allowed or possible, the loss is not known, or there is no single answer for
-            each item or position.
+        ExperimentError: no experiment is allowed or possible, the loss is not known, the network keeps a state between
+            calls, or there is no single answer for each item or position.
     """
     seen: ItemsSeen = subject.once("items seen", lambda: look_at_items(subject, subject.training.train_loader))
     return seen
@@ -134,11 +144,17 @@ def look_at_items(
     count = max(1, -(-ITEMS // size))
     batches = source.mixed(count) if mixed else source.as_loaded(count)
     with isolated(subject.training, start=Start()) as copied:
+        require_no_memory(copied, batches[0])
         resting = [_Pass(copied, batch, training=False) for batch in batches]
         busy = [_Pass(copied, batch, training=True) for batch in batches]
     rows = [one.rows() for one in resting]
     first = resting[0].call
     features, prediction, target = (torch.cat(parts)[:_ROWS] for parts in zip(*rows, strict=True))
+    known = features.isfinite().all(1)
+    if not known.any():
+        raise ExperimentError("All items that were looked at have inputs that are NaN or infinite.")
+    after = torch.cat([one.rows()[1] for one in busy])[:_ROWS][known]
+    features, prediction, target = features[known], prediction[known], target[known]
     features = features[:, features.std(0) > 0] if len(features) > 1 and not every_feature else features
     if first.options.get("ignore_index", -100) in target.unique() and not target.is_floating_point():
         raise ExperimentError("Some of the targets are left out by the loss function, which this check does not read.")
@@ -147,7 +163,7 @@ def look_at_items(
         features,
         target,
         prediction,
-        torch.cat([one.rows()[1] for one in busy])[:_ROWS],
+        after,
         first,
         all(one.reconstructs for one in resting),
     )

@@ -10,6 +10,7 @@ from nn_inspector.experiments.mini_training import evaluate, set_option, train, 
 from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
 from nn_inspector.experiments.start import Start, initial_state
+from nn_inspector.experiments.stateful import require_no_memory
 from nn_inspector.experiments.trials import Arm, compare, try_remedy
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "lowest_loss",
     "preserved_random_state",
     "preserved_state",
+    "require_no_memory",
     "set_option",
     "take_apart",
     "tensors_of",

@@ -137,3 +137,10 @@ def test_permuted_labels_are_never_clear(seed):
     assert fit(Pairs(data.tensors[0], rows)).clear
     assert not fit(Pairs(data.tensors[0], rows[order])).clear
     assert not fit(Pairs(data.tensors[0], torch.ones(200, 1))).clear
+
+
+def test_missing_inputs_are_no_reason_to_doubt_the_labels():
+    """Their items are left out; `missing_values` is about them."""
+    data = blobs(400)
+    data.tensors[0][range(0, 10 * FEATURES, 10), range(FEATURES)] = torch.nan  # one in each column
+    assert checked(*watched_case(data, val=blobs(150, seed=5), epochs=0)).severity == "ok"

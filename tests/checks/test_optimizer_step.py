@@ -165,3 +165,35 @@ def _three(case):
         case.loss_fn(case.model(x), y).backward()
         case.optimizer.step()
         case.optimizer.zero_grad()
+
+
+def steps_behind_the_batches():
+    for _ in range(8):
+        for x, y in batches:
+            optimizer.zero_grad()
+            criterion(model(x), y).backward()
+        optimizer.step()
+
+
+def steps_on_the_whole_pass():
+    for _ in range(8):
+        optimizer.zero_grad()
+        for x, y in batches:
+            (criterion(model(x), y) / len(batches)).backward()
+        optimizer.step()
+
+
+def test_a_step_behind_the_loop_over_the_batches_is_an_error():
+    with nni.watch(model, optimizer, criterion, loop=steps_behind_the_batches, show=False) as inspector:
+        steps_behind_the_batches()
+        found = inspector.diagnose(active=False).findings[0]
+    assert found.check == "optimizer_step"
+    assert found.severity == "error"
+    assert f"once for {len(batches)} of them" in found.message
+    assert found.where.endswith("optimizer.step()")
+
+
+def test_a_step_on_the_gradients_of_a_whole_pass_is_sound():
+    with nni.watch(model, optimizer, criterion, loop=steps_on_the_whole_pass, show=False) as inspector:
+        steps_on_the_whole_pass()
+        assert inspector.check("optimizer_step").severity == "ok"

@@ -240,3 +240,48 @@ def test_whether_a_loss_has_risen(losses, risen):
     run = Run("test", {})
     run.record(Measurement(step, "loss", "train", loss) for step, loss in enumerate(losses))
     assert has_risen(run) is risen
+
+
+def bandit(model, optimizer):
+    def loop():
+        for x, y in batches:
+            dist = torch.distributions.Categorical(logits=model(x))
+            action = dist.sample()
+            reward = (action == y).float()
+            loss = (dist.log_prob(action) * reward).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return loop
+
+
+def bandit_with_minus(model, optimizer):
+    def loop():
+        for x, y in batches:
+            dist = torch.distributions.Categorical(logits=model(x))
+            action = dist.sample()
+            reward = (action == y).float()
+            loss = (-dist.log_prob(action) * reward).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return loop
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "raised"),
+    [(bandit, {}, True), (bandit, {"maximize": True}, False), (bandit_with_minus, {}, False)],
+    ids=["no minus", "maximized", "minus"],
+)
+def test_a_reward_that_is_minimized_is_a_warning(make, options, raised):
+    model = mlp()
+    optimizer = sgd(model, **options)
+    loop = make(model, optimizer)
+    with nni.watch(model, optimizer, train_loader=batches, loop=loop, show=False) as inspector:
+        loop()
+        found = inspector.check("update_direction")
+    assert found.raised == raised
+    if raised:
+        assert "loss = (dist.log_prob(action) * reward).mean()" in found.where

@@ -21,7 +21,8 @@ from nn_inspector.history import Remedy, Trial
 _STEPS = 120
 _JUDGED = 256
 _FELL = 0.1
-_ENOUGH = 30
+_ENOUGH = 100
+"""A trial with fewer steps was cut short: sorted data may not have come to their second class by then."""
 
 _BUFFER = """import random
 

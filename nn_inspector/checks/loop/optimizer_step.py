@@ -9,6 +9,7 @@ import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.loop.source import loop_of
+from nn_inspector.checks.loop.wasted import step_behind_batches, wasted_batches
 from nn_inspector.checks.model.wiring import Wiring, wiring_of
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
@@ -25,12 +26,13 @@ INFO = CheckInfo(
     ),
     how=(
         "Steps, gradients and changes are counted. It is an error if your loop ran and no weight is other than it was, if "
-        "every learning rate is 0, or if parameters get gradients while not one of their numbers ever changes. Updates by "
-        "hand count as steps."
+        "every learning rate is 0, or if parameters get gradients while not one of their numbers ever changes. So it is if "
+        "the step stands behind the loop over the batches, which clears the gradients of all but the last. Updates by hand "
+        "count as steps."
     ),
     remedy="Call loss.backward() and then optimizer.step() for each batch, with a learning rate above 0.",
     sources=("PyTorch documentation: torch.optim, taking an optimization step",),
-    explains=(*OF_THE_LOOP, "update_direction", "gradient_flow"),
+    explains=(*OF_THE_LOOP, "update_direction", "gradient_flow", "zeroed_gradients", "loss_reduction"),
 )
 
 ENOUGH_PASSES = 5
@@ -57,7 +59,7 @@ def look(subject: Subject) -> Finding:
     wiring = wiring_of(subject)
     if not subject.run.steps:
         return _without_steps(subject, wiring)
-    return _zero_rates(subject) or _dropped(subject, wiring) or _sound(subject, wiring)
+    return _zero_rates(subject) or _behind_the_loop(subject) or _dropped(subject, wiring) or _sound(subject, wiring)
 
 
 def _without_steps(subject: Subject, wiring: Wiring) -> Finding:
@@ -92,6 +94,25 @@ def _zero_rates(subject: Subject) -> Finding | None:
     remedy = Remedy("Set a learning rate.", 'for group in optimizer.param_groups:\n    group["lr"] = 1e-3')
     where = loop_of(subject).place("optimizer") or "optimizer"
     return finding(INFO, "error", message, evidence={"rate": 0.0}, remedy=remedy, where=where, basis="structure")
+
+
+def _behind_the_loop(subject: Subject) -> Finding | None:
+    """A step once a pass over the data, whose gradients are those of its last batch: it is not indented far enough."""
+    reading = loop_of(subject)
+    step = step_behind_batches(reading)
+    wasted = wasted_batches(subject.run, reading) if step is not None else 0
+    if step is None or not wasted:
+        return None
+    return finding(
+        INFO,
+        "error",
+        f"No: step() stands behind the loop over the batches and is called once for {wasted + 1} of them. The gradients are "
+        "cleared at every batch, so that each step follows the last one alone.",
+        evidence={"batches_a_step": wasted + 1.0, "steps": float(subject.run.steps)},
+        remedy=Remedy("Indent optimizer.step() so that it stands within the loop over the batches.", _LOOP),
+        where=step.place,
+        basis="structure",
+    )
 
 
 def _dropped(subject: Subject, wiring: Wiring) -> Finding | None:

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, Wei
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.loop.carried_state import begin_anew, carrying_layers
 from nn_inspector.checks.loop.source import loop_of
-from nn_inspector.checks.race import WELL, left_now, race
+from nn_inspector.checks.race import left_now, race
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import item_sampler
@@ -38,6 +38,9 @@ INFO = CheckInfo(
     ),
     explains=(*OF_THE_LOOP, "batch_dependency", "shuffling"),
 )
+
+LITTLE = 0.05
+"""Where no more than this is left to learn, a state that is carried on did no harm."""
 
 _ENOUGH = 3
 """So many steps in a row must each reach further back than the one before."""
@@ -124,9 +127,9 @@ def _carried(subject: Subject) -> Finding | None:
         "nothing to do with what comes."
     )
     found = race(subject, begin_anew(layers))
-    severity: Severity = found.severity if found is not None and found.severity != "info" else "warning"
-    if _does_well(subject):
-        severity = "info"
+    severity: Severity = "info" if _learned_all(subject) else "warning"
+    if found is not None and found.severity != "info":
+        severity = found.severity
     text = f"{message} {found.text}" if found is not None and severity != "info" else message
     remedy = Remedy(
         "Begin each batch with a fresh state, or hand out the batches in their order.",
@@ -143,12 +146,12 @@ def _is_drawn_at_random(subject: Subject) -> bool:
     return isinstance(loader, DataLoader) and isinstance(item_sampler(loader), kinds)
 
 
-def _does_well(subject: Subject) -> bool:
+def _learned_all(subject: Subject) -> bool:
     try:
-        kind, left = left_now(subject)
+        _, left = left_now(subject)
     except InspectorError:
         return False
-    return left is not None and left <= WELL[kind]
+    return left is not None and left <= LITTLE
 
 
 CHECK = Check(INFO, look, trial_chart)

@@ -12,6 +12,7 @@ import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.loop.reading import Event, Reading
+from nn_inspector.checks.loop.rewards import lowered_reward
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import ExperimentError, InspectorError
@@ -38,7 +39,8 @@ INFO = CheckInfo(
     how=(
         "The first step of your own loop is known by the weights before and after it. On a copy, the loss is taken a small "
         "way along this step and the same way against it, on several batches. It is an error if the loss rises along it on "
-        "nearly all of them, or the loop turns the sign around, and the loss of your run has risen as well."
+        "nearly all of them, or the loop turns the sign around, and the loss of your run has risen as well. It is a warning "
+        "if a reward is minimized: log-probability times reward, as they are called in the loop, without a minus."
     ),
     remedy="Take the minus away: minimize the loss itself, with maximize=False and a positive learning rate.",
     sources=(
@@ -84,6 +86,9 @@ def look(subject: Subject) -> Finding:
         raise InspectorError(
             "No step of an optimizer was seen yet. Run your training loop for a moment, then look again."
         )
+    unrewarded = _unrewarded(subject)
+    if unrewarded is not None:
+        return unrewarded
     turned = turned_around(subject)
     rise = has_risen(run)
     slope, reason = _slope_or_reason(subject)
@@ -115,6 +120,23 @@ def look(subject: Subject) -> Finding:
     )
     message = f"{start}{'; '.join(parts)}."
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where, basis=basis)
+
+
+def _unrewarded(subject: Subject) -> Finding | None:
+    where = lowered_reward(loop_of(subject))
+    if where is None or turned_around(subject) is not None:
+        return None
+    return finding(
+        INFO,
+        "warning",
+        "No: backward() is called on log-probability times reward. The step makes that smaller, so that actions become "
+        "less likely, the more they are rewarded.",
+        remedy=Remedy(
+            "Minimize the negative of it.", "loss = -(dist.log_prob(action) * advantage).mean()\nloss.backward()"
+        ),
+        where=where,
+        basis="structure",
+    )
 
 
 def rule(*, uphill: bool, turned: bool, risen: bool | None) -> Severity:

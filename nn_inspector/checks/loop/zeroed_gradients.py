@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from statistics import median
-
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
-from nn_inspector.checks.loop.reading import Event, Reading
 from nn_inspector.checks.loop.source import loop_of
-from nn_inspector.checks.loop.traced import Interval, clipped_to_nothing, intervals_of
+from nn_inspector.checks.loop.traced import clipped_to_nothing
+from nn_inspector.checks.loop.wasted import wasted_batches
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import Arm, BatchSource, without_regularization
@@ -37,8 +34,6 @@ INFO = CheckInfo(
 
 _OFTEN = 0.4
 _SOMETIMES = 0.05
-_ENOUGH = 3
-_MOST = 0.8
 _TRIAL_STEPS = 80
 
 _LOOP = """\
@@ -77,7 +72,7 @@ def look(subject: Subject) -> Finding:
         return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=where, basis="structure")
     severity = rule(share)
     evidence = {"steps_seen": float(seen), "kept_share": share}
-    wasted = _wasted(subject, reading)
+    wasted = wasted_batches(subject.run, reading)
     if severity == "ok" and wasted:
         message = (
             f"No: {wasted + 1} batches are gathered for each step, but the gradients are cleared at every one of them: "
@@ -92,39 +87,6 @@ def look(subject: Subject) -> Finding:
     message = f"No: in {share:.0%} of {seen:,} steps the gradient of the step before was still there and was added to."
     remedy = Remedy("Call optimizer.zero_grad() before each backward().", _LOOP, _try_clearing(subject))
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where, basis="structure")
-
-
-def _wasted(subject: Subject, reading: Reading) -> int:
-    """How many batches of an accumulation are cleared away before each step; 0 if none is.
-
-    Two backward passes with clearing between are common (adversarial examples, SAM, another network's loss), but not on
-    a new batch each time: the loader must have been asked in between, or the loop must clear always and step sometimes.
-    """
-    intervals = intervals_of(subject.run)[1:]
-    if len({interval.optimizer for interval in intervals}) != 1 or len(intervals) < _ENOUGH:
-        return 0
-    written = any(_clears_always_and_steps_sometimes(events) for events in reading.rounds)
-    counts = [_thrown_away(interval, by_batch=not written) for interval in intervals]
-    thrown = [count for count in counts if count]
-    return int(median(thrown)) if len(thrown) >= _MOST * len(counts) else 0
-
-
-def _thrown_away(interval: Interval, *, by_batch: bool) -> int:
-    """How many backward passes of this step were each followed by clearing and, if asked for, by a new batch."""
-    found, rest = 0, list(interval.calls)
-    while "backward" in rest:
-        rest = rest[rest.index("backward") + 1 :]
-        until = rest[: rest.index("backward")] if "backward" in rest else []
-        found += "zero_grad" in until and (not by_batch or "batch" in until)
-    return found if found == interval.calls.count("backward") - 1 else 0
-
-
-def _clears_always_and_steps_sometimes(events: Sequence[Event]) -> bool:
-    steps = [event for event in events if event.kind == "step"]
-    backward = next((event for event in events if event.kind == "backward"), None)
-    if backward is None or not steps or not all(any("%" in one for one in step.conditions) for step in steps):
-        return False
-    return any(e.kind == "zero_grad" and not e.conditions and e.loops == backward.loops for e in events)
 
 
 def rule(share: float) -> Severity:

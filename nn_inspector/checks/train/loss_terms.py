@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.checks.train.course import course_of
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import initial_state, isolated
@@ -33,7 +34,7 @@ INFO = CheckInfo(
         "Kendall, Gal and Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses (2018)",
         "CS231n, Neural Networks Part 3: regularization against data loss",
     ),
-    explains=("no_learning", "slow_learning", "constant_predictions", "oscillation", "steep_then_flat"),
+    explains=(*NOT_LEARNING, "oscillation"),
 )
 
 FELL = 0.5

@@ -42,6 +42,9 @@ FINE = 0.6
 ON_ITS_WAY = 0.2
 """A training that came further than this when it was stopped needs no telling that more steps would help."""
 
+_MORE = 0.2
+"""More steps are worth a remark if they take the loss so much further on the way."""
+
 LONGER = 4
 """The copy takes so many times as many steps as the training has taken."""
 
@@ -74,6 +77,12 @@ def look(subject: Subject) -> Finding:
     }
     far = reached >= MOST_OF_IT and place.run <= ON_ITS_WAY and place.missed(reached, lap.right)
     if not (lap_is_proof(lap) and far and place.own <= place.run + _NOISE):
+        if reached >= place.run + _MORE:
+            message = (
+                f"It was well on its way when it stopped: {lap.steps} more steps take the loss from {lap.start:.3g} to "
+                f"{lap.end:.3g}."
+            )
+            return finding(INFO, "info", message, evidence=evidence, where="loop", basis="experiment")
         message = f"It does not look so: {lap.steps} more steps take the loss from {lap.start:.3g} to {lap.end:.3g}."
         return finding(INFO, "ok", message, evidence=evidence)
     message = (
