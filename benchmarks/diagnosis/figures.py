@@ -40,6 +40,11 @@ class Figures:
     broken: int = 0
     beside: str = ""
 
+    @property
+    def command(self) -> str:
+        """What has measured this."""
+        return f"python -m benchmarks.diagnosis --docs{' --peers' if self.beside else ''}"
+
     @classmethod
     def of(cls, outcomes: Sequence[Outcome], beside: str = "") -> Figures:
         """The figures of these answers."""

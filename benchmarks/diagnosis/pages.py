@@ -14,7 +14,6 @@ from nn_inspector.checks import STAGES
 
 FOLDER = Path(__file__).parents[2] / "docs" / "checks"
 FIGURES = FOLDER / "figures.json"
-COMMAND = "python -m benchmarks.diagnosis --docs --peers"
 
 
 def pages(figures: Figures) -> dict[str, str]:
@@ -50,7 +49,7 @@ def _overview(infos: list[CheckInfo], figures: Figures) -> str:
         ),
         figures.table,
         *_beside(figures),
-        f"Measured with {figures.made}, by `{COMMAND}`.",
+        f"Measured with {figures.made}, by `{figures.command}`.",
     ]
     return "\n\n".join(pieces) + "\n"
 
@@ -107,7 +106,7 @@ def _measured(entry: CheckScore | None, figures: Figures) -> str:
         f"Of {figures.broken} broken trainings it named the cause in {entry.right}, a symptom in {entry.beside}, and "
         f"something else in {entry.wrong}; in {entry.missed} it could have named the cause and no check did."
     )
-    return f"{of_sound} {of_broken} Measured by `{COMMAND}`."
+    return f"{of_sound} {of_broken} Measured by `{figures.command}`."
 
 
 def _related(info: CheckInfo) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from benchmarks.diagnosis.answer import Answer, Watcher, answer
+from benchmarks.diagnosis.answer import Answer, Watcher, answer, budgets_in_processor_time
 from benchmarks.diagnosis.tasks import Task
 
 LIMIT = 300.0
@@ -86,6 +86,7 @@ def _start(context: multiprocessing.context.BaseContext, task: Task, watcher: Wa
 
 
 def _in_child(task: Task, watcher: Watcher, pipe: Connection) -> None:
+    budgets_in_processor_time()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         found = answer(task, watcher)
     pipe.send(found)

@@ -22,7 +22,10 @@ def summary(scores: Mapping[str, Score]) -> str:
             for severity in ("error", "warning")
         ),
         ("without an answer", [str(score.failures) for score in scores.values()]),
-        ("seconds: median, largest", [f"{score.seconds[0]:.2f}, {score.seconds[1]:.1f}" for score in scores.values()]),
+        (
+            "seconds of processor time: median, largest",
+            [f"{score.seconds[0]:.2f}, {score.seconds[1]:.1f}" for score in scores.values()],
+        ),
     ]
     return table(["", *scores], [[name, *cells] for name, cells in rows])
 

@@ -38,6 +38,11 @@ def test_each_check_has_a_page_with_what_it_did(folder):
     assert "on sound trainings: 0 of 2 (0%)" in written["symmetry.md"]
 
 
+@pytest.mark.parametrize(("beside", "command"), [("", "--docs`"), ("| a |", "--docs --peers`")])
+def test_the_command_is_that_which_was_given(folder, beside, command):
+    assert command in pages.pages(Figures.of(OUTCOMES, beside))["README.md"]
+
+
 def test_a_page_of_a_check_that_is_gone_is_taken_away(folder):
     (folder / "an_old_check.md").write_text("old")
     pages.write(Figures.of(OUTCOMES))

@@ -6,7 +6,7 @@ from torch import nn
 
 import nn_inspector as nni
 from nn_inspector.checks.base import Subject
-from nn_inspector.checks.train.race import FEWEST, Lap, race_of, trial
+from nn_inspector.checks.train.laps import FEWEST, Lap, laps_of, trial
 from nn_inspector.checks.train.standing import Standing, single_pass, standing, takes_turns
 from nn_inspector.history import Run
 from nn_inspector.probes import TraceEntry
@@ -28,52 +28,52 @@ def zero(copied):
 
 def test_laps_start_alike_and_differ_by_their_setting():
     subject = subject_of(classifier())
-    race = race_of(subject)
-    still = race.lap("no rate", zero)
-    assert race.own.start == still.start == still.end > race.own.end
-    assert race.lap("no rate") is still
-    assert race_of(subject) is race
-    assert race.own.complete
-    assert race.own.steps == still.steps == race.steps
+    laps = laps_of(subject)
+    still = laps.lap("no rate", zero)
+    assert laps.own.start == still.start == still.end > laps.own.end
+    assert laps.lap("no rate") is still
+    assert laps_of(subject) is laps
+    assert laps.own.complete
+    assert laps.own.steps == still.steps == laps.steps
 
 
 def test_the_items_that_judge_are_not_trained_on():
-    race = race_of(subject_of(classifier()))
-    trained = torch.cat([batch[0] for batch in race.batches])
-    assert not (race.judge[0].unsqueeze(1) == trained.unsqueeze(0)).all(-1).any()
+    laps = laps_of(subject_of(classifier()))
+    trained = torch.cat([batch[0] for batch in laps.batches])
+    assert not (laps.judge[0].unsqueeze(1) == trained.unsqueeze(0)).all(-1).any()
 
 
 def test_all_is_as_before():
     case = classifier(momentum=0.9)
     subject = subject_of(case, lambda c: c.run(2))
     before = state_of(case)
-    race_of(subject).lap("no rate", zero)
-    race_of(subject).now()
+    laps_of(subject).lap("no rate", zero)
+    laps_of(subject).now()
     assert_equal(before, state_of(case))
 
 
 def test_progress_counts_from_chance_or_from_the_first_loss():
-    race = race_of(subject_of(classifier()))
-    assert race.progress(race.levels.chance) == 0
-    assert race.progress(0.0) == 1
-    race.levels = None
-    assert race.progress(race.own.start) == 0
-    assert race.progress(0.0) == 1
-    assert race.progress(math.inf) == -math.inf
+    laps = laps_of(subject_of(classifier()))
+    assert laps.progress(laps.levels.chance) == 0
+    assert laps.progress(0.0) == 1
+    laps.levels = None
+    assert laps.progress(laps.own.start) == 0
+    assert laps.progress(0.0) == 1
+    assert laps.progress(math.inf) == -math.inf
 
 
 def test_a_loss_below_zero_counts_from_the_lowest_of_all_laps():
     case = classifier()
     case.loss_fn = lambda p, t: -p.log_softmax(1)[torch.arange(len(t)), t].mean() - 10
-    race = race_of(subject_of(case))
-    assert race.levels is None
-    assert race.progress(min(race.own.losses)) == 1
+    laps = laps_of(subject_of(case))
+    assert laps.levels is None
+    assert laps.progress(min(laps.own.losses)) == 1
 
 
 @pytest.mark.parametrize(("seconds", "message"), [(0.0, "no time left"), (1e-9, "says nothing")])
 def test_too_little_time_is_no_race(seconds, message):
     with pytest.raises(nni.ExperimentError, match=message):
-        race_of(subject_of(classifier(), seconds=seconds))
+        laps_of(subject_of(classifier(), seconds=seconds))
 
 
 def test_without_an_optimizer_there_is_no_race():
@@ -82,14 +82,14 @@ def test_without_an_optimizer_there_is_no_race():
         nni.watch(case.model, None, case.loss_fn, train_loader=case.train_loader, show=False) as inspector,
         pytest.raises(nni.ExperimentError, match="No optimizer is known"),
     ):
-        race_of(Subject(inspector.training, inspector.run, 9.0))
+        laps_of(Subject(inspector.training, inspector.run, 9.0))
 
 
 def test_a_lap_that_explodes_is_complete_and_ends_nowhere():
-    race = race_of(subject_of(classifier(lr=1e30)))
-    assert race.own.complete
-    assert race.own.end == math.inf
-    assert race.own.steps < FEWEST
+    laps = laps_of(subject_of(classifier(lr=1e30)))
+    assert laps.own.complete
+    assert laps.own.end == math.inf
+    assert laps.own.steps < FEWEST
 
 
 def test_a_trial_shows_as_many_steps_of_both():
@@ -122,14 +122,14 @@ def test_a_setting_is_at_fault_only_if_another_comes_far_further(run, own, right
 def test_the_run_counts_with_its_present_weights():
     case = classifier()
     subject = subject_of(case, lambda c: c.run(20))
-    place = standing(subject, race_of(subject))
+    place = standing(subject, laps_of(subject))
     assert place.run > 0.8
     assert place.right > 0.9
     with torch.no_grad():
         for parameter in case.model.parameters():
             parameter.zero_()
     fresh = Subject(subject.training, Run("empty", {}), 60.0)
-    assert standing(fresh, race_of(fresh)).run == standing(fresh, race_of(fresh)).own
+    assert standing(fresh, laps_of(fresh)).run == standing(fresh, laps_of(fresh)).own
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,6 @@ def test_what_one_step_is_made_of(calls, turns, single):
 def test_a_model_whose_batches_are_all_the_data_is_judged_by_them():
     case = classifier()
     case.train_loader = [next(iter(case.train_loader))]
-    race = race_of(subject_of(case))
-    assert len(race.judge[0]) == len(race.batches[0][0])
+    laps = laps_of(subject_of(case))
+    assert len(laps.judge[0]) == len(laps.batches[0][0])
     assert isinstance(case.loss_fn, nn.CrossEntropyLoss)

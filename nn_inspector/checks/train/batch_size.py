@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.train.curve import LossCurve
+from nn_inspector.checks.train.laps import Lap, Laps, laps_of, trial
 from nn_inspector.checks.train.levels import loss_levels
-from nn_inspector.checks.train.race import Lap, Race, race_of, trial
 from nn_inspector.checks.train.standing import lap_is_proof, require_plain, standing_at_its_length
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, batch_size
@@ -74,11 +74,11 @@ def look(subject: Subject) -> Finding:
     other = _other(subject, size)
     if other is None:
         return finding(INFO, "ok", f"It does: {size} items in a batch are usual.", evidence={"batch_size": float(size)})
-    race = race_of(subject)
-    require_plain(subject, race)
-    lap, place = _lap(subject, race, other), standing_at_its_length(subject, race)
-    reached = race.progress(lap.end)
-    evidence = {"batch_size": float(size), "end": race.own.end, "end_with_other": lap.end}
+    laps = laps_of(subject)
+    require_plain(subject, laps)
+    lap, place = _lap(subject, laps, other), standing_at_its_length(subject, laps)
+    reached = laps.progress(lap.end)
+    evidence = {"batch_size": float(size), "end": laps.own.end, "end_with_other": lap.end}
     if not (lap_is_proof(lap) and place.missed(reached, lap.right)):
         message = (
             f"{size} items in a batch are {other.kind}, but {other.size} do not come far further in {lap.steps} steps."
@@ -87,12 +87,12 @@ def look(subject: Subject) -> Finding:
     remedy = Remedy(
         f"Take {other.size} items in a batch.",
         f"train_loader = torch.utils.data.DataLoader(dataset, batch_size={other.size}, shuffle=True)",
-        trial(race.own, lap),
+        trial(laps.own, lap),
     )
-    taken = min(subject.run.steps or race.own.steps, race.own.steps)
+    taken = min(subject.run.steps or laps.own.steps, laps.own.steps)
     message = (
         f"No: {size} items in a batch are too {other.kind.removeprefix('very ')}. From your first weights a copy comes to a loss "
-        f"of {race.own.losses[taken]:.3g} with them in {taken} steps, and to {lap.end:.3g} with {other.size} in {lap.steps}."
+        f"of {laps.own.losses[taken]:.3g} with them in {taken} steps, and to {lap.end:.3g} with {other.size} in {lap.steps}."
     )
     return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where="train_loader", basis="experiment")
 
@@ -107,11 +107,11 @@ def _other(subject: Subject, size: int) -> _Other | None:
     return _Other(USUAL, min(subject.run.steps * size // USUAL, _MOST_STEPS), "many")
 
 
-def _lap(subject: Subject, race: Race, other: _Other) -> Lap:
+def _lap(subject: Subject, laps: Laps, other: _Other) -> Lap:
     """A lap on batches of another size."""
     source = BatchSource(subject.training.train_loader, seconds=subject.seconds / 4)
     drawn = source.mixed(other.steps + 1, size=other.size)
-    changed = Race(subject, race.start, drawn[:-1] or drawn, race.judge, other.steps, race.levels)
+    changed = Laps(subject, laps.start, drawn[:-1] or drawn, laps.judge, other.steps, laps.levels)
     lap = changed.lap("other size", seconds=subject.seconds / 2)
     if lap.steps < min(other.steps, 20):
         raise ExperimentError(f"There was time for {lap.steps} steps of an experiment only, which says nothing.")

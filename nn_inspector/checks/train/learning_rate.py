@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
+from nn_inspector.checks.train.laps import Change, Lap, Laps, laps_of, trial
 from nn_inspector.checks.train.levels import loss_levels
-from nn_inspector.checks.train.race import Change, Lap, Race, race_of, trial
 from nn_inspector.checks.train.standing import Standing, lap_is_proof, require_plain, standing
 from nn_inspector.experiments import TrainingCopy
 from nn_inspector.history import Chart, Curve, Evidence, Finding, Remedy, Severity, curve
@@ -58,37 +58,37 @@ def look(subject: Subject, *, every: bool = False) -> Finding:
     if fine is not None:
         message = f"It does not look so: with {_said(subject)} the loss came {fine:.0%} of the way from chance to the least possible."
         return finding(INFO, "ok", message, evidence={"progress": fine})
-    race = race_of(subject)
-    require_plain(subject, race)
-    place = standing(subject, race)
-    laps = _laps(subject, race, place, every=every)
+    track = laps_of(subject)
+    require_plain(subject, track)
+    place = standing(subject, track)
+    laps = _laps(subject, track, place, every=every)
     ends = {factor: lap.end for factor, lap in laps.items() if lap.complete}
     best = min(ends, key=lambda factor: ends[factor])
-    evidence = _evidence(subject, race, ends)
-    if not _proves(race, place, laps[best]):
-        message = f"No: no rate that was tried came far further than {_said(subject)} in {race.steps} steps."
+    evidence = _evidence(subject, track, ends)
+    if not _proves(track, place, laps[best]):
+        message = f"No: no rate that was tried came far further than {_said(subject)} in {track.steps} steps."
         return finding(INFO, "ok", message, evidence=evidence)
-    return _raised(subject, race, place, best, laps[best], evidence)
+    return _raised(subject, track, place, best, laps[best], evidence)
 
 
-def _laps(subject: Subject, race: Race, place: Standing, *, every: bool) -> dict[float, Lap]:
+def _laps(subject: Subject, track: Laps, place: Standing, *, every: bool) -> dict[float, Lap]:
     """Laps by the factor of their rate, ever further from 1 until one proves something and those further out are worse."""
     deadline = time.monotonic() + subject.seconds
-    laps = {1.0: race.own}
+    laps = {1.0: track.own}
     for factor in FACTORS:
         rest = deadline - time.monotonic()
         best = min(laps, key=lambda tried: laps[tried].end)
         inside = min(laps) < best < max(laps) and factor < 1
-        if rest <= 0 or (inside and not every and _proves(race, place, laps[best])):
+        if rest <= 0 or (inside and not every and _proves(track, place, laps[best])):
             break
-        lap = race.lap(f"rate times {factor:g}", times(factor), seconds=rest)
+        lap = track.lap(f"rate times {factor:g}", times(factor), seconds=rest)
         if lap.complete:
             laps[factor] = lap
     return laps
 
 
-def _proves(race: Race, place: Standing, lap: Lap) -> bool:
-    return lap is not race.own and lap_is_proof(lap) and place.missed(race.progress(lap.end), lap.right)
+def _proves(track: Laps, place: Standing, lap: Lap) -> bool:
+    return lap is not track.own and lap_is_proof(lap) and place.missed(track.progress(lap.end), lap.right)
 
 
 def times(factor: float) -> Change:
@@ -134,30 +134,30 @@ def _does_well(subject: Subject) -> float | None:
     return progress if progress >= FINE else None
 
 
-def _evidence(subject: Subject, race: Race, ends: Mapping[float, float]) -> Evidence:
+def _evidence(subject: Subject, track: Laps, ends: Mapping[float, float]) -> Evidence:
     rate = max(rates(subject), default=1.0) or 1.0
     factors = sorted(ends)
     reached = {"rates": [rate * factor for factor in factors], "ends": [ends[factor] for factor in factors]}
-    return {**reached, "start": race.own.start}
+    return {**reached, "start": track.own.start}
 
 
-def _raised(subject: Subject, race: Race, place: Standing, factor: float, lap: Lap, evidence: Evidence) -> Finding:
+def _raised(subject: Subject, track: Laps, place: Standing, factor: float, lap: Lap, evidence: Evidence) -> Finding:
     known = sorted(set(rates(subject)))
     single = known[0] if len(known) == 1 else None
     kind = "low" if factor > 1 else "high"
-    own = f"ends at a loss of {race.own.end:.3g}" if math.isfinite(race.own.end) else "explodes"
+    own = f"ends at a loss of {track.own.end:.3g}" if math.isfinite(track.own.end) else "explodes"
     better = f"{single * factor:.3g}" if single else f"your rates times {factor:g}"
     message = (
-        f"Yes: {_said(subject)} is too {kind}. From your first weights a copy {own} with it after {race.steps} steps, and "
+        f"Yes: {_said(subject)} is too {kind}. From your first weights a copy {own} with it after {track.steps} steps, and "
         f"at {lap.end:.3g} with {better}, on the same batches."
     )
     setting = f"= {single * factor:.3g}" if single else f"*= {factor:g}"
     remedy = Remedy(
         f"Take a learning rate of {better}." if single else f"Take {better}.",
         f'for group in optimizer.param_groups:\n    group["lr"] {setting}',
-        trial(race.own, lap),
+        trial(track.own, lap),
     )
-    severity: Severity = "error" if place.wholly_missed(race.progress(lap.end)) else "warning"
+    severity: Severity = "error" if place.wholly_missed(track.progress(lap.end)) else "warning"
     return finding(
         INFO,
         severity,

@@ -8,9 +8,9 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_c
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.course import course_of
 from nn_inspector.checks.train.curve import LossCurve
+from nn_inspector.checks.train.laps import laps_of, trial
 from nn_inspector.checks.train.levels import loss_levels
 from nn_inspector.checks.train.optimizer_oddities import Oddity, made_usual, oddities_of
-from nn_inspector.checks.train.race import race_of, trial
 from nn_inspector.checks.train.standing import lap_is_proof, require_plain, standing
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.history import Finding, Remedy, Severity
@@ -64,24 +64,24 @@ def _tried(subject: Subject, odd: Sequence[Oddity], said: str) -> Finding:
     remedy = _remedy(odd)
     severity: Severity
     try:
-        race = race_of(subject)
-        require_plain(subject, race)
-        lap = race.lap("usual settings", lambda copied: made_usual(odd, copied), seconds=subject.seconds / 2)
+        laps = laps_of(subject)
+        require_plain(subject, laps)
+        lap = laps.lap("usual settings", lambda copied: made_usual(odd, copied), seconds=subject.seconds / 2)
     except ExperimentError:
         severity, failing = ("warning", ", and the training does not learn") if _fails(subject) else ("info", "")
         message = f"They are unusual{failing}: {said} The usual ones could not be tried on a copy."
         return finding(INFO, severity, message, remedy=remedy, where="optimizer")
-    place, reached = standing(subject, race), race.progress(lap.end)
-    evidence = {"end": race.own.end, "end_with_usual": lap.end}
+    place, reached = standing(subject, laps), laps.progress(lap.end)
+    evidence = {"end": laps.own.end, "end_with_usual": lap.end}
     if not (lap_is_proof(lap) and place.missed(reached, lap.right)):
         message = f"They are unusual, but the usual ones do not do far better in {lap.steps} steps: {said}"
         return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where="optimizer")
     severity = "error" if place.wholly_missed(reached) else "warning"
     message = (
-        f"Yes: {said} From your first weights a copy comes to a loss of {race.own.end:.3g} in {race.steps} steps, and to "
+        f"Yes: {said} From your first weights a copy comes to a loss of {laps.own.end:.3g} in {laps.steps} steps, and to "
         f"{lap.end:.3g} with the usual settings."
     )
-    remedy = Remedy(remedy.text, remedy.code, trial(race.own, lap))
+    remedy = Remedy(remedy.text, remedy.code, trial(laps.own, lap))
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where="optimizer", basis="experiment")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.train.curve import LossCurve
-from nn_inspector.checks.train.race import Lap, Race
+from nn_inspector.checks.train.laps import Lap, Laps
 from nn_inspector.errors import ExperimentError
 from nn_inspector.history import Run
 
@@ -78,30 +78,30 @@ class Standing:
         return self.best <= NOTHING and (other >= MOST_OF_IT or (self.best <= LOST and other > 0))
 
 
-def standing(subject: Subject, race: Race) -> Standing:
+def standing(subject: Subject, laps: Laps) -> Standing:
     """Where the training stands at its end.
 
     The run counts with the better of two: the loss of its last steps, and that of its present weights in evaluation mode.
     """
-    own, right = race.progress(race.own.end), race.own.right
+    own, right = laps.progress(laps.own.end), laps.own.right
     if subject.run.steps == 0:
         return Standing(own, own, right)
-    curve, now = LossCurve.of(subject.run), race.now()
-    seen = race.progress(curve.end) if curve.total and race.levels is not None else -math.inf
+    curve, now = LossCurve.of(subject.run), laps.now()
+    seen = laps.progress(curve.end) if curve.total and laps.levels is not None else -math.inf
     shares = [share for share in (right, now.right) if share is not None]
-    return Standing(max(seen, race.progress(now.loss)), own, max(shares, default=None))
+    return Standing(max(seen, laps.progress(now.loss)), own, max(shares, default=None))
 
 
-def standing_at_its_length(subject: Subject, race: Race) -> Standing:
+def standing_at_its_length(subject: Subject, laps: Laps) -> Standing:
     """The same, but of a lap that is longer than the run only as many steps as the run has made."""
-    place, own = standing(subject, race), race.own
+    place, own = standing(subject, laps), laps.own
     if not 0 < subject.run.steps < own.steps:
         return place
     so_far = Lap(own.losses[: subject.run.steps + 1], complete=True)
-    return Standing(place.run, race.progress(so_far.end), race.now().right)
+    return Standing(place.run, laps.progress(so_far.end), laps.now().right)
 
 
-def require_plain(subject: Subject, race: Race) -> None:
+def require_plain(subject: Subject, laps: Laps) -> None:
     """Raise unless the loss of this training falls as it learns, as far as can be told.
 
     Raises:
@@ -111,7 +111,7 @@ def require_plain(subject: Subject, race: Race) -> None:
         raise ExperimentError("There are several optimizers, and their losses may work against each other.")
     if takes_turns(subject.run):
         raise ExperimentError("Several losses take turns in one step, and may work against each other.")
-    if race.levels is None and not single_pass(subject.run):
+    if laps.levels is None and not single_pass(subject.run):
         raise ExperimentError("It is not known how low this loss should go.")
 
 

@@ -7,8 +7,8 @@ import time
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.train.curve import LossCurve
+from nn_inspector.checks.train.laps import FEWEST, Lap, Laps, laps_of
 from nn_inspector.checks.train.levels import judge, judged_loss, loss_levels
-from nn_inspector.checks.train.race import FEWEST, Lap, Race, race_of
 from nn_inspector.checks.train.standing import MOST_OF_IT, lap_is_proof, require_plain, standing_at_its_length
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import isolated, train
@@ -61,15 +61,15 @@ def look(subject: Subject) -> Finding:
         message = f"No: {share:.0%} of the way from chance to the least possible loss is done."
         return finding(INFO, "ok", message, evidence={"progress": share})
     subject.require_steps()
-    race = race_of(subject)
-    require_plain(subject, race)
-    if race.levels is None:
+    laps = laps_of(subject)
+    require_plain(subject, laps)
+    if laps.levels is None:
         raise ExperimentError("It is not known how low this loss should go.")
-    place, now = standing_at_its_length(subject, race), race.now()
+    place, now = standing_at_its_length(subject, laps), laps.now()
     if not math.isfinite(now.loss):
         raise ExperimentError("The loss is NaN or infinite now: there is nothing to go on with.")
-    lap = _onwards(subject, race)
-    reached = race.progress(lap.end)
+    lap = _onwards(subject, laps)
+    reached = laps.progress(lap.end)
     evidence: dict[str, float | list[float]] = {
         "loss": lap.losses,
         "progress_now": place.run,
@@ -111,18 +111,18 @@ _NOISE = 0.1
 """If a copy from the first weights comes further than the run by more than this, something else than its length holds the run back."""
 
 
-def _onwards(subject: Subject, race: Race) -> Lap:
+def _onwards(subject: Subject, laps: Laps) -> Lap:
     """A lap from the present weights and optimizer states; it ends early if the first steps gain nothing."""
     most = min(max(LONGER * subject.run.steps, _LEAST), _MOST)
     deadline = time.monotonic() + _SHARE_OF_TIME * subject.seconds
     losses: list[float] = []
     with isolated(subject.training) as copied:
         while len(losses) <= most and time.monotonic() < deadline:
-            more = train(copied, race.batches, steps=_LEAST, judge=race.judge, measure=judged_loss, deadline=deadline)
+            more = train(copied, laps.batches, steps=_LEAST, judge=laps.judge, measure=judged_loss, deadline=deadline)
             losses += more if not losses else more[1:]
-            if not race.progress(losses[-1]) > race.progress(losses[0]) + _GAIN:
+            if not laps.progress(losses[-1]) > laps.progress(losses[0]) + _GAIN:
                 break
-        right = judge(copied, race.judge).right
+        right = judge(copied, laps.judge).right
     if math.isfinite(losses[-1]) and len(losses) <= FEWEST:
         raise ExperimentError(f"There was time for {len(losses) - 1} more steps only, which says nothing.")
     return Lap(losses, complete=True, right=right)

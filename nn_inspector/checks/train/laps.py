@@ -70,7 +70,7 @@ class Lap:
 
 
 @dataclass
-class Race:
+class Laps:
     """The laps that were made of one training, from its first weights.
 
     Attributes:
@@ -150,14 +150,14 @@ class Race:
         return (start - loss) / (start - floor) if start > floor and math.isfinite(loss) else -math.inf
 
 
-def race_of(subject: Subject) -> Race:
-    """The race of this training, with its own lap made: the same for all checks of a diagnosis.
+def laps_of(subject: Subject) -> Laps:
+    """The laps of this training, its own among them: the same for all checks of a diagnosis.
 
     Raises:
         ExperimentError: no experiment is allowed or possible, or a lap takes too long.
     """
-    race: Race = subject.once(("race",), lambda: _prepare(subject))
-    return race
+    laps: Laps = subject.once(("laps",), lambda: _prepare(subject))
+    return laps
 
 
 def trial(own: Lap, other: Lap, *, helped: bool = True) -> Trial:
@@ -166,7 +166,7 @@ def trial(own: Lap, other: Lap, *, helped: bool = True) -> Trial:
     return Trial(own.losses[:length], other.losses[:length], helped=helped)
 
 
-def _prepare(subject: Subject) -> Race:
+def _prepare(subject: Subject) -> Laps:
     if subject.seconds <= 0:
         raise ExperimentError("This check makes an experiment, and there is no time left for one.")
     if not subject.training.optimizers:
@@ -179,14 +179,14 @@ def _prepare(subject: Subject) -> Race:
     batches, apart = _set_apart(drawn, more)
     with preserved_random_state(0):
         merged = next(remix(apart, sum(batch_size(batch) for batch in apart)))
-    race = Race(subject, start, batches, merged, steps, loss_levels(subject))
-    own = race.lap("own", seconds=subject.seconds / 4)
+    laps = Laps(subject, start, batches, merged, steps, loss_levels(subject))
+    own = laps.lap("own", seconds=subject.seconds / 4)
     if not own.complete:
         if own.steps < FEWEST:
             raise ExperimentError(f"There was time for {own.steps} steps of an experiment only, which says nothing.")
-        race.steps = own.steps
-        race._laps["own"] = replace(own, complete=True)
-    return race
+        laps.steps = own.steps
+        laps._laps["own"] = replace(own, complete=True)
+    return laps
 
 
 def _set_apart(drawn: list[Any], most: int) -> tuple[list[Any], list[Any]]:
