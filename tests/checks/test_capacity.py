@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from nn_inspector.checks.model.widening import hidden_layers, widen
+from nn_inspector.checks.model.widening import hidden_layers, recurrent_layers, widen
 from nn_inspector.experiments import isolated, take_apart
 from nn_inspector.training import Training
 from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, classifier, mlp, state_of
@@ -106,6 +106,54 @@ def test_a_copy_is_made_wider_and_its_optimizer_follows():
         assert held == {id(p) for p in copied.model.parameters()}
         copied.loss(batch).backward()
         copied.optimizers[0].step()
+
+
+class Reader(nn.Module):
+    """Says which of eight words stands in a row of them most often."""
+
+    def __init__(self, kind, hidden, **options):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words = nn.Embedding(8, 16)
+        self.rnn = kind(16, hidden, batch_first=True, **options)
+        self.last = nn.Linear(hidden * (1 + self.rnn.bidirectional), 8)
+
+    def forward(self, x):
+        return self.last(self.rnn(self.words(x))[0].mean(1))
+
+
+def readings(items=400):
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(0, 8, (items,), generator=generator)
+    words = torch.randint(0, 8, (items, 6), generator=generator)
+    words[:, :3] = label[:, None]
+    return TensorDataset(words[:, torch.randperm(6, generator=generator)], label)
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"num_layers": 2}])
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN])
+def test_a_recurrent_layer_can_be_made_wider(kind, options):
+    made = case(Reader(kind, 1, **options), readings())
+    training = Training(made.model, made.optimizer, made.loss_fn, train_loader=made.train_loader)
+    with isolated(training) as copied:
+        batch = next(iter(made.train_loader))
+        layers = recurrent_layers(take_apart(copied, batch))
+        assert [(layer.name, layer.width, layer.next) for layer in layers] == [("rnn", 1, ("last",))]
+        widen(copied, layers, 32)
+        assert copied.model.rnn.hidden_size == 32
+        assert copied.model.rnn.num_layers == options.get("num_layers", 1)
+        before = copied.loss(batch)
+        before.backward()
+        copied.optimizers[0].step()
+        assert copied.loss(batch) < before
+
+
+def test_a_narrow_recurrent_layer_is_raised(watched):
+    inspector = watched(case(Reader(nn.GRU, 1), readings()), lambda c: c.run(12))
+    found = inspector.check("capacity", seconds=60)
+    assert found.severity in ("error", "warning"), found.message
+    assert found.where == "rnn"
+    assert "only 1 unit" in found.message
 
 
 def test_nothing_is_said_without_time_or_a_loss(watched, untrained):

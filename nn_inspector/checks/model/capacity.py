@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.baselines import Baselines, baselines
-from nn_inspector.checks.model.widening import HiddenLayer, hidden_layers, widen
+from nn_inspector.checks.model.widening import HiddenLayer, hidden_layers, recurrent_layers, widen
 from nn_inspector.checks.race import BADLY, left_now, race
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.errors import ExperimentError
@@ -23,7 +23,7 @@ INFO = CheckInfo(
         "network first that can learn the training data by heart, and make it smaller or regularize it afterwards."
     ),
     how=(
-        "It looks for hidden layers of four units or fewer, and trains a copy in which they have 32. A network with one "
+        "It looks for hidden layers, recurrent ones too, of four units or fewer, and trains a copy in which they have 32. A network with one "
         "layer only is compared with one that has a hidden layer, on the same data. It is raised only if the larger one "
         "gets much further, and yours has learned little."
     ),
@@ -59,7 +59,7 @@ model = torch.nn.Sequential(
 def look(subject: Subject) -> Finding:
     """Look at the width of the hidden layers, and try wider ones where they are narrow."""
     seen = subject.anatomy("initial", training=False)
-    narrow = [layer for layer in hidden_layers(seen) if layer.width <= NARROW]
+    narrow = [layer for layer in (*hidden_layers(seen), *recurrent_layers(seen)) if layer.width <= NARROW]
     if narrow:
         return _narrow(subject, narrow)
     if _one_layer(seen):
@@ -78,7 +78,7 @@ def _narrow(subject: Subject, narrow: list[HiddenLayer]) -> Finding:
         f"Make the narrow layers wider: {WIDE} units are a start.", _WIDER, tried.trial if tried is not None else None
     )
     if tried is None or tried.severity == "info":
-        message = f"{said[0].upper()}{said[1:]}. But no harm was seen."
+        message = f"{said[0].upper()}{said[1:]}. But no harm was seen, as far as it could be tried."
         return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=first.name)
     message = f"No: {said}. The remedy is {WIDE} units. {tried.text}"
     return finding(
