@@ -26,6 +26,9 @@ FEWEST = 80
 BADLY = 0.3
 """A training that has more than this still to learn did badly."""
 
+MOST = 0.6
+"""One that has more than this still to learn failed."""
+
 WELL: Mapping[Kind, float] = {"classes": 0.12, "yes or no": 0.12, "numbers": BADLY}
 """One that has no more than this still to learn did well: nothing that it does is called a fault here.
 
@@ -178,6 +181,15 @@ def left_now(subject: Subject, own: Own = Own()) -> tuple[Kind, float | None]:
 
     found: tuple[Kind, float | None] = subject.once(("left to learn", own), look)
     return found
+
+
+def failed(subject: Subject) -> bool:
+    """Whether it is known that the user's training has most of its task still to learn: no proof, where a race was not possible."""
+    try:
+        _, left = left_now(subject)
+    except ExperimentError:
+        return False
+    return left is not None and not left <= MOST
 
 
 def _short(

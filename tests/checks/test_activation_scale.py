@@ -127,3 +127,13 @@ def test_the_training_is_left_as_it_was(watched):
     before = state_of(made)
     inspector.check("activation_scale")
     assert_equal(before, state_of(made))
+
+
+@pytest.mark.parametrize(("left", "severity"), [(0.9, "warning"), (0.2, "info")])
+def test_where_nothing_could_be_tried_a_training_that_failed_is_warned(watched, monkeypatch, left, severity):
+    monkeypatch.setattr("nn_inspector.checks.init.activation_scale.race", lambda *_, **__: None)
+    monkeypatch.setattr("nn_inspector.checks.race.left_now", lambda subject: ("classes", left))
+    finding = watched(case(deep(12, spread=0.01))).check("activation_scale")
+    assert finding.severity == severity, finding.message
+    assert "The signal dies out" in finding.message
+    assert finding.basis == "statistics"

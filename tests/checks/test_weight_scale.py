@@ -155,3 +155,13 @@ def test_the_training_is_left_as_it_was(watched):
     before = state_of(made)
     inspector.check("weight_scale")
     assert_equal(before, state_of(made))
+
+
+@pytest.mark.parametrize(("left", "severity"), [(0.9, "warning"), (0.2, "info")])
+def test_where_nothing_could_be_tried_a_training_that_failed_is_warned(watched, monkeypatch, left, severity):
+    monkeypatch.setattr("nn_inspector.checks.init.weight_scale.race", lambda *_, **__: None)
+    monkeypatch.setattr("nn_inspector.checks.race.left_now", lambda subject: ("classes", left))
+    finding = watched(case(wide(deep(), 0.0005))).check("weight_scale")
+    assert finding.severity == severity, finding.message
+    assert "is too small" in finding.message
+    assert finding.basis == "statistics"

@@ -9,7 +9,7 @@ import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.init.first_weights import first_weights, redraw
-from nn_inspector.checks.race import race
+from nn_inspector.checks.race import failed, race
 from nn_inspector.checks.symptoms import NOT_LEARNING, UNSTABLE
 from nn_inspector.experiments import Anatomy, TrainingCopy, take_apart
 from nn_inspector.experiments.flow import Flow, Node, flow_of
@@ -29,7 +29,8 @@ INFO = CheckInfo(
         "A copy with its first weights makes one pass. It measures how much the items differ in what each layer returns. "
         "If that falls or grows a hundredfold from the first hidden layer to the last, a copy is trained whose layers are "
         "scaled so that each returns values with mean 0 and spread 1. It is raised only if that copy gets much further in "
-        "a few steps than your whole training did."
+        "a few steps than your whole training did. Where no copy could be trained, it is a warning if next to nothing of the "
+        "signal is left and your training learned little."
     ),
     remedy="Draw the weights with kaiming_normal_, put a normalization behind each layer, or add skip connections.",
     sources=(
@@ -45,6 +46,9 @@ INFO = CheckInfo(
 FADED, GROWN = 1e-2, 1e2
 """The items differ by so many times as much at the last hidden layer as at the first: orders of magnitude. Four layers with
 torch's own first weights leave a twentieth, and learn."""
+
+LOST = 1e-5
+"""Nothing is left of such a signal, or it has grown as much: a training that failed may have failed for it."""
 
 MOST_LAYERS = 40
 
@@ -87,6 +91,9 @@ def look(subject: Subject) -> Finding:
         tried.trial if tried is not None else None,
     )
     fate = "The signal dies out" if change < FADED else "The signal blows up"
+    if tried is None and not LOST <= change <= 1 / LOST and failed(subject):
+        message = f"No. {fate}: {measured}. Your training has learned little. Whether this is why could not be tried."
+        return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where=last.name)
     if tried is None or tried.severity == "info":
         message = f"{fate}: {measured}. But no harm was seen."
         return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=last.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.init.first_weights import LayerWeights, first_weights, redraw
-from nn_inspector.checks.race import race
+from nn_inspector.checks.race import failed, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.history import Evidence, Finding, Remedy
 
@@ -22,7 +22,8 @@ INFO = CheckInfo(
         "The standard deviation of each layer's first weights is compared with what He, Glorot and LeCun advise for its "
         "inputs and activation. If one is far off, or a bias is much larger than what the weights make of the data, a copy "
         "is trained with these layers drawn anew. It is raised only if that copy gets much further in a few steps than "
-        "your whole training did."
+        "your whole training did. Where no copy could be trained, it is a warning if most layers are far off and your training "
+        "learned little."
     ),
     remedy="Leave the first weights to torch, or draw them with torch.nn.init.kaiming_normal_ (ReLU) or xavier_normal_.",
     sources=(
@@ -44,6 +45,9 @@ USUAL_RECURRENT = 1.5
 
 LARGE_BIAS = 3.0
 """A bias of so many standard deviations shuts or opens nearly all of a layer's activations."""
+
+FAR = 5.0
+"""Most layers so many times outside of what is usual are suspected also where no better ones could be tried."""
 
 _CODE = """\
 for module in model.modules():
@@ -72,6 +76,9 @@ def look(subject: Subject) -> Finding:
         _CODE,
         tried.trial if tried is not None else None,
     )
+    if tried is None and 2 * len(found) > len(layers) and _distance(worst) > FAR and failed(subject):
+        message = f"No: {said}. Your training has learned little. Whether this is why could not be tried."
+        return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where=worst.name)
     if tried is None or tried.severity == "info":
         message = f"{said}. That is unusual, but no harm was seen."
         return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=worst.name)
