@@ -10,7 +10,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from nn_inspector.checks.answers import Answers, answers
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.data.pairing import FEWEST, Fit, Pairs, fit
+from nn_inspector.checks.data.turned import turned
 from nn_inspector.checks.items_seen import look_at_items
+from nn_inspector.checks.race import WELL, left_now
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, Start, initial_state, isolated, train
@@ -28,8 +30,9 @@ INFO = CheckInfo(
     how=(
         "A simple model learns the labels from the inputs, and permuted labels beside them. If it does no better with the "
         "true ones on items that it has not seen, rows are tried that are shifted by one or two, and the validation data. "
-        "It is an error if the labels can be learned there, or if the inputs of the training are its targets. It is a warning if your network, too, learns nothing of items "
-        "that it has not seen."
+        "It is an error if the labels can be learned there, or if the inputs of the training are its targets. It is one as well "
+        "if masks fit their images better when they are flipped or turned. It is a warning if your network, too, learns "
+        "nothing of items that it has not seen."
     ),
     remedy="Shuffle inputs and labels with one and the same order, and look at a few pairs by eye before you train.",
     sources=(
@@ -59,6 +62,13 @@ _SHIFTS = (1, -1, 2, -2)
 _STEPS = 240
 _APART = 0.3
 
+_TURNED = 128
+_OFTEN = 0.2
+
+_BOTH = """\
+if torch.rand(1) < 0.5:
+    image, mask = image.flip(-1), mask.flip(-1)  # the same for both"""
+
 _TOGETHER = """\
 order = torch.randperm(len(x))
 x, y = x[order], y[order]  # one order for both"""
@@ -66,6 +76,9 @@ x, y = x[order], y[order]  # one order for both"""
 
 def look(subject: Subject) -> Finding:
     """Learn the labels from the inputs, and permuted ones; if that is all the same, look for where they belong."""
+    aside = _turned_aside(subject)
+    if aside is not None:
+        return aside
     seen = look_at_items(subject, subject.training.train_loader, every_feature=True)
     if seen.reconstructs:
         return _on_its_own_targets(subject)
@@ -84,6 +97,32 @@ def look(subject: Subject) -> Finding:
         or _as_in_validation(subject, pairs, evidence)
         or _unlearnable(subject, pairs, evidence)
     )
+
+
+def _turned_aside(subject: Subject) -> Finding | None:
+    """Images that an augmentation turns while their masks stay as they were."""
+    found = turned(BatchSource(subject.training.train_loader, seconds=5.0).mixed(1, size=_TURNED)[0])
+    if found is None or found.share < _OFTEN or _does_well(subject):
+        return None
+    return finding(
+        INFO,
+        "error",
+        f"No: of {found.items} images that show how their masks lie to them, {found.share:.0%} fit better when the mask is "
+        f"{found.how} or the like. One of the two is flipped or turned without the other.",
+        evidence={"items": float(found.items), "turned_share": found.share},
+        remedy=Remedy("Give image and mask to the augmentation together, and turn both.", _BOTH),
+        where="train_loader",
+        basis="structure",
+    )
+
+
+def _does_well(subject: Subject) -> bool:
+    """A network that learns the masks as they are has been told so on purpose."""
+    try:
+        kind, left = left_now(subject)
+    except ExperimentError:
+        return False
+    return left is not None and left <= WELL[kind]
 
 
 def _on_its_own_targets(subject: Subject) -> Finding:
