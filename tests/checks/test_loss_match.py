@@ -208,3 +208,11 @@ def test_a_softmax_before_the_loss_of_the_validation_alone(squash, severity):
         assert "In the validation `loss_fn` gets scores that went through `softmax`" in finding.message
         assert "scores = model(x)" not in finding.message
         assert "Leave out `softmax`" in finding.remedy.text
+
+
+def test_two_classes_that_are_counted_from_one_are_left_to_label_range(watched):
+    inspector = watched(case(net(1), YES + 1, nn.BCEWithLogitsLoss()), nothing_learned)
+    assert not inspector.check("loss_match").raised
+    found = inspector.check("label_range")
+    assert found.severity == "error"
+    assert "from 1 to 2" in found.message

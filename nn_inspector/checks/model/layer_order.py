@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.model.norms import nothing_instead
-from nn_inspector.checks.race import race
+from nn_inspector.checks.race import left_now, race
 from nn_inspector.checks.symptoms import NOT_LEARNING
+from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Anatomy
 from nn_inspector.experiments.flow import STRAIGHT, Flow, Node, flow_of
 from nn_inspector.experiments.rewiring import Spot, rewire
@@ -27,7 +28,7 @@ INFO = CheckInfo(
     how=(
         "A copy makes one pass, and each call is seen in the order in which it really runs, whatever the names in the model "
         "say. What is out of order is a remark. Dropout on the output is left out on trial: it is raised if that copy gets much "
-        "further."
+        "further, and as a warning if it is a fifth or more and a tenth of the task is still to be learned."
     ),
     remedy="Order each block as linear or convolution, normalization, activation, dropout; nothing behind the last layer.",
     sources=(
@@ -36,6 +37,12 @@ INFO = CheckInfo(
     ),
     explains=(*NOT_LEARNING, "train_eval_mode", "regularization_sweep"),
 )
+
+MUCH = 0.2
+"""Dropout of this share of the answers is a fault, however far the network came."""
+
+LEFT = 0.1
+"""Unless it has no more than this share of the task still to learn."""
 
 _ORDER = """\
 block = torch.nn.Sequential(
@@ -54,11 +61,13 @@ class Oddity:
         said: in a few words.
         where: the module.
         spot: the call to leave out on trial; None if nothing is to be tried.
+        lost: share of the network's answers that it sets to zero.
     """
 
     said: str
     where: str
     spot: Spot | None = None
+    lost: float = 0.0
 
 
 def look(subject: Subject) -> Finding:
@@ -75,9 +84,22 @@ def look(subject: Subject) -> Finding:
             remedy = Remedy(f"Take {first.where} out of the model.", "# no dropout behind the last layer", tried.trial)
             message = f"No: {first.said}. {tried.text}"
             return finding(INFO, tried.severity, message, remedy=remedy, where=first.where, basis="experiment")
+        lost = next((one for one in found if one.lost >= MUCH), None)
+        if lost is not None and _left_over(subject):
+            message = f"No: {lost.said}: in training it sets {lost.lost:.0%} of what the network answers to zero."
+            remedy = Remedy(f"Take {lost.where} out of the model.", "# no dropout behind the last layer")
+            return finding(INFO, "warning", message, remedy=remedy, where=lost.where, basis="structure")
     said = "; ".join(one.said for one in found[:3]) + ("; and so on" if len(found) > 3 else "")
     message = f"Not quite: {said}. No harm was seen."
     return finding(INFO, "info", message, evidence={"found": float(len(found))}, remedy=remedy, where=found[0].where)
+
+
+def _left_over(subject: Subject) -> bool:
+    try:
+        _, left = left_now(subject)
+    except ExperimentError:
+        return False
+    return left is not None and left > LEFT
 
 
 def oddities(seen: Anatomy) -> Iterator[Oddity]:
@@ -92,9 +114,8 @@ def _dropout_at_the_end(flow: Flow) -> Iterator[Oddity]:
     for node in flow.of("dropout"):
         after = flow.after(node, STRAIGHT | {"softmax", "bounded"})
         if layers and node.place > layers[-1].place and not after and _share(node) > 0:
-            yield Oddity(
-                f"{_name(node)}, a dropout, stands behind the last layer", _name(node), (node.call.name, node.turn)
-            )
+            said = f"{_name(node)}, a dropout, stands behind the last layer"
+            yield Oddity(said, _name(node), (node.call.name, node.turn), _share(node))
 
 
 def _dropout_before_norm(flow: Flow) -> Iterator[Oddity]:

@@ -92,7 +92,8 @@ def stands_out(seen: GradientNorms) -> str | None:
     if first > 0 and last > FAR * first:
         return f"its norm went from {first:.3g} to {last:.3g}"
     usual, place = float(np.median(seen.norms)), int(seen.norms.argmax())
-    if usual > 0 and place >= _FIRST and seen.norms[place] > FAR * usual:
+    least = usual if place >= _FIRST else max(usual, float(seen.norms[0]))  # a first gradient may be large
+    if least > 0 and place > 0 and seen.norms[place] > FAR * least:
         return f"its norm is {usual:.3g} usually, and was {seen.norms[place]:.3g} at step {seen.steps[place]}"
     return None
 
