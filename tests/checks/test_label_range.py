@@ -101,6 +101,10 @@ SOUND = {
         torch.where(CLASS == 3, -100, CLASS), 3, ce, {},
     ),
     "classes that the loop counts from 0": (CLASS + 1, 4, lambda o, y: ce(o, y - 1), {"loss_fn": nn.CrossEntropyLoss()}),
+    "classes that the loop puts together": (CLASS, 2, lambda o, y: ce(o, y // 2), {}),
+    "two answers of one network": (
+        CLASS, 6, lambda o, y: ce(o[:, :4], y) + ce(o[:, 4:], y % 2) + ce(o[:, 4:], 0 * y), {},
+    ),
     "signs that the loop turns into answers": (2 * column - 1, 1, lambda o, y: bce(o, (y + 1) / 2), {"loss_fn": bce}),
     "percent that the loop divides": (100 * column, 1, lambda o, y: difference(o, y / 100), {"last": SIGMOID}),
     "counts of classes": (F.one_hot(CLASS) * 3.0, 4, ce, {}),

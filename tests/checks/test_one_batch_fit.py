@@ -147,3 +147,20 @@ def test_its_evidence_can_be_drawn(watched):
     chart = find_check("one_batch_fit").chart(finding)
     assert set(chart.series) == {"your optimizer", "Adam"}
     assert chart.levels["learned"] == finding.evidence["learned_below"]
+
+
+@pytest.mark.parametrize("name", ["one_batch_fit", "small_subset_fit"])
+def test_losses_that_take_turns_are_not_learned_by_heart(watched, name):
+    """As in a game between two networks of which one optimizer alone is watched."""
+
+    def play(case):
+        other = torch.optim.SGD(case.model[2].parameters(), lr=0.1)
+        for x, y in case.train_loader:
+            for optimizer, sign in ((other, -1), (case.optimizer, 1)):
+                optimizer.zero_grad()
+                (sign * case.loss_fn(case.model[2](case.model[1](case.model[0](x))), y)).backward()
+                optimizer.step()
+
+    finding = watched(classifier(), play).check(name)
+    assert finding.severity == "skipped"
+    assert "take turns" in finding.message

@@ -285,3 +285,20 @@ def test_a_reward_that_is_minimized_is_a_warning(make, options, raised):
     assert found.raised == raised
     if raised:
         assert "loss = (dist.log_prob(action) * reward).mean()" in found.where
+
+
+def test_a_likelihood_that_is_maximized_is_no_error():
+    model = mlp()
+    optimizer = sgd(model, maximize=True)
+
+    def loop():
+        for x, y in batches:
+            optimizer.zero_grad()
+            likelihood = torch.distributions.Categorical(logits=model(x)).log_prob(y).mean()
+            likelihood.backward()
+            optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=batches, loop=loop, show=False) as inspector:
+        loop()
+        found = inspector.check("update_direction")
+    assert not found.raised, found.message

@@ -13,7 +13,8 @@ from nn_inspector.checks.data.losses_by_hand import DIFFERENCE, LOG_LOSS, went_b
 from nn_inspector.checks.data.losses_seen import Given, losses_seen
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
-from nn_inspector.history import SEVERITIES, Finding, Remedy
+from nn_inspector.history import SEVERITIES, Finding, Remedy, Run
+from nn_inspector.probes import Epoch
 
 INFO = CheckInfo(
     name="label_range",
@@ -70,10 +71,14 @@ def look(subject: Subject) -> Finding:
 
 
 def _with_whole_epoch(subject: Subject, one: Given) -> Given:
-    """With the classes of all items that the loader handed out: a rare label may be none of a few batches'."""
-    if one.floating or one.name not in CLASS_LOSSES:
+    """With the classes of all items that were handed out before the loop stopped: a rare label may have stopped it.
+
+    Where it went on, labels that it cannot take were never given to the loss: it makes others of them.
+    """
+    epochs = subject.run.epochs("train")
+    if one.floating or one.name not in CLASS_LOSSES or not epochs or not _stopped(subject.run, epochs[-1]):
         return one
-    parts = [part for epoch in subject.run.epochs("train") for part in likely_labels(epoch.parts.values(), None)]
+    parts = [part for epoch in epochs for part in likely_labels(epoch.parts.values(), None)]
     places = {part.place for part in parts}
     counted = [part.classes.total for part in parts if part.classes is not None]
     if len(places) != 1 or len(counted) != len(parts) or not counted:
@@ -83,6 +88,11 @@ def _with_whole_epoch(subject: Subject, one: Given) -> Given:
     if not bool(torch.isin(usual, classes).all()):
         return one
     return replace(one, values=torch.cat([one.values, classes]))
+
+
+def _stopped(run: Run, last: Epoch) -> bool:
+    """Whether the loop came to no step with the last batch that it got."""
+    return not last.complete and last.batches > run.steps - last.first_step
 
 
 def _doubted(subject: Subject, one: Given, verdict: Verdict) -> Verdict:

@@ -6,6 +6,7 @@ import math
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.fit.by_heart import ENOUGH_WEIGHTS, NEARLY, Fit, learn_by_heart, learned_well
+from nn_inspector.checks.train.standing import require_no_turns
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, batch_size, distinct_items, initial_state
 from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, Trial, curve
@@ -48,6 +49,7 @@ def look(subject: Subject, *, items: int = ITEMS, steps: int = _STEPS) -> Findin
     """
     if subject.seconds <= 0:
         raise ExperimentError("This check makes an experiment, and there is no time left for one.")
+    require_no_turns(subject.run)
     training = subject.training
     start = initial_state(training, subject.run)
     batch = distinct_items(BatchSource(training.train_loader).mixed(1, size=8 * items)[0], items)

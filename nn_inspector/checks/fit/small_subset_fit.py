@@ -8,6 +8,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.fit.by_heart import ENOUGH_WEIGHTS, NEARLY, Fit, learn_in_epochs, learned_well
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.levels import loss_levels
+from nn_inspector.checks.train.standing import require_no_turns
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, batch_size, distinct_items, initial_state, preserved_random_state
 from nn_inspector.experiments.remix import remix
@@ -57,6 +58,7 @@ def look(subject: Subject, *, items: int = ITEMS, epochs: int = EPOCHS, every: b
     """
     if subject.seconds <= 0:
         raise ExperimentError("This check makes an experiment, and there is no time left for one.")
+    require_no_turns(subject.run)
     if learned_well(subject) and not every:
         return finding(INFO, "ok", "Yes: the training itself has come most of the way, on all items.")
     training = subject.training

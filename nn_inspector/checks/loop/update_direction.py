@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
+from nn_inspector.checks.judging.reading import judged
 from nn_inspector.checks.loop.reading import Event, Reading
 from nn_inspector.checks.loop.rewards import lowered_reward
 from nn_inspector.checks.loop.source import loop_of
@@ -97,6 +98,8 @@ def look(subject: Subject) -> Finding:
         evidence |= {"along": slope.along, "against": slope.against, "rising_share": slope.rising}
     uphill = slope is not None and slope.rising >= CLEAR
     severity = rule(uphill=uphill, turned=turned is not None, risen=rise)
+    if severity == "error" and _maximizes_another_thing(subject):
+        severity = "info"
     if severity == "ok" and slope is None:
         raise InspectorError(reason or "The direction of the first step is not known.")
     if severity == "ok" and slope is not None:
@@ -179,6 +182,17 @@ def turned_around(subject: Subject) -> tuple[str, str] | None:
     ]
     found += [("weights move along the gradient", e.place) for e in reading.of("weights") if e.options.get("ascent")]
     return found[0] if len(found) % 2 else None
+
+
+def _maximizes_another_thing(subject: Subject) -> bool:
+    """Whether maximize=True is set for what is no known loss: a likelihood or a reward may well rise."""
+    groups = [group for optimizer in subject.training.optimizers for group in optimizer.param_groups]
+    if not groups or not all(group.get("maximize") for group in groups):
+        return False
+    try:
+        return all(not seen.loss and seen.judge in ("other", "logarithm") for seen in judged(subject))
+    except InspectorError:
+        return True
 
 
 def _is_negated(run: Run, reading: Reading) -> bool:

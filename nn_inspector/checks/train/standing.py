@@ -109,10 +109,19 @@ def require_plain(subject: Subject, laps: Laps) -> None:
     """
     if len(subject.training.optimizers) > 1:
         raise ExperimentError("There are several optimizers, and their losses may work against each other.")
-    if takes_turns(subject.run):
-        raise ExperimentError("Several losses take turns in one step, and may work against each other.")
+    require_no_turns(subject.run)
     if laps.levels is None and not single_pass(subject.run):
         raise ExperimentError("It is not known how low this loss should go.")
+
+
+def require_no_turns(run: Run) -> None:
+    """Raise where several losses take turns.
+
+    Raises:
+        ExperimentError: they do, see `takes_turns`.
+    """
+    if takes_turns(run):
+        raise ExperimentError("Several losses take turns in one step, and may work against each other.")
 
 
 def takes_turns(run: Run) -> bool:
