@@ -46,6 +46,19 @@ describe('a page that is hidden', () => {
     link.tellVisibility();
     expect(port.requests).toEqual([{ ...ASK, hidden: true }, ASK]);
   });
+
+  it('says so when it greets the kernel, and once a minute while a cell runs, whatever the kernel reports', async () => {
+    const { port } = open();
+    page.hidden = true;
+    const channel = port.announce(announcement());
+    port.setBusy(true);
+    for (let second = 0; second < 121; second++) {
+      channel.onMessage({ version: 1, type: 'snapshot', snapshot: RUNNING });
+      await settle(1000);
+    }
+    const hidden = { ...ASK, hidden: true };
+    expect([channel.sent, port.requests]).toEqual([[{ ...HELLO, hidden: true }], [hidden, hidden, hidden]]);
+  });
 });
 
 describe('a kernel that is idle', () => {
@@ -164,13 +177,13 @@ describe('a kernel that runs a cell', () => {
     port.reply = reply({ snapshot: RUNNING });
     port.setBusy(true);
     await settle(4000);
-    expect([port.requests.length, link.snapshot?.training.state]).toEqual([2, 'running']);
+    expect([port.requests.length, link.snapshot?.training.state]).toEqual([3, 'running']);
     port.setBusy(false);
     await settle(60_000);
-    expect(port.requests.length).toBe(2);
+    expect(port.requests.length).toBe(3);
   });
 
-  it('is left alone if it does', async () => {
+  it('is asked only once a minute if it does', async () => {
     const { port } = open();
     const channel = port.announce(announcement());
     port.setBusy(true);
@@ -178,7 +191,7 @@ describe('a kernel that runs a cell', () => {
       await settle(1000);
       channel.onMessage({ version: 1, type: 'snapshot', snapshot: RUNNING });
     }
-    expect(port.requests).toEqual([]);
+    expect(port.requests).toEqual([ASK]);
   });
 
   it('is left alone if it does not use nn_inspector', async () => {

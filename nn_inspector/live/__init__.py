@@ -4,10 +4,10 @@ from nn_inspector.live.connection import Connection, connect, current_connection
 from nn_inspector.live.live_findings import follow_findings
 from nn_inspector.live.publisher import Publisher
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
-from nn_inspector.live.visibility import PAGE
+from nn_inspector.live.visibility import PAGES
 
 __all__ = [
-    "PAGE",
+    "PAGES",
     "PROTOCOL",
     "Connection",
     "Publisher",

@@ -9,7 +9,7 @@ from typing import Any
 from nn_inspector.inspector import Inspector, current_inspector, on_watch
 from nn_inspector.live.control import ControlChannel
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
-from nn_inspector.live.visibility import PAGE
+from nn_inspector.live.visibility import PAGES
 
 COMM_TARGET = "nn_inspector.catalog"
 
@@ -82,7 +82,7 @@ class Connection:
     def _on_message(self, message: Mapping[str, Any]) -> None:
         self.heard = True
         if message["content"]["data"].get("type") == "hello":
-            PAGE.note(message["content"]["data"])
+            PAGES.note(message["content"]["data"], message["header"]["session"])
             self._send_snapshot()
 
     def _before_cell(self, *_: Any) -> None:

@@ -13,19 +13,20 @@ from typing import Any
 from nn_inspector.errors import ArgumentError
 from nn_inspector.inspector import Inspector, current_inspector
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
-from nn_inspector.live.visibility import PAGE
+from nn_inspector.live.visibility import PAGES
 
 REQUEST, REPLY = "nn_inspector_request", "nn_inspector_reply"
 COMM_TARGET = "nn_inspector.control"
 
 
-def answer(content: Mapping[str, Any], namespace: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def answer(content: Mapping[str, Any], namespace: Mapping[str, Any] | None = None, page: str = "") -> dict[str, Any]:
     """Answer a request.
 
     Args:
         content: {"version": 1, "request": "snapshot", "stop", "pause", "resume", "step" or "set_learning_rate"}; the last
             with "value", and "group" if it is not for all. Each may say "hidden": true of the page that asks.
         namespace: the notebook's variables, whose names remedies are written with.
+        page: which page asks; the session of its message.
 
     Returns:
         {"version", "status": "ok" or "error", "message", "snapshot"}; an error has no snapshot.
@@ -35,7 +36,7 @@ def answer(content: Mapping[str, Any], namespace: Mapping[str, Any] | None = Non
             f"This kernel's nn_inspector speaks version {PROTOCOL} of the protocol, JupyterLab's version "
             f"{content.get('version')}. Install the same version of nn_inspector in both."
         )
-    PAGE.note(content)
+    PAGES.note(content, page)
     inspector, request, message = current_inspector(), content.get("request"), ""
     if request in _STEERING:
         if inspector is None or not inspector.is_training:
@@ -101,11 +102,11 @@ class ControlChannel:
             self._kernel.comm_manager.unregister_target(COMM_TARGET, self._on_comm)
 
     def _on_request(self, stream: Any, ident: Any, parent: Mapping[str, Any]) -> None:
-        reply = answer(parent["content"], self._namespace)
+        reply = answer(parent["content"], self._namespace, parent["header"]["session"])
         self._kernel.session.send(stream, REPLY, reply, parent, ident=ident)
 
     def _on_comm(self, comm: Any, message: Mapping[str, Any]) -> None:
-        answer(message["content"]["data"], self._namespace)
+        answer(message["content"]["data"], self._namespace, message["header"]["session"])
 
 
 def _error(message: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Whether the page that shows the training can be seen.
+"""Whether anybody can see the pages that show the training.
 
 What is sent to a hidden page is drawn when it is shown again, all of it: some minutes of updates freeze it then for as
-long. So the views rest meanwhile. The lab extension says with each request whether its page is hidden, and asks when that
-changes and while a cell runs; where there is no extension, nothing is known and the views go on.
+long. So the views rest while every page is hidden. The lab extension says with each request whether its page is hidden; it
+asks when that changes, and once a minute while a cell runs. Where there is no extension, nothing is known and the views go on.
 """
 
 from __future__ import annotations
@@ -12,25 +12,34 @@ from collections.abc import Mapping
 from typing import Any
 
 HOLDS = 180.0
-"""Seconds for which a page that said it is hidden counts as hidden. It asks once a minute at least while a cell runs; one
-that was closed asks no more, and must not keep the views of another front end at rest."""
+"""Seconds for which it counts what a page has said: one that was closed asks no more. Browsers may hold back the timers of
+a hidden page for a minute."""
 
 
 class Visibility:
-    """What the page has said last."""
+    """What each page has said last."""
 
     def __init__(self) -> None:
-        self._until = 0.0
+        self._pages: dict[str, tuple[bool, float]] = {}
 
     @property
     def is_hidden(self) -> bool:
-        """Whether the page said so, not long ago."""
-        return time.monotonic() < self._until
+        """Whether there are pages, as far as is known, and all of them are hidden."""
+        now = time.monotonic()
+        hidden = [hidden for hidden, until in self._pages.values() if now < until]
+        return bool(hidden) and all(hidden)
 
-    def note(self, content: Mapping[str, Any]) -> None:
-        """The page has sent this."""
-        self._until = time.monotonic() + HOLDS if content.get("hidden") is True else 0.0
+    def note(self, content: Mapping[str, Any], page: str = "") -> None:
+        """A page has sent this.
+
+        Args:
+            content: of its message; with "hidden": true if nobody can see the page.
+            page: which; the session of the message.
+        """
+        now = time.monotonic()
+        known = {other: said for other, said in self._pages.items() if now < said[1]}
+        self._pages = {**known, page: (content.get("hidden") is True, now + HOLDS)}
 
 
-PAGE = Visibility()
-"""The page of this kernel's notebook."""
+PAGES = Visibility()
+"""The pages in which this kernel's notebook is open."""

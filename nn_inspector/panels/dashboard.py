@@ -11,7 +11,7 @@ from IPython.display import HTML, DisplayHandle, display
 
 from nn_inspector.history import Finding, Run
 from nn_inspector.inspector import Inspector
-from nn_inspector.live import PAGE, Publisher, connect, follow_findings
+from nn_inspector.live import PAGES, Publisher, connect, follow_findings
 from nn_inspector.panels.card import Card
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_view import ChartView, chart_view
@@ -41,7 +41,7 @@ class Dashboard(ipywidgets.VBox):
         self._header = ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 auto"))
         self._steering = SteeringButtons(inspector, self.refresh)
         self._log_loss = ipywidgets.Checkbox(
-            description="logarithmic", indent=False, layout={"width": "auto", "margin": "0 0 0 auto"}
+            description="logarithmic", indent=False, layout={"width": "auto", "margin": "0 4px 0 auto"}
         )
         self._layer = SelectedLayer()
         self._layers = model_layers(inspector)
@@ -59,6 +59,7 @@ class Dashboard(ipywidgets.VBox):
             layout={
                 "grid_template_columns": "repeat(auto-fit, minmax(max(min(400px, 100%), 40%), 1fr))",
                 "grid_gap": "10px",
+                "align_items": "flex-start",
             },
         )
         head = ipywidgets.HBox([self._header, self._steering])
@@ -101,7 +102,7 @@ class Dashboard(ipywidgets.VBox):
             card.point_to(finding.check if name in panels else None)
 
     def _tick(self) -> None:
-        if not PAGE.is_hidden:
+        if not PAGES.is_hidden:
             self.refresh()
 
     def close(self) -> None:

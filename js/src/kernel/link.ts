@@ -152,10 +152,7 @@ export class KernelLink implements IDisposable {
 
   /** Ask on the control channel, which is answered while a cell runs; null if nothing answers. */
   async request(request: Request): Promise<IReply | null> {
-    const content = await this._port.request(
-      { version: PROTOCOL, ...request, ...(this._isHidden() ? { hidden: true } : {}) },
-      REPLY_PATIENCE
-    );
+    const content = await this._port.request({ version: PROTOCOL, ...request, ...this._visibility() }, REPLY_PATIENCE);
     if (content === undefined || this._isDisposed) {
       return null;
     }
@@ -224,7 +221,12 @@ export class KernelLink implements IDisposable {
   }
 
   private _sayHello(): void {
-    this._channel?.send({ version: PROTOCOL, type: 'hello' });
+    this._channel?.send({ version: PROTOCOL, type: 'hello', ...this._visibility() });
+  }
+
+  /** Said with all that is sent. */
+  private _visibility(): { hidden?: true } {
+    return this._isHidden() ? { hidden: true } : {};
   }
 
   /** Read a message; one that cannot be read is ignored, and `trouble` says why. */

@@ -1,7 +1,10 @@
 import type { IDisposable } from '@lumino/disposable';
 
+/** Milliseconds between two requests in any case: the kernel is to know that the page is there, and whether it is hidden. */
+export const PRESENCE = 60_000;
+
 /**
- * Asks a busy kernel for news, where it does not report by itself.
+ * Asks a busy kernel for news, where it does not report by itself, and once a minute where it does.
  *
  * It does not after a page reload, and while nothing in the notebook shows its training.
  */
@@ -25,7 +28,7 @@ export class Refresher implements IDisposable {
     this._tick();
   }
 
-  /** The kernel became busy: ask if it says nothing by itself. */
+  /** The kernel became busy: ask if it was not asked of late, and then if it says nothing by itself. */
   start(): void {
     this.stop();
     this._heard = Date.now();
@@ -48,12 +51,14 @@ export class Refresher implements IDisposable {
       return;
     }
     const patience = 1000 * seconds();
-    const left = this._heard + patience - Date.now();
+    const now = Date.now();
+    const left = Math.min(this._heard + patience, this._asked + PRESENCE) - now;
     if (left > 0) {
       this._schedule(left);
       return;
     }
     if (isAllowed()) {
+      this._asked = now;
       ask();
     }
     this._schedule(patience);
@@ -68,6 +73,7 @@ export class Refresher implements IDisposable {
   private readonly _options: Refresher.IOptions;
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private _heard = -Infinity;
+  private _asked = -Infinity;
   private _isDisposed = false;
 }
 
