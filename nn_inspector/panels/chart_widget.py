@@ -7,13 +7,11 @@ logarithmic scale of bqplot blanks the plot.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import bqplot
 import ipywidgets
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from nn_inspector.history import Chart, Curve
 from nn_inspector.panels.clickable_rows import ClickableRows
@@ -22,16 +20,16 @@ from nn_inspector.panels.event_marks import EventMarks
 from nn_inspector.panels.legend import colour_of, legend_html, note_html
 from nn_inspector.panels.row_pictures import pictures_html
 from nn_inspector.panels.style import BACK, COLOURS, FAINT, GRID, TEXT
-
-_STEP_TICKS = MaxNLocator(6, steps=[1, 2, 5, 10], integer=True)
-_MOST_DECADES = 8
-"""A logarithmic axis with more has ticks at some of them only."""
+from nn_inspector.panels.ticks import decade_ticks, set_ticks, step_ticks, value_ticks
 
 _MAIN, _FAINT, _POINTS, _MARKS = range(4)
 _WITH_MARKERS = ("points", "marks")
 _MARGIN = {"top": 8, "bottom": 42, "left": 52, "right": 16}
 _ROW_MARGIN = {**_MARGIN, "left": 148}
 _REMARK_MARGIN = {**_ROW_MARGIN, "right": 132}
+_MOST_SPACES = 5
+"""Between the ticks of a linear axis of values."""
+
 _ROW_HEIGHT = 15
 """Pixels that a row needs at least, so that its name can be read."""
 
@@ -73,8 +71,8 @@ class ChartWidget(ipywidgets.VBox):
         self._rows = ClickableRows(on_layer)
         self._events = EventMarks(scales["x"], on_event)
         on_top = {"rows": [self._rows], "lines": [self._events]}.get(chart.kind, [])
-        ticks: dict[str, dict[str, object]] = {"lines": {"tick_format": ",~f"}, "rows": {"num_ticks": 6}}
-        self._x_axis = bqplot.Axis(scale=scales["x"], **{**_axis_style(), **ticks.get(chart.kind, {})})
+        ticks = {"tick_format": ",~f"} if chart.kind == "lines" else {}
+        self._x_axis = bqplot.Axis(scale=scales["x"], **{**_axis_style(), **ticks})
         self._y_axis = bqplot.Axis(scale=scales["y"], orientation="vertical", **_axis_style())
         self._remarks = bqplot.Axis(
             scale=scales["y"],
@@ -89,7 +87,7 @@ class ChartWidget(ipywidgets.VBox):
             fig_margin=_ROW_MARGIN if chart.kind == "rows" else _MARGIN,
             animation_duration=0,
             background_style={"fill": "transparent"},
-            layout=ipywidgets.Layout(width="100%", height=f"{height}px", min_width="0px"),
+            layout=ipywidgets.Layout(width="100%", height=f"{height}px", min_width="0px", margin="0px"),
         )
         self._height = height
         self._legend = ipywidgets.HTML()
@@ -103,7 +101,9 @@ class ChartWidget(ipywidgets.VBox):
         if self._shown is None or _frame(chart) != _frame(self._shown) or chart.empty != self._shown.empty:
             self._set_frame(chart)
         self._shown = chart
-        self._note.value = pictures_html(chart) + note_html(chart.note or (self._empty if chart.empty else ""))
+        words = note_html(chart.note or (self._empty if chart.empty else ""))
+        self._legend.value = words if chart.empty else legend_html(chart)
+        self._note.value = "" if chart.empty else pictures_html(chart) + words
         self._rows.show(chart.layers, chart.chosen)
         self._events.show(chart.events)
         if chart.empty:
@@ -116,12 +116,19 @@ class ChartWidget(ipywidgets.VBox):
         self._draw_levels(chart)
         if chart.kind == "lines":
             self._set_steps(max(float(np.max(curve.x, initial=0.0)) for curve in chart.series.values()))
+        if not chart.log:
+            most = 2 if chart.remarks else _MOST_SPACES
+            set_ticks(self._value_axis, value_ticks(*_reach(chart), most=most))
 
     def close(self) -> None:
         """Close the widget and everything it consists of."""
         for part in (*self._figure.marks, *self._figure.axes, self._figure, self._legend, self._note):
             part.close()
         super().close()
+
+    @property
+    def _value_axis(self) -> bqplot.Axis:
+        return self._x_axis if self._kind == "rows" else self._y_axis
 
     def _mark(self, role: int, scales: dict[str, bqplot.Scale]) -> bqplot.Mark:
         options: dict[str, object] = {}
@@ -172,10 +179,7 @@ class ChartWidget(ipywidgets.VBox):
             mark.visible = True
 
     def _set_steps(self, last: float) -> None:
-        """Ticks at round numbers of steps, few enough not to touch: bqplot's own are too many, or not round."""
-        last = max(last, 1.0)
-        ticks = np.asarray(_STEP_TICKS.tick_values(0.0, last))
-        ticks = ticks[ticks <= last]
+        ticks = step_ticks(last)
         if not np.array_equal(ticks, self._x_axis.tick_values):
             self._x_axis.tick_values = ticks
 
@@ -200,23 +204,19 @@ class ChartWidget(ipywidgets.VBox):
                 self._band.visible = True
 
     def _set_frame(self, chart: Chart) -> None:
-        """What changes rarely: labels, ticks, legend."""
+        """What changes rarely: labels, ticks, limits."""
         self._figure.layout.visibility = "hidden" if chart.empty else "visible"
         self._x_axis.visible = self._y_axis.visible = not chart.empty  # bqplot shows its axes all the same
-        self._legend.value = "" if chart.empty else legend_html(chart)
-        value_axis, other = (self._x_axis, self._y_axis) if chart.kind == "rows" else (self._y_axis, self._x_axis)
+        value_axis = self._value_axis
+        other = self._y_axis if value_axis is self._x_axis else self._x_axis
         self._x_axis.label = chart.x_label
         if chart.labels:
-            _set_ticks(other, chart.labels)
+            set_ticks(other, chart.labels)
         if chart.kind == "rows":
             self._set_rows(chart)
         if chart.log:
             low, high = decades(chart)
-            between = max(1, math.ceil((high - low) / _MOST_DECADES))
-            _set_ticks(value_axis, [(power, f"{10**power:g}") for power in np.arange(low, high + 1, between)])
-        elif value_axis.tick_values is not None:
-            with value_axis.hold_sync():
-                value_axis.tick_values = value_axis.tick_labels = None
+            set_ticks(value_axis, decade_ticks(low, high))
         scale = value_axis.scale
         with scale.hold_sync():
             least = 0.0 if chart.kind == "rows" and chart.top is not None else None
@@ -229,7 +229,7 @@ class ChartWidget(ipywidgets.VBox):
         """Room for each row, and what stands at its right end."""
         self._figure.layout.height = f"{max(self._height, 60 + _ROW_HEIGHT * len(chart.labels))}px"
         if chart.remarks:
-            _set_ticks(self._remarks, enumerate(chart.remarks))
+            set_ticks(self._remarks, enumerate(chart.remarks))
         self._remarks.visible = bool(chart.remarks)
         self._figure.fig_margin = _REMARK_MARGIN if chart.remarks else _ROW_MARGIN
 
@@ -249,6 +249,15 @@ def _frame(chart: Chart) -> tuple[object, ...]:
     )
 
 
+def _reach(chart: Chart) -> tuple[float, float]:
+    """From where to where a linear axis of values goes: 0 is always there."""
+    parts = [np.asarray(curve.y, dtype=np.float64) for curve in chart.series.values()]
+    values = np.concatenate([*parts, np.array([0.0, *chart.levels.values()])])
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(values.max()) if chart.top is None else chart.top
+    return (0.0 if chart.kind == "rows" and chart.top is not None else low), high
+
+
 def _extent(chart: Chart) -> tuple[float | None, float | None]:
     """Limits of the axis that values are shown over: half a place beyond the outer rows or bars; lines begin at 0."""
     if chart.kind == "lines":
@@ -257,22 +266,6 @@ def _extent(chart: Chart) -> tuple[float | None, float | None]:
     rows = len(chart.labels) if chart.kind == "rows" else 0
     places = rows or max((len(curve.x) for curve in chart.series.values()), default=1)
     return -0.5, places - 0.5
-
-
-def _set_ticks(axis: bqplot.Axis, labels: Iterable[tuple[float, str]]) -> None:
-    """Set where ticks stand and what they say.
-
-    In two messages, texts first: within one, bqplot may draw new positions with the old texts and stay with that. Texts
-    of earlier positions stay known, so that no position is ever without one.
-    """
-    texts = {_key(position): text for position, text in labels}
-    axis.tick_labels = {**(axis.tick_labels or {}), **texts}
-    axis.tick_values = np.array([float(position) for position in texts])
-
-
-def _key(position: float) -> str:
-    """As JavaScript writes the number."""
-    return str(int(position)) if position == int(position) else repr(position)
 
 
 def _axis_style() -> dict[str, object]:

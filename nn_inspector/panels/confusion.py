@@ -57,7 +57,8 @@ def _mistake(counts: np.ndarray) -> str:
     if not wrong.any():
         return ""
     true, said = np.unravel_index(int(wrong.argmax()), wrong.shape)
-    return f" Most frequent mistake: {true} taken for {said}, {wrong[true, said]:,.0f} times."
+    count = wrong[true, said]
+    return f" Most frequent mistake: {true} taken for {said}, {'once' if count == 1 else f'{count:,.0f} times'}."
 
 
 PANEL = Panel(

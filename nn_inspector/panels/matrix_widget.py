@@ -37,11 +37,13 @@ class MatrixWidget(ipywidgets.VBox):
         """Show another state of the same matrix."""
         self._shown = chart
         self._table.layout.visibility = "hidden" if chart.empty else "visible"
-        self._legend.value = (
-            "" if chart.empty else note_html(f"Of each {chart.y_label} (rows), % by {chart.x_label} (columns).")
-        )
-        self._table.value = "" if chart.empty else table_html(chart)
-        self._note.value = note_html(chart.note or (self._empty if chart.empty else ""))
+        if chart.empty:
+            self._legend.value = note_html(chart.note or self._empty)
+            self._table.value = self._note.value = ""
+            return
+        self._legend.value = note_html(f"Of each {chart.y_label} (rows), % by {chart.x_label} (columns).")
+        self._table.value = table_html(chart)
+        self._note.value = note_html(chart.note)
 
     def close(self) -> None:
         """Close the widget and everything it consists of."""

@@ -13,7 +13,7 @@ TEXT = "var(--jp-ui-font-color1, #333333)"
 GRID = "rgba(128, 128, 128, 0.25)"
 
 STYLE = (
-    "<style>.nni-chart .axislabel { font-size: 12px; font-family: inherit; } "
+    "<style>.nni-chart .bqplot { --bq-axislabel-font: 12px var(--jp-ui-font-family, sans-serif); } "
     ".nni-chart .bar { cursor: pointer; } .nni-chart .bar:hover { opacity: 0.15 !important; } "
     ".nni-step, .nni-stage { text-align: left; } .nni-step:focus-visible, .nni-stage:focus-visible { outline: 2px solid currentColor; }</style>"
 )

@@ -202,7 +202,7 @@ def test_the_view_shows_what_changed_and_lets_one_choose(comparison):
 def test_runs_that_agree_have_nothing_to_choose():
     view = nni.compare([SOUND, run_of("again")])
     assert view.pick.layout.display == "none"
-    assert "Nothing left the range of the reference." in view._change.children[-1].value
+    assert "Nothing left the range of the reference." in view._change.children[0].value
     assert view._change.children[1].layout.visibility == "hidden"
 
 
@@ -232,7 +232,7 @@ def test_the_picture_that_stays_has_the_same_words_and_no_markup_of_others():
 def test_runs_without_a_step_are_borne():
     empty = nni.Run("empty", {})
     view = nni.compare([empty, nni.Run("other", {})])
-    assert "No step yet." in view._loss.children[-1].value
+    assert "No step yet." in view._loss.children[0].value
     assert "cannot be compared" in view._headline.value
     assert "<img" in static_html(view._compared, view._changes, "")
     with pytest.raises(nni.ArgumentError, match="a stretch with steps after it"):

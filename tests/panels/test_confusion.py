@@ -51,7 +51,7 @@ def test_where_no_classes_are_predicted_it_says_so():
     run.steps = 5
     chart = PANEL.picture(run, Selection())
     assert chart.empty
-    assert NOTHING in MatrixWidget(chart).children[-1].value
+    assert NOTHING in MatrixWidget(chart).children[0].value
 
 
 def test_numbers_stand_in_the_cells_and_it_is_drawn_static():

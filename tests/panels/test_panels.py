@@ -54,7 +54,7 @@ def test_before_the_first_step_every_panel_is_empty_and_says_so(panel):
     chart = panel.picture(EMPTY, Selection())
     assert chart.empty
     widget = chart_view(chart)
-    assert "No step yet." in widget.children[-1].value
+    assert "No step yet." in widget.children[0].value
     assert widget.children[1].layout.visibility == "hidden"
     assert not any(axis.visible for axis in getattr(widget.children[1], "axes", ()))
     assert png([(panel.title, chart)]).startswith(b"\x89PNG")
