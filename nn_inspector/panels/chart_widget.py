@@ -27,8 +27,8 @@ _WITH_MARKERS = ("points", "marks")
 _MARGIN = {"top": 8, "bottom": 42, "left": 52, "right": 16}
 _ROW_MARGIN = {**_MARGIN, "left": 148}
 _REMARK_MARGIN = {**_ROW_MARGIN, "right": 132}
-_MOST_SPACES = 5
-"""Between the ticks of a linear axis of values."""
+_MOST_SPACES, _FEW_SPACES = 5, 2
+"""Between the ticks of a linear axis of values, and of any where remarks leave little room."""
 
 _ROW_HEIGHT = 15
 """Pixels that a row needs at least, so that its name can be read."""
@@ -117,7 +117,7 @@ class ChartWidget(ipywidgets.VBox):
         if chart.kind == "lines":
             self._set_steps(max(float(np.max(curve.x, initial=0.0)) for curve in chart.series.values()))
         if not chart.log:
-            most = 2 if chart.remarks else _MOST_SPACES
+            most = _FEW_SPACES if chart.remarks else _MOST_SPACES
             set_ticks(self._value_axis, value_ticks(*_reach(chart), most=most))
 
     def close(self) -> None:
@@ -189,6 +189,7 @@ class ChartWidget(ipywidgets.VBox):
         if chart.kind == "rows":
             ends = np.array([-0.5, len(chart.labels) - 0.5])
         heights = [drawn_values(np.array([level, level]), chart.log) for level in chart.levels.values()]
+        heights = [height for height in heights if np.isfinite(height).all()]
         with self._levels.hold_sync():
             self._levels.visible = bool(heights)
             if heights:
@@ -196,6 +197,8 @@ class ChartWidget(ipywidgets.VBox):
                 self._levels.x, self._levels.y = (along, across) if chart.kind == "rows" else (across, along)
         if chart.band is not None:
             low, high = drawn_values(np.array(chart.band[:2]), chart.log)
+            if not np.isfinite(low):
+                low = decades(chart)[0]  # a band from 0 begins at the bottom
             with self._band.hold_sync():
                 if chart.kind == "rows":
                     self._band.x, self._band.y = np.array([low, high]), np.stack([ends[[0, 0]], ends[[1, 1]]])
@@ -216,7 +219,7 @@ class ChartWidget(ipywidgets.VBox):
             self._set_rows(chart)
         if chart.log:
             low, high = decades(chart)
-            set_ticks(value_axis, decade_ticks(low, high))
+            set_ticks(value_axis, decade_ticks(low, high, **({"most": _FEW_SPACES} if chart.remarks else {})))
         scale = value_axis.scale
         with scale.hold_sync():
             least = 0.0 if chart.kind == "rows" and chart.top is not None else None

@@ -14,6 +14,7 @@ MOST_CHANGES = 8
 MOST_DIFFERENCES = 30
 
 _CELL = "text-align: left; vertical-align: top; padding: 2px 12px 2px 0; overflow-wrap: anywhere"
+_SHORT = 20
 
 
 def headline_html(compared: ComparedRuns, changes: Mapping[int, Sequence[Change]]) -> str:
@@ -74,14 +75,19 @@ def _range(change: Change) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    top = "".join(f'<th scope="col" style="{_CELL}">{escape(text)}</th>' for text in head)
+    top = "".join(f'<th scope="col" style="{_style(text)}">{escape(text)}</th>' for text in head)
     body = "".join(
-        f'<tr><th scope="row" style="{_CELL}; font-weight: normal">{escape(row[0])}</th>'
-        + "".join(f'<td style="{_CELL}">{escape(text)}</td>' for text in row[1:])
+        f'<tr><th scope="row" style="{_style(row[0])}; font-weight: normal">{escape(row[0])}</th>'
+        + "".join(f'<td style="{_style(text)}">{escape(text)}</td>' for text in row[1:])
         + "</tr>"
         for row in rows
     )
     return f'<table style="border-collapse: collapse"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _style(text: str) -> str:
+    """Of a cell: numbers and single words are not broken."""
+    return f"{_CELL}; white-space: nowrap" if len(text) <= _SHORT else _CELL
 
 
 def _block(html: str) -> str:

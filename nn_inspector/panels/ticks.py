@@ -50,14 +50,14 @@ def value_ticks(low: float, high: float, *, most: int) -> Ticks:
     return [(round(count * step, places), _text(round(count * step, places), places)) for count in whole]
 
 
-def decade_ticks(low: float, high: float) -> Ticks:
-    """Whole powers of ten, given as exponents.
+def decade_ticks(low: float, high: float, *, most: int = _MOST_DECADES) -> Ticks:
+    """Whole powers of ten, given as exponents, with at most so many spaces between them.
 
     Example:
         >>> decade_ticks(-2.0, 1.0)
         [(-2.0, '0.01'), (-1.0, '0.1'), (0.0, '1'), (1.0, '10')]
     """
-    between = max(1, math.ceil((high - low) / _MOST_DECADES))
+    between = max(1, math.ceil((high - low) / most))
     return [(float(power), _power(int(power))) for power in np.arange(low, high + 1, between)]
 
 

@@ -172,6 +172,14 @@ def test_many_layers_are_taken_together_by_block():
     assert len(rows) == 20 <= MOST_ROWS
 
 
+def test_a_band_or_a_level_at_zero_has_a_place_on_a_logarithmic_axis():
+    series = {"loss": curve([10.0, 1000.0])}
+    chart = Chart("lines", "step", "loss", series, log=True, band=(0.0, 100.0, "usual"), levels={"nothing": 0.0})
+    widget = ChartWidget(chart)
+    assert np.array(widget._band.y).tolist() == [[1.0, 1.0], [2.0, 2.0]]
+    assert not widget._levels.visible
+
+
 def test_the_update_ratio_has_the_usual_band():
     chart = update_ratio.picture(trained().run, Selection())
     assert chart.band == (1e-4, 1e-1, "usual")
