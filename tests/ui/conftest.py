@@ -26,6 +26,7 @@ KNOWN_ERRORS = (
     "Failed to load resource",  # translations and the like that JupyterLab asks for and does not need
     "Comm not found",  # ipywidgets after a reload
     "reading 'schema'",  # Notebook 7 itself
+    "filebrowser:open-path",  # likewise
 )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import playwright.sync_api
 from playwright.sync_api import Locator, Page, expect
 
 EXAMPLES = Path(__file__).parents[2] / "example_notebooks"
@@ -41,7 +42,7 @@ def serve(
         port = free.getsockname()[1]
     command = [
         sys.executable, "-m", app, "--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=",
-        f"--ServerApp.root_dir={root}", f"--LabApp.user_settings_dir={settings}", "--expose-app-in-browser", "--ServerApp.disable_check_xsrf=True",
+        f"--ServerApp.root_dir={root}", f"--LabApp.user_settings_dir={settings}", "--expose-app-in-browser", "--JupyterNotebookApp.expose_app_in_browser=True", "--ServerApp.disable_check_xsrf=True",
         f"--LabApp.workspaces_dir={root / '.workspaces'}",
     ]  # fmt: skip
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -120,6 +121,31 @@ class Notebook:
         for index in range(last + 1):
             self.run(index)
 
+    def append(self, source: str) -> int:
+        """Put a code cell at the end; returns its index."""
+        script = """source => {
+            const { sharedModel } = window.jupyterapp.shell.currentWidget.content.model;
+            sharedModel.insertCell(sharedModel.cells.length, { cell_type: 'code', source });
+            return sharedModel.cells.length - 1;
+        }"""
+        return self.page.evaluate(script, source)
+
+    def save(self) -> None:
+        """Save the notebook and wait until it is saved."""
+        self.command("docmanager:save")
+        script = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
+        self.page.wait_for_function(script, timeout=PATIENCE)
+
+    def reload(self) -> None:
+        """Load the page anew, whatever the kernel does."""
+        self.page.reload()
+        self.page.locator(".jp-Notebook").wait_for(timeout=PATIENCE)
+
+    def restart(self) -> None:
+        """Restart the kernel."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        self.wait_until_idle()
+
     def wait_until_run(self, index: int) -> None:
         script = """index => {
             const cell = window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells[index];
@@ -132,7 +158,7 @@ class Notebook:
         """Wait until no cell runs. (The kernel's status alone may speak of a subshell.)"""
         script = """() => {
             const prompts = [...document.querySelectorAll('.jp-InputPrompt')].map(prompt => prompt.innerText);
-            const kernel = window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel;
+            const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
             return kernel?.status === 'idle' && !prompts.some(prompt => prompt.includes('*'));
         }"""
         self.page.wait_for_function(script, timeout=3 * PATIENCE)
@@ -170,6 +196,26 @@ class Notebook:
             document.dispatchEvent(new Event('visibilitychange'));
         }"""
         self.page.evaluate(script, hide)
+
+    def resize(self, width: int = 1500, height: int = 1000) -> None:
+        """Make the page so large, with the file browser closed where it would take half of it."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        if self.page.locator("#jp-left-stack").is_visible() == (width < 1000):
+            self.command("application:toggle-left-area")
+
+    def expect_within(self, view: str) -> None:
+        """Hold that nothing stands out at the right of a view, once bqplot has drawn itself anew."""
+        out = """view => {
+            const last = [...document.querySelectorAll(view)].at(-1);
+            const { right } = last.getBoundingClientRect();
+            return [...last.querySelectorAll(':not(style, g *)')].filter(element =>
+                element.checkVisibility({ visibilityProperty: true }) && element.getBoundingClientRect().right > right + 1
+            ).map(element => element.outerHTML.slice(0, 200));
+        }"""
+        with contextlib.suppress(playwright.sync_api.TimeoutError):
+            self.page.wait_for_function(f"view => ({out})(view).length === 0", arg=view, timeout=PATIENCE)
+        wider = self.page.evaluate(out, view)
+        assert wider == [], "\n".join(wider)
 
     def wait_for_more_cells_than(self, count: int) -> None:
         """Wait until a cell was inserted."""

@@ -1,14 +1,14 @@
-"""What the lab extension adds to JupyterLab: toolbar, palette, launcher, the static twin of a reopened notebook."""
+"""What the lab extension adds to JupyterLab and Notebook 7: toolbar, palette, launcher, the twin of a reopened notebook."""
 
 from __future__ import annotations
 
-import re
+import shutil
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.ui.access import expect_accessible
-from tests.ui.lab import PATIENCE, Notebook
+from tests.ui.lab import EXAMPLES, PATIENCE, Notebook, shut_down_kernels
 
 pytestmark = pytest.mark.ui
 
@@ -40,7 +40,7 @@ def test_the_toolbar_button_opens_the_wizard_which_finds_the_objects(first_look,
     expect(wizard.locator(".nni-verdict")).to_contain_text("ok", timeout=2 * PATIENCE)
 
 
-def test_the_palette_offers_the_commands(first_look):
+def test_the_palette_offers_the_commands_and_inserts_a_check_below_the_active_cell(first_look):
     notebook = first_look
     notebook.command("apputils:activate-command-palette")
     palette = notebook.page.locator(".lm-CommandPalette")
@@ -48,9 +48,6 @@ def test_the_palette_offers_the_commands(first_look):
     for label in ("Open Debug Wizard", "Insert Cell to Watch Training", "Insert Check", "Stop Training"):
         expect(palette.locator(".lm-CommandPalette-item", has_text=label).first).to_be_visible(timeout=PATIENCE)
 
-
-def test_a_check_is_inserted_from_the_palette_below_the_active_cell(first_look):
-    notebook = first_look
     before = notebook.sources()
     notebook.page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 2; }")
     notebook.command("nn-inspector:insert-check", check="shuffling")
@@ -74,44 +71,6 @@ def test_the_launcher_card_makes_a_notebook_that_runs(page, address):
     )
 
 
-def test_panels_are_chosen_and_the_slider_goes_back_in_time(first_look, picture):
-    notebook = first_look
-    watched = notebook.find("nni.watch(model, optimizer")
-    notebook.run_through(watched)
-    loop = notebook.find("for epoch in range(150)")
-    notebook.start(loop)
-    notebook.wait_for_step(30)
-    notebook.command("nn-inspector:stop-training")
-    notebook.wait_until_idle()
-
-    board = notebook.dashboard
-    board.scroll_into_view_if_needed()
-    charts = board.locator(".nni-chart")
-    expect(charts).to_have_count(4)
-    for title in ("Predictions", "Confusion", "Worst items", "Dead and saturated units", "Architecture", "NaN and Inf"):
-        button = board.get_by_role("button", name=title)
-        button.focus()
-        button.press("Enter")
-        expect(button).to_have_class(re.compile("mod-active"))
-    expect(charts).to_have_count(10, timeout=PATIENCE)
-
-    slider = board.get_by_role("slider", name="Step")
-    latest = board.get_by_role("button", name="Latest")
-    expect(latest).to_be_disabled()
-    slider.focus()
-    slider.press("Home")
-    expect(latest).to_be_enabled(timeout=PATIENCE)
-    expect(slider).to_have_attribute("aria-valuenow", re.compile(r"^0(\.0)?$"))
-    picture("09-time-travel")
-    expect_accessible(notebook.page, ".nni-dashboard")
-    board.get_by_role("button", name="Play").click()
-    expect(slider).not_to_have_attribute("aria-valuenow", re.compile(r"^0(\.0)?$"), timeout=PATIENCE)
-    board.get_by_role("button", name="Stop playing").click()
-    expect(board.get_by_role("button", name=re.compile("Play"))).to_be_visible(timeout=PATIENCE)
-    latest.click()
-    expect(latest).to_be_disabled(timeout=PATIENCE)
-
-
 def test_a_reopened_notebook_without_a_kernel_shows_the_static_twin(first_look, address, picture):
     notebook = first_look
     page = notebook.page
@@ -120,8 +79,7 @@ def test_a_reopened_notebook_without_a_kernel_shows_the_static_twin(first_look, 
     notebook.run(notebook.find("for epoch in range(150)"))
     expect(notebook.dashboard).to_be_visible()
     expect(page.locator(".nni-static img")).to_be_hidden()
-    notebook.command("docmanager:save")
-    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=PATIENCE)
+    notebook.save()
     page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
     page.reload()
     page.locator(".jp-Notebook").wait_for(timeout=PATIENCE)
@@ -130,3 +88,21 @@ def test_a_reopened_notebook_without_a_kernel_shows_the_static_twin(first_look, 
     expect(twin).to_be_visible()
     expect(page.get_by_text("model not found")).to_be_hidden()
     picture("08-reopened")
+
+
+def test_in_notebook_7_the_panels_move_and_a_training_is_stopped(quiet_page, root, address, picture):
+    shutil.copy(EXAMPLES / "01_first_look.ipynb", root / "notebook_7.ipynb")
+    notebook = Notebook.open(quiet_page, address, "notebook_7.ipynb", app="notebook")
+    training = notebook.find("for epoch in range(150)")
+    notebook.run_through(training - 1)
+    notebook.start(training)
+    notebook.wait_for_step(30)
+    assert notebook.busy
+    notebook.dashboard.evaluate("element => element.scrollIntoView()")
+    picture("10-notebook-7")
+    notebook.dashboard.get_by_role("button", name="Stop").click()
+    expect(notebook.output(training)).to_contain_text("Training stopped after step", timeout=PATIENCE)
+    panel = notebook.show_panel()
+    expect(panel.locator(".jp-nni-Training")).to_have_attribute("data-state", "idle", timeout=PATIENCE)
+    expect(panel.locator(".jp-nni-Stage")).to_have_count(6)
+    shut_down_kernels(address)

@@ -1,0 +1,91 @@
+"""What is done with the panels after a training was stopped: choice, time travel, a narrow page, going on, a new kernel."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.access import expect_accessible
+from tests.ui.lab import PATIENCE
+
+pytestmark = pytest.mark.ui
+
+MORE = ("Predictions", "Confusion", "Worst items", "Dead and saturated units", "Architecture", "NaN and Inf")
+NARROW = 480
+
+
+def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_kernel(first_look, picture):
+    notebook, page = first_look, first_look.page
+    training = notebook.find("for epoch in range(150)")
+    notebook.run_through(training - 1)
+    notebook.start(training)
+    notebook.wait_for_step(30)
+    notebook.command("nn-inspector:stop-training")
+    expect(notebook.output(training)).to_contain_text("Training stopped after step", timeout=PATIENCE)
+    expect(page.locator(".Toastify__toast")).to_contain_text("stops after this step", timeout=PATIENCE)
+    notebook.wait_until_idle()
+    stopped_at = notebook.step()
+
+    # Panels are chosen with the keyboard.
+    board = notebook.dashboard
+    board.scroll_into_view_if_needed()
+    charts = board.locator(".nni-chart")
+    expect(charts).to_have_count(4)
+    for title in MORE:
+        button = board.get_by_role("button", name=title)
+        button.focus()
+        button.press("Enter")
+        expect(button).to_have_class(re.compile("mod-active"))
+    expect(charts).to_have_count(10, timeout=PATIENCE)
+
+    # The slider goes back in time, Play comes forward again.
+    slider = board.get_by_role("slider", name="Step")
+    latest = board.get_by_role("button", name="Latest")
+    expect(latest).to_be_disabled()
+    slider.focus()
+    slider.press("Home")
+    expect(latest).to_be_enabled(timeout=PATIENCE)
+    expect(slider).to_have_attribute("aria-valuenow", re.compile(r"^0(\.0)?$"))
+    picture("10-time-travel")
+    expect_accessible(page, ".nni-dashboard")
+    board.get_by_role("button", name="Play").click()
+    expect(slider).not_to_have_attribute("aria-valuenow", re.compile(r"^0(\.0)?$"), timeout=PATIENCE)
+    board.get_by_role("button", name="Stop playing").click()
+    expect(board.get_by_role("button", name=re.compile("Play"))).to_be_visible(timeout=PATIENCE)
+    latest.click()
+    expect(latest).to_be_disabled(timeout=PATIENCE)
+
+    # In a narrow page they stand below each other, and nothing is wider than its place.
+    notebook.resize(NARROW, 5000)  # bqplot draws only what is in view
+    expect(charts).to_have_count(10)
+    notebook.expect_within(".nni-dashboard")
+    board.evaluate("element => element.scrollIntoView()")
+    picture("10-narrow")
+    expect_accessible(page, ".nni-dashboard")
+    notebook.resize()
+
+    # The training goes on where it was, and Interrupt ends it as Stop does.
+    notebook.start(training)
+    notebook.wait_for_step(stopped_at + 1)
+    notebook.command("notebook:interrupt-kernel")
+    expect(notebook.output(training)).to_contain_text("KeyboardInterrupt", timeout=PATIENCE)
+    notebook.wait_until_idle()
+    notebook.run(notebook.find("inspector.diagnose()"))
+    expect(notebook.output(notebook.find("inspector.diagnose()"))).to_contain_text(
+        "likely causes were found", timeout=2 * PATIENCE
+    )
+    recorded = notebook.step()
+
+    # The run outlives its kernel.
+    notebook.restart()
+    again = notebook.append("import nn_inspector as nni\nrun = nni.runs()[0]\nprint(run.steps)")
+    notebook.run(again)
+    expect(notebook.output(again)).to_have_text(str(recorded))
+    again = notebook.append("nni.compare(run, reference=range(5, 25))")
+    notebook.run(again)
+    comparison = page.locator(".nni-comparison")
+    expect(comparison.locator(".nni-chart svg").first).to_be_visible(timeout=PATIENCE)
+    comparison.evaluate("element => element.scrollIntoView()")
+    picture("10-after-restart")

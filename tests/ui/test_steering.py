@@ -1,0 +1,72 @@
+"""What is done to a training while its cell runs: pause, single steps, another rate, a page that is hidden or loaded anew."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.access import expect_accessible
+from tests.ui.lab import PATIENCE
+
+pytestmark = pytest.mark.ui
+
+
+def test_a_training_is_paused_stepped_given_another_rate_and_goes_on_while_the_page_is_hidden_and_reloaded(
+    first_look, picture
+):
+    notebook = first_look
+    training = notebook.find("for epoch in range(150)")
+    panel = notebook.show_panel()
+    notebook.run_through(training - 1)
+    notebook.save()
+    notebook.start(training)
+    dashboard = notebook.dashboard
+    dashboard.get_by_role("button", name="Pause").click()
+    state = panel.locator(".jp-nni-Training")
+    expect(state).to_have_attribute("data-state", "paused", timeout=PATIENCE)
+    expect(dashboard.get_by_role("button", name="Resume")).to_be_visible(timeout=PATIENCE)
+    picture("09-paused")
+    expect_accessible(notebook.page, "#nn-inspector-panel", ".nni-dashboard")
+    shown = panel.locator("[data-number=step] dd")
+    stood_at = shown.inner_text()
+    panel.locator("[data-action=step]").click()
+    expect(shown).not_to_have_text(stood_at, timeout=PATIENCE)
+
+    panel.locator("[data-action=rate]").click()
+    dialog = notebook.page.locator(".jp-Dialog")
+    dialog.locator("input").fill("0.025")
+    dialog.get_by_role("button", name="Set").click()
+    panel.locator("[data-action=resume]").click()
+    expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.025", timeout=PATIENCE)
+    expect(state).to_have_attribute("data-state", "running", timeout=PATIENCE)
+
+    # Nothing is sent to a page that nobody sees, and all of it is there when it is seen again.
+    notebook.hide(hide=True)
+    for _ in range(2):
+        expect(shown).not_to_have_text(shown.inner_text(), timeout=PATIENCE)
+    stood_at = notebook.step()
+    for _ in range(2):
+        expect(shown).not_to_have_text(shown.inner_text(), timeout=PATIENCE)
+    assert notebook.step() == stood_at
+    notebook.hide(hide=False)
+    notebook.wait_for_step(stood_at + 1)
+
+    # A page that is loaded anew finds the training where it is, and steers it.
+    notebook.reload()
+    expect(state).to_have_attribute("data-state", "running", timeout=PATIENCE)
+    expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.025")
+    expect(shown).not_to_have_text(shown.inner_text(), timeout=PATIENCE)
+    panel.locator("[data-action=pause]").click()
+    expect(state).to_have_attribute("data-state", "paused", timeout=PATIENCE)
+    picture("09-reloaded")
+    stood_at = int(shown.inner_text().replace(",", ""))
+
+    # After the cell, the panels are there again with all that was measured.
+    notebook.command("notebook:interrupt-kernel")
+    expect(state).to_have_attribute("data-state", "idle", timeout=PATIENCE)
+    notebook.wait_until_idle()
+    expect(dashboard.locator(".nni-chart svg").first).to_be_visible(timeout=PATIENCE)
+    notebook.wait_for_step(stood_at)
+    expect(dashboard.locator(".nni-chart").first.locator(".axis").first.locator(".tick text").first).to_have_text("0")
+    dashboard.evaluate("element => element.scrollIntoView()")
+    picture("09-after-reload")
