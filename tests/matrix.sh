@@ -9,9 +9,9 @@ wheel=$(ls "$wheel_dir"/*.whl)
 
 # name | requirements beside the wheel | what to test
 rows=(
-  "ipykernel-6.31|torch==2.13.0 ipykernel==6.31.*|tests/live tests/ui/test_first_look.py"
-  "ipykernel-7.3|torch==2.13.0 ipykernel==7.3.*|tests/live tests/ui/test_first_look.py"
-  "ipykernel-7.4|torch==2.13.0 ipykernel==7.4.*|tests/live tests/ui/test_first_look.py"
+  "ipykernel-6.31|torch==2.13.0 ipykernel==6.31.*|tests/live tests/ui/test_first_look.py tests/ui/test_steering.py"
+  "ipykernel-7.3|torch==2.13.0 ipykernel==7.3.*|tests/live tests/ui/test_first_look.py tests/ui/test_steering.py"
+  "ipykernel-7.4|torch==2.13.0 ipykernel==7.4.*|tests/live tests/ui/test_first_look.py tests/ui/test_steering.py"
   "jupyterlab-4.2|torch==2.13.0 jupyterlab==4.2.* notebook==7.2.* ipykernel==6.31.*|tests/ui"
   "lowest|torch==2.4.0 numpy==1.26.4 jupyterlab==4.2.0 ipywidgets==8.0.5 bqplot==0.13.1 matplotlib==3.8.0 traitlets==5.14.0 scikit-learn==1.4.0|tests --ignore=tests/packaging --ignore=tests/ui"
 )
@@ -33,7 +33,7 @@ for row in "${rows[@]}"; do
   "$env/bin/python" -m pip install --quiet $requirements "$wheel" scikit-learn hypothesis nbmake pytest pytest-playwright pytest-xdist tensorboard tqdm
   # The tests run against the installed wheel, not against the checkout.
   # shellcheck disable=SC2086
-  (cd "$wheel_dir" && rm -rf run && mkdir run && cp -r "$OLDPWD/tests" "$OLDPWD/example_notebooks" "$OLDPWD/README.md" "$OLDPWD/package.json" "$OLDPWD/pyproject.toml" run/ &&
+  (cd "$wheel_dir" && rm -rf run && mkdir run && cp -r "$OLDPWD/tests" "$OLDPWD/example_notebooks" "$OLDPWD/docs" "$OLDPWD/README.md" "$OLDPWD/package.json" "$OLDPWD/pyproject.toml" run/ &&
     mkdir run/node_modules && cp -r "$OLDPWD/node_modules/axe-core" run/node_modules/ &&
     cd run && PATH="$env/bin:$PATH" "$env/bin/python" -m pytest -q -p no:cacheprovider $tests) || failed+=("$name")
 done
