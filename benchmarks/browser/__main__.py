@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Sequence
 
-from benchmarks.browser.measures import MEASURES, Figure
+from benchmarks.browser.measures import MEASURES, USUAL, Figure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,10 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = MEASURES[name](options)
         figures += found
         for figure in found:
-            print(
-                f"| {figure.name} | {figure.value:.3g} | {figure.wanted} | {'✔' if figure.good else '✖'} |", flush=True
-            )
+            print(f"| {figure.name} | {figure.value:.3g} | {figure.wanted} | {_sign(figure)} |", flush=True)
     return int(not all(figure.good for figure in figures))
+
+
+def _sign(figure: Figure) -> str:
+    """Whether it is as wanted, where something is."""
+    return "" if not figure.wanted else "✔" if figure.good else "✖"
 
 
 def _machine() -> str:
@@ -40,8 +43,9 @@ def _machine() -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.browser", description=__doc__)
-    parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES), help="what is measured")
+    parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(USUAL), help="what is measured")
     parser.add_argument("--seconds", type=float, default=60.0, help="of live training")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of updates that are seen")
     parser.add_argument("--updates", type=int, default=1500, help="while hidden")
     parser.add_argument("--steps", type=int, default=1_000_000, help="of the run to travel in")
     return parser

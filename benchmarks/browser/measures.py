@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.browser import scenes
+from benchmarks.browser import peers, scenes
 from benchmarks.browser.page import Measured, opened
 
 _PAINTED = """() => {
@@ -89,30 +89,30 @@ def updates(seconds: float) -> list[Figure]:
     ]
 
 
+def long(minutes: float) -> list[Figure]:
+    """What so many minutes of updates that are seen leave behind."""
+    cells = [scenes.UPDATES.format(updates=20), scenes.RUN.format(seconds=60 * minutes), scenes.TOLD]
+    with opened([scenes.TRAINING, scenes.WATCH, *cells]) as measured:
+        measured.notebook.run_through(2)
+        before = measured.heap()
+        measured.notebook.start(3)
+        measured.wait_unseen(3)
+        more = measured.heap() - before
+        count = len(measured.told(4))
+    return [Figure(f"heap after {count:,} updates in {minutes:g} minutes, MiB more", more, "< 20", more < 20)]
+
+
 def hidden(count: int) -> list[Figure]:
     """What so many updates of a hidden page leave behind, and how long it takes to be of use again."""
     with opened(
         [scenes.TRAINING, scenes.WATCH, scenes.UPDATES.format(updates=20), scenes.UPDATES.format(updates=count)]
     ) as measured:
         measured.notebook.run_through(2)
-        before = measured.heap()
-        measured.notebook.start(3)
-        measured.hide(hide=True)
-        measured.wait_unseen(3)
-        at_the_end = measured.heap()
-        start = measured.page.evaluate("() => performance.now()")
-        measured.hide(hide=False)
-        back = (measured.page.evaluate(_FRAME) - start) / 1000
-        after = measured.heap()
+        at_the_end, back, after = _unseen(measured, 3)
     return [
-        Figure(
-            f"heap after {count:,} updates while hidden, MiB more",
-            at_the_end - before,
-            "< 20",
-            at_the_end - before < 20,
-        ),
+        Figure(f"heap after {count:,} updates while hidden, MiB more", at_the_end, "< 20", at_the_end < 20),
         Figure("back in view, s", back, "< 1", back < 1),
-        Figure("heap when back, MiB more", after - before, "< 20", after - before < 20),
+        Figure("heap when back, MiB more", after, "< 20", after < 20),
     ]
 
 
@@ -148,6 +148,42 @@ def travel(steps: int) -> list[Figure]:
     ]
 
 
+def beside(peer: str, seconds: float, count: int) -> list[Figure]:
+    """The same of another tool, as far as it is the same thing there."""
+    runs = [peers.cell(peer, peers.RUN, seconds=length) for length in (5, seconds)]
+    updates = [peers.cell(peer, peers.UPDATES, updates=number) for number in (20, count)]
+    with opened([scenes.TRAINING, scenes.IDLE.format(seconds=seconds), *runs, scenes.TOLD, *updates]) as measured:
+        measured.notebook.run(0)
+        idle = _spent(measured, 1)
+        measured.notebook.run(2)
+        live = _spent(measured, 3)
+        shown = len(measured.told(4))
+        measured.notebook.run(5)
+        at_the_end, back, after = _unseen(measured, 6)
+    found = {
+        "updates a second": shown / seconds,
+        "main thread for an update, ms": 1000 * (live[0] - idle[0]) / shown,
+        "messages a second": (live[1] - idle[1]) / seconds,
+        f"heap after {count:,} updates while hidden, MiB more": at_the_end,
+        "back in view, s": back,
+        "heap when back, MiB more": after,
+    }
+    return [Figure(f"{peer}: {name}", value, "", good=True) for name, value in found.items()]
+
+
+def _unseen(measured: Measured, cell: int) -> tuple[float, float, float]:
+    """Runs a cell in a hidden page: MiB more at its end, seconds until the page is of use again, MiB more then."""
+    before = measured.heap()
+    measured.notebook.start(cell)
+    measured.hide(hide=True)
+    measured.wait_unseen(cell)
+    at_the_end = measured.heap()
+    start = measured.page.evaluate("() => performance.now()")
+    measured.hide(hide=False)
+    back = (measured.page.evaluate(_FRAME) - start) / 1000
+    return at_the_end - before, back, measured.heap() - before
+
+
 def _spent(measured: Measured, cell: int) -> tuple[float, int]:
     """Seconds of the main thread and messages while a cell runs."""
     before = measured.busy(), measured.messages
@@ -157,7 +193,15 @@ def _spent(measured: Measured, cell: int) -> tuple[float, int]:
 
 MEASURES: Mapping[str, Callable[[Any], list[Figure]]] = {
     "updates": lambda options: updates(options.seconds),
+    "long": lambda options: long(options.minutes),
     "hidden": lambda options: hidden(options.updates),
     "opening": lambda _: opening(),
     "travel": lambda options: travel(options.steps),
+    **{
+        peer: lambda options, peer=peer: beside(peer, options.seconds, options.updates)  # type: ignore[misc]
+        for peer in peers.PEERS
+    },
 }
+
+USUAL = ("updates", "hidden", "opening", "travel")
+"""What is measured if nothing is chosen: ours, in a few minutes."""
