@@ -47,7 +47,7 @@ model = nn.Sequential(
 )
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 scheduler = torch.optim.lr_scheduler.OneCycleLR(
-    optimizer, 0.2, epochs=epochs, steps_per_epoch=len(train_loader), cycle_momentum=False, final_div_factor=0.5
+    optimizer, 0.2, epochs=epochs, steps_per_epoch=len(train_loader), cycle_momentum=False, final_div_factor=20
 )
 inspector = nni.watch(
     model, optimizer, loss_fn, train_loader=train_loader, val_loader=val_loader, keep_samples=True, every=5, show=False
