@@ -46,6 +46,7 @@ class LayerHealth:
         self._parameters: dict[str, list[str]] = {}
         for parameter in run.sources("gradient_norm"):
             self._parameters.setdefault(layer_of(parameter), []).append(parameter)
+        self._rate = _share_of_rate(run)
 
     def of(self, layer: str) -> Health:
         """The worst that is known of a layer."""
@@ -75,7 +76,7 @@ class LayerHealth:
             yield Health("wrong", "its gradient is zero")
         update, weight = (self._norm(quantity, layer) for quantity in ("update_norm", "weight_norm"))
         ratio = update / weight if weight else 0.0
-        if ratio and not USUAL[0] <= ratio <= USUAL[1]:
+        if ratio and not USUAL[0] * self._rate <= ratio <= USUAL[1]:
             yield Health("look closer", f"update ratio {ratio:.1e}")
 
     def _norm(self, quantity: str, layer: str) -> float:
@@ -85,6 +86,18 @@ class LayerHealth:
         for finding in self._run.findings:
             if finding.raised and finding.where in (layer, *self._parameters.get(layer, ())):
                 yield Health(_SEVERITIES.get(finding.severity, "sound"), finding.check)
+
+
+def _share_of_rate(run: Run) -> float:
+    """The learning rate as a share of the largest so far, of the group that is nearest to it; 1 where none is known.
+
+    A schedule that ends low makes small updates on purpose.
+    """
+    rates = {source: run.series("learning_rate", source).high for source in run.sources("learning_rate")}
+    shares = [
+        (run.last("learning_rate", one) or 0.0) / float(seen.max()) for one, seen in rates.items() if seen.max() > 0
+    ]
+    return min(max(shares, default=1.0), 1.0)
 
 
 def worst(found: list[Health]) -> Health:

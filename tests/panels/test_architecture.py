@@ -84,6 +84,17 @@ def test_how_a_layer_stands_follows_from_what_was_measured(measured, level, reas
     assert (health.level, health.reason) == (level, reason)
 
 
+@pytest.mark.parametrize(
+    ("rates", "level"), [([0.1, 0.1], "look closer"), ([0.1, 0.001], "sound"), ([], "look closer")]
+)
+def test_small_updates_at_the_end_of_a_schedule_are_meant_to_be_small(rates, level):
+    run = nni.Run("made", {"model": "M"})
+    run.record([Measurement(step, "learning_rate", "optimizer 0 group 0", rate) for step, rate in enumerate(rates)])
+    sizes = {"gradient_norm": 1.0, "update_norm": 5e-5, "weight_norm": 10.0}
+    run.record([Measurement(2, quantity, "layer.weight", value) for quantity, value in sizes.items()])
+    assert LayerHealth(run).of("layer").level == level
+
+
 @pytest.mark.parametrize("where", ["layer", "layer.weight"])
 def test_a_finding_about_a_layer_or_its_parameter_marks_it(where):
     run = nni.Run("made", {"model": "M"})

@@ -130,6 +130,7 @@ def photograph(page: Page, address: str, theme: str) -> None:
         for place, panel in enumerate(chosen):
             if cell_of(panel) == cell:
                 card = charts.nth(place).locator("xpath=..")
+                expect(card).to_contain_text(panel.title)
                 card.scroll_into_view_if_needed()
                 page.wait_for_timeout(1000)  # bqplot draws in its own time
                 card.screenshot(path=picture_of(panel, theme))
