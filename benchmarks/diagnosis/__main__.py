@@ -81,7 +81,7 @@ def _beside_peers(tasks: Sequence[Task], ours: Sequence[Outcome], options: argpa
     chosen = set(tasks)
     columns = {OURS: score([outcome for outcome in ours if outcome[0] in chosen])}
     columns |= {name: score(_run(tasks, options, name, watcher)) for name, watcher in PEERS.items()}
-    return summary(columns)
+    return summary(columns, timed=False)
 
 
 def _tables(outcomes: Sequence[Outcome]) -> str:

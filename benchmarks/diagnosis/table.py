@@ -8,8 +8,13 @@ from typing import Literal
 from benchmarks.diagnosis.counting import TOP, CheckScore, Score
 
 
-def summary(scores: Mapping[str, Score]) -> str:
-    """One column for each watcher or part, one row for each figure."""
+def summary(scores: Mapping[str, Score], *, timed: bool = True) -> str:
+    """One column for each watcher or part, one row for each figure.
+
+    Args:
+        scores: by the title of their column.
+        timed: with the time that an answer takes. Others look while the training runs, so that theirs is no measure.
+    """
     rows = [
         ("noticed", [str(score.noticed) for score in scores.values()]),
         ("cause first", [str(score.first) for score in scores.values()]),
@@ -22,11 +27,10 @@ def summary(scores: Mapping[str, Score]) -> str:
             for severity in ("error", "warning")
         ),
         ("without an answer", [str(score.failures) for score in scores.values()]),
-        (
-            "seconds of processor time: median, largest",
-            [f"{score.seconds[0]:.2f}, {score.seconds[1]:.1f}" for score in scores.values()],
-        ),
     ]
+    if timed:
+        seconds = [f"{score.seconds[0]:.2f}, {score.seconds[1]:.1f}" for score in scores.values()]
+        rows.append(("seconds of processor time: median, largest", seconds))
     return table(["", *scores], [[name, *cells] for name, cells in rows])
 
 

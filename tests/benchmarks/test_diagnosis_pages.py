@@ -62,3 +62,9 @@ def test_links_of_a_page_lead_somewhere(info):
 def test_figures_of_a_part_do_not_go_into_the_documentation(also, capsys):
     assert command.main(["--docs", *also]) == 1
     assert "--docs wants figures of all trainings" in capsys.readouterr().err
+
+
+def test_the_pages_of_the_documentation_are_those_of_the_catalogue_and_the_figures():
+    """If not: `python -m benchmarks.diagnosis.pages`."""
+    there = {page.name: page.read_text(encoding="utf-8") for page in pages.FOLDER.glob("*.md")}
+    assert there == pages.pages(Figures.read(pages.FIGURES))
