@@ -153,6 +153,7 @@ def test_a_narrow_recurrent_layer_is_raised(watched):
     found = inspector.check("capacity", seconds=60)
     assert found.severity in ("error", "warning"), found.message
     assert found.where == "rnn"
+    assert found.remedy.code.startswith("torch.nn.GRU(16, 32, ")
     assert "only 1 unit" in found.message
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.baselines import Baselines, baselines
 from nn_inspector.checks.model.widening import HiddenLayer, hidden_layers, recurrent_layers, widen
@@ -61,13 +63,13 @@ def look(subject: Subject) -> Finding:
     seen = subject.anatomy("initial", training=False)
     narrow = [layer for layer in (*hidden_layers(seen), *recurrent_layers(seen)) if layer.width <= NARROW]
     if narrow:
-        return _narrow(subject, narrow)
+        return _narrow(subject, seen, narrow)
     if _one_layer(seen):
         return _alone(subject)
     return finding(INFO, "ok", "It looks so: no hidden layer is very narrow.")
 
 
-def _narrow(subject: Subject, narrow: list[HiddenLayer]) -> Finding:
+def _narrow(subject: Subject, seen: Anatomy, narrow: list[HiddenLayer]) -> Finding:
     first = min(narrow, key=lambda layer: layer.width)
     units = f"{first.width} unit{'s' if first.width > 1 else ''}"
     more = f", and {len(narrow) - 1} more have {NARROW} or fewer" if len(narrow) > 1 else ""
@@ -75,7 +77,9 @@ def _narrow(subject: Subject, narrow: list[HiddenLayer]) -> Finding:
     tried = race(subject, lambda copied: widen(copied, narrow, WIDE), most=_STEPS)
     evidence: Evidence = {layer.name: float(layer.width) for layer in narrow}
     remedy = Remedy(
-        f"Make the narrow layers wider: {WIDE} units are a start.", _WIDER, tried.trial if tried is not None else None
+        f"Make the narrow layers wider: {WIDE} units are a start.",
+        _code(seen.model, first),
+        tried.trial if tried is not None else None,
     )
     if tried is None or tried.severity == "info":
         message = f"{said[0].upper()}{said[1:]}. But no harm was seen, as far as it could be tried."
@@ -84,6 +88,15 @@ def _narrow(subject: Subject, narrow: list[HiddenLayer]) -> Finding:
     return finding(
         INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=first.name, basis="experiment"
     )
+
+
+def _code(model: nn.Module, layer: HiddenLayer) -> str:
+    """How a wider layer of this kind is written."""
+    module = model.get_submodule(layer.name)
+    if not isinstance(module, nn.RNNBase):
+        return _WIDER
+    options = f"num_layers={module.num_layers}, batch_first={module.batch_first}, bidirectional={module.bidirectional}"
+    return f"torch.nn.{type(module).__name__}({module.input_size}, {WIDE}, {options})  # and as many inputs in the layer behind it"
 
 
 def _alone(subject: Subject) -> Finding:
