@@ -26,7 +26,7 @@ FEWEST = 80
 BADLY = 0.3
 """A training that has more than this still to learn did badly."""
 
-MOST = 0.6
+FAILED = 0.6
 """One that has more than this still to learn failed."""
 
 WELL: Mapping[Kind, float] = {"classes": 0.12, "yes or no": 0.12, "numbers": BADLY}
@@ -183,13 +183,12 @@ def left_now(subject: Subject, own: Own = Own()) -> tuple[Kind, float | None]:
     return found
 
 
-def failed(subject: Subject) -> bool:
-    """Whether it is known that the user's training has most of its task still to learn: no proof, where a race was not possible."""
+def known_left(subject: Subject) -> float | None:
+    """What the user's training has still to learn, or None where that is not known: no proof, where a race was not possible."""
     try:
-        _, left = left_now(subject)
+        return left_now(subject)[1]
     except ExperimentError:
-        return False
-    return left is not None and not left <= MOST
+        return None
 
 
 def _short(

@@ -99,7 +99,7 @@ def test_the_training_is_left_as_it_was(watched):
 )
 def test_much_dropout_on_the_answers_is_a_warning_unless_all_was_learned(watched, monkeypatch, share, left, severity):
     monkeypatch.setattr("nn_inspector.checks.model.layer_order.race", lambda *_, **__: None)
-    monkeypatch.setattr("nn_inspector.checks.model.layer_order.left_now", lambda subject: ("classes", left))
+    monkeypatch.setattr("nn_inspector.checks.race.left_now", lambda subject: ("classes", left))
     finding = watched(case(first(), nn.ReLU(), last(), nn.Dropout(share))).check("layer_order")
     assert finding.severity == severity, finding.message
     assert ("sets 40% of what the network answers to zero" in finding.message) == (severity == "warning")

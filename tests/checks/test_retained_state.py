@@ -109,7 +109,7 @@ def test_a_state_of_unrelated_sequences_is_named_with_what_it_costs():
 
 @pytest.mark.parametrize(("left", "severity"), [(0.2, "warning"), (0.01, "info")])
 def test_a_state_that_is_carried_on_is_a_remark_only_where_all_was_learned(monkeypatch, left, severity):
-    monkeypatch.setattr("nn_inspector.checks.loop.retained_state.left_now", lambda subject: ("numbers", left))
+    monkeypatch.setattr("nn_inspector.checks.race.left_now", lambda subject: ("numbers", left))
     finding = watched(Reader(), handed_on(detached)).check("retained_state", seconds=0)
     assert finding.severity == severity
 

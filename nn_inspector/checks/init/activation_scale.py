@@ -9,7 +9,7 @@ import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.init.first_weights import first_weights, redraw
-from nn_inspector.checks.race import failed, race
+from nn_inspector.checks.race import FAILED, known_left, race
 from nn_inspector.checks.symptoms import NOT_LEARNING, UNSTABLE
 from nn_inspector.experiments import Anatomy, TrainingCopy, take_apart
 from nn_inspector.experiments.flow import Flow, Node, flow_of
@@ -91,7 +91,7 @@ def look(subject: Subject) -> Finding:
         tried.trial if tried is not None else None,
     )
     fate = "The signal dies out" if change < FADED else "The signal blows up"
-    if tried is None and not LOST <= change <= 1 / LOST and failed(subject):
+    if tried is None and not LOST <= change <= 1 / LOST and (known_left(subject) or 0.0) > FAILED:
         message = f"No. {fate}: {measured}. Your training has learned little. Whether this is why could not be tried."
         return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where=last.name)
     if tried is None or tried.severity == "info":

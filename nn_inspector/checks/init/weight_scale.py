@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.init.first_weights import LayerWeights, first_weights, redraw
-from nn_inspector.checks.race import failed, race
+from nn_inspector.checks.race import FAILED, known_left, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.history import Evidence, Finding, Remedy
 
@@ -76,7 +76,12 @@ def look(subject: Subject) -> Finding:
         _CODE,
         tried.trial if tried is not None else None,
     )
-    if tried is None and 2 * len(found) > len(layers) and _distance(worst) > FAR and failed(subject):
+    if (
+        tried is None
+        and 2 * len(found) > len(layers)
+        and _distance(worst) > FAR
+        and (known_left(subject) or 0.0) > FAILED
+    ):
         message = f"No: {said}. Your training has learned little. Whether this is why could not be tried."
         return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where=worst.name)
     if tried is None or tried.severity == "info":

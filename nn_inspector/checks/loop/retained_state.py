@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, Wei
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.loop.carried_state import begin_anew, carrying_layers
 from nn_inspector.checks.loop.source import loop_of
-from nn_inspector.checks.race import left_now, race
+from nn_inspector.checks.race import known_left, race
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import item_sampler
@@ -127,7 +127,8 @@ def _carried(subject: Subject) -> Finding | None:
         "nothing to do with what comes."
     )
     found = race(subject, begin_anew(layers))
-    severity: Severity = "info" if _learned_all(subject) else "warning"
+    left = known_left(subject)
+    severity: Severity = "info" if left is not None and left <= LITTLE else "warning"
     if found is not None and found.severity != "info":
         severity = found.severity
     text = f"{message} {found.text}" if found is not None and severity != "info" else message
@@ -144,14 +145,6 @@ def _is_drawn_at_random(subject: Subject) -> bool:
     loader = subject.training.train_loader
     kinds = RandomSampler | SubsetRandomSampler | WeightedRandomSampler
     return isinstance(loader, DataLoader) and isinstance(item_sampler(loader), kinds)
-
-
-def _learned_all(subject: Subject) -> bool:
-    try:
-        _, left = left_now(subject)
-    except InspectorError:
-        return False
-    return left is not None and left <= LITTLE
 
 
 CHECK = Check(INFO, look, trial_chart)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.model.norms import nothing_instead
-from nn_inspector.checks.race import left_now, race
+from nn_inspector.checks.race import known_left, race
 from nn_inspector.checks.symptoms import NOT_LEARNING
-from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Anatomy
 from nn_inspector.experiments.flow import STRAIGHT, Flow, Node, flow_of
 from nn_inspector.experiments.rewiring import Spot, rewire
@@ -85,21 +84,13 @@ def look(subject: Subject) -> Finding:
             message = f"No: {first.said}. {tried.text}"
             return finding(INFO, tried.severity, message, remedy=remedy, where=first.where, basis="experiment")
         lost = next((one for one in found if one.lost >= MUCH), None)
-        if lost is not None and _left_over(subject):
+        if lost is not None and (known_left(subject) or 0.0) > LEFT:
             message = f"No: {lost.said}: in training it sets {lost.lost:.0%} of what the network answers to zero."
             remedy = Remedy(f"Take {lost.where} out of the model.", "# no dropout behind the last layer")
             return finding(INFO, "warning", message, remedy=remedy, where=lost.where, basis="structure")
     said = "; ".join(one.said for one in found[:3]) + ("; and so on" if len(found) > 3 else "")
     message = f"Not quite: {said}. No harm was seen."
     return finding(INFO, "info", message, evidence={"found": float(len(found))}, remedy=remedy, where=found[0].where)
-
-
-def _left_over(subject: Subject) -> bool:
-    try:
-        _, left = left_now(subject)
-    except ExperimentError:
-        return False
-    return left is not None and left > LEFT
 
 
 def oddities(seen: Anatomy) -> Iterator[Oddity]:
