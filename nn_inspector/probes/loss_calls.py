@@ -74,7 +74,7 @@ class LossCall:
             "result_shape": list(self.value.shape),
         }
         facts.update({name: option for name, option in self.options.items() if isinstance(option, _PLAIN)})
-        facts["weighted"] = self.options.get("weight") is not None
+        facts["weighted"] = any(self.options.get(name) is not None for name in ("weight", "pos_weight"))
         return facts
 
 

@@ -219,6 +219,17 @@ def test_a_weighted_loss_has_no_traced_levels(watched):
     assert traced_levels(watched(case, lambda c: c.run(1)).run) is None
 
 
+def test_answers_of_great_weight_have_no_traced_levels(watched):
+    """The level of chance would be put too low."""
+    x, y = blobs().tensors
+    model = torch.nn.Linear(x.shape[1], 1)
+    loss_fn = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(40.0))
+    data = torch.utils.data.TensorDataset(x, (y == 0).float()[:, None])
+    loader = torch.utils.data.DataLoader(data, batch_size=16)
+    case = Case(model, torch.optim.SGD(model.parameters(), lr=0.01), loss_fn, loader)
+    assert traced_levels(watched(case, lambda c: c.run(1)).run) is None
+
+
 def test_where_all_inputs_are_the_same_all_answers_should_be(watched):
     x, y = classifier().train_loader.dataset.tensors
     case = constant(4, torch.nn.CrossEntropyLoss(), torch.utils.data.TensorDataset(torch.zeros_like(x), y))

@@ -192,7 +192,7 @@ def _of_call(call: LossCall, failed: bool) -> Given:
         target if shares else target.flatten(),
         {name: value for name, value in call.options.items() if isinstance(value, bool | int | float | str)},
         next(iter(origin(call.prediction)), ""),
-        call.options.get("weight") is not None,
+        bool(call.facts()["weighted"]),
         failed,
     )
 
