@@ -28,20 +28,26 @@ _FIRST_BUCKET = 8
 class SeriesStore:
     """Takes values in the order of their steps and forgets detail, never extremes.
 
-    A value of NaN or Inf makes its bucket's mean NaN or Inf: what was not finite stays visible.
+    A value of NaN or Inf makes its bucket's mean NaN or Inf: what was not finite stays visible. Where vectors come with
+    another length (a layer was replaced by a wider one), the series begins anew.
     """
 
     def __init__(self) -> None:
-        self._head = _Points()
-        self._recent = _Points()
+        self._begin(())
+
+    def _begin(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self._share = VECTOR_SHARE if shape else 1
+        self._head = _Points(shape)
+        self._recent = _Points(shape)
         self._buckets = Series.join([])
         self._per_bucket = _FIRST_BUCKET
-        self._share = 1
 
     def append(self, step: int, value: float | np.ndarray) -> None:
         """Add a value measured at `step`."""
-        if not self._head.count and np.ndim(value):
-            self._share = VECTOR_SHARE
+        shape = getattr(value, "shape", ())
+        if shape != self._shape:
+            self._begin(shape)
         if self._head.count < HEAD // self._share:
             self._head.append(step, value)
             return
@@ -77,14 +83,12 @@ class SeriesStore:
 class _Points:
     """Exact values in arrays that grow as they are needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         self.count = 0
         self._steps = np.zeros(8, dtype=np.int64)
-        self._values = np.zeros(8)
+        self._values = np.zeros((8, *shape))
 
     def append(self, step: int, value: float | np.ndarray) -> None:
-        if not self.count:
-            self._values = np.zeros((len(self._steps), *np.shape(value)))
         if self.count == len(self._steps):
             self._steps = np.concatenate([self._steps, np.zeros_like(self._steps)])
             self._values = np.concatenate([self._values, np.zeros_like(self._values)])
@@ -119,11 +123,11 @@ class MemoryTable:
     def record(self, measurements: Iterable[Measurement]) -> None:
         """Add values."""
         with self._lock:
-            for measured in measurements:
-                key = (measured.quantity, measured.source)
-                if key not in self._stores:
-                    self._stores[key] = SeriesStore()
-                self._stores[key].append(measured.step, measured.value)
+            for step, quantity, source, value, _ in measurements:
+                store = self._stores.get((quantity, source))
+                if store is None:
+                    store = self._stores[quantity, source] = SeriesStore()
+                store.append(step, value)
 
     def forked(self) -> None:
         """This is a child process now: the thread that held the lock, if any did, is not here to release it."""

@@ -40,6 +40,14 @@ def test_vectors_keep_their_width():
     assert series.values[-1].tolist() == [4999.0, 9998.0]
 
 
+@pytest.mark.parametrize("many", [1, 500])
+def test_vectors_of_another_length_begin_the_series_anew(many):
+    store = filled([np.zeros(3)] * many)
+    store.append(many, np.ones(5))
+    assert store.view().values.tolist() == [[1.0] * 5]
+    assert store.last()[0] == many
+
+
 def test_what_is_not_finite_stays_visible_in_a_bucket():
     values = np.zeros(20_000)
     values[5000] = np.nan

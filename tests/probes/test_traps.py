@@ -157,6 +157,14 @@ def replacing_the_head(c):
     return losses + c.run(1)
 
 
+def replacing_layers_by_wider_ones(c):
+    losses = c.run(1)
+    torch.manual_seed(5)
+    c.model[0], c.model[2] = nn.Linear(FEATURES, 24), nn.Linear(24, CLASSES + 2)
+    c.optimizer.param_groups[0]["params"][:] = list(c.model.parameters())
+    return losses + c.run(1)
+
+
 def stop_with(error):
     raise error
 
@@ -419,6 +427,7 @@ TRAPS = {
     "average model": Trap(case(), averaging),
     "load_state_dict(assign=True)": Trap(case(), assigning, said=("The optimizer steps parameters that are not in the model",)),
     "head replaced": Trap(case(), replacing_the_head),
+    "wider layers": Trap(case(), replacing_layers_by_wider_ones),
     "exceptions in the middle": Trap(case(), failing_in_the_middle),
     "the forward pass breaks": Trap(case(), failing_in_a_module),
     "in a thread": Trap(case(), in_a_thread),
