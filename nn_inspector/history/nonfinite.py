@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Literal
-
-import numpy as np
 
 from nn_inspector.probes import Measurement
 
@@ -111,7 +110,7 @@ class NonfiniteFinder:
             self._decide()
             self._step, self._found = measured.step, []
         value = measured.value
-        wrong = value > 0 if measured.quantity.endswith("_nonfinite") else not np.isfinite(value)
+        wrong = value > 0 if measured.quantity.endswith("_nonfinite") else not math.isfinite(value)
         if wrong and measured.source != "validation":
             order, where = _ORDER[measured.quantity]
             self._found.append((order, len(self._found), where, measured.source))

@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
@@ -275,6 +275,6 @@ def _averaged(measured: Measurement) -> Part:
     """A number on the host whose mean over the processes is taken."""
 
     def read(numbers: np.ndarray) -> Iterator[Measurement]:
-        yield replace(measured, value=float(numbers[0]))
+        yield measured._replace(value=float(numbers[0]))
 
     return Part(np.array([measured.value], dtype=np.float64), read, "mean", measured.quantity)

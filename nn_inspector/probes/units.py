@@ -152,9 +152,8 @@ def _active(values: torch.Tensor, limits: tuple[float, float] | None) -> tuple[t
     """How often each unit is at work, float32 [units], and of how many times."""
     size = values.shape[0] * values.shape[2]
     if limits is None:
-        # 1 where it is not zero, faster than a comparison; NaN stays NaN
-        ones = values.abs().to(torch.float32).clamp_(max=_TINY).mul_(1 / _TINY)
-        return ones.sum((0, 2)), size
+        # a tiny power of two where it is not zero, faster than a comparison; NaN stays NaN
+        return values.abs().to(torch.float32).clamp_(max=_TINY).sum((0, 2)).mul_(1 / _TINY), size
     low, high = limits
     return size - ((values <= low) | (values >= high)).sum((0, 2), dtype=torch.float32), size
 
