@@ -36,6 +36,13 @@ export function trainingMessage(changes: JSONObject = {}): JSONObject {
     validation_loss: null,
     learning_rate: 0.1,
     overhead: 0.012,
+    history: {
+      loss: [
+        [0, 2.5],
+        [11, null]
+      ],
+      validation_loss: []
+    },
     ...changes
   };
 }

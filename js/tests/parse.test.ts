@@ -17,7 +17,14 @@ describe('parseAnnouncement', () => {
       loss: 0.5,
       validationLoss: null,
       learningRate: 0.1,
-      overhead: 0.012
+      overhead: 0.012,
+      history: {
+        loss: [
+          { step: 0, loss: 2.5 },
+          { step: 11, loss: null }
+        ],
+        validationLoss: []
+      }
     });
     expect(problems).toEqual(['No loss was seen.']);
     expect(checks.map(check => [check.name, check.stageTitle, check.state, check.code])).toEqual([
@@ -51,6 +58,11 @@ describe('parseAnnouncement', () => {
       'a loss that is a text',
       announcement(snapshotMessage({ training: trainingMessage({ loss: '0.5' }) })),
       'announcement.snapshot.training.loss: a number expected'
+    ],
+    [
+      'a history that is no list of pairs',
+      announcement(snapshotMessage({ training: trainingMessage({ history: { loss: [3], validation_loss: [] } }) })),
+      'announcement.snapshot.training.history.loss[0]: a list expected'
     ],
     [
       'a problem that is no text',

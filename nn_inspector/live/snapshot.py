@@ -9,6 +9,7 @@ from typing import Any
 from nn_inspector.checks import STAGES, Check, checks
 from nn_inspector.diagnosis import Diagnosis, ranked
 from nn_inspector.inspector import Inspector
+from nn_inspector.live.loss_history import loss_history
 from nn_inspector.probes import group_name
 from nn_inspector.snippets import remedy_cell
 
@@ -67,6 +68,7 @@ def _training(inspector: Inspector | None) -> dict[str, Any]:
         "validation_loss": _finite(run.last("loss", "validation")),
         "learning_rate": _finite(run.last("learning_rate", group_name(0, 0))),
         "overhead": _finite(inspector.overhead.share),
+        "history": loss_history(run),
     }
 
 

@@ -7,7 +7,9 @@ import pytest
 import nn_inspector as nni
 from nn_inspector.live import PROTOCOL, Publisher, snapshot
 from nn_inspector.live.control import answer
+from nn_inspector.live.loss_history import POINTS, loss_history
 from nn_inspector.panels.dashboard import Dashboard
+from nn_inspector.probes import Measurement
 from tests.trainings import classifier
 
 
@@ -35,10 +37,14 @@ def test_the_snapshot_of_a_training():
         inspector.check("regularization_share", seconds=300)
         data = json.loads(json.dumps(snapshot(inspector), allow_nan=False))
     assert running["state"] == "running"
-    assert data["training"] | {"loss": 0, "overhead": 0} == {
+    assert data["training"] | {"loss": 0, "overhead": 0, "history": 0} == {
         "state": "idle", "model": "Sequential", "step": 12, "epoch": 2, "loss": 0, "validation_loss": None, "overhead": 0,
-        "learning_rate": 0.1,
+        "learning_rate": 0.1, "history": 0,
     }  # fmt: skip
+    history = data["training"]["history"]
+    assert [step for step, _ in history["loss"]] == list(range(12))
+    assert history["loss"][-1][1] == pytest.approx(data["training"]["loss"], rel=1e-4)
+    assert history["validation_loss"] == []
     rows = {row["name"]: row for row in data["checks"]}
     assert rows["initial_loss"]["state"] == "ok"
     assert rows["initial_loss"]["code"] is None
@@ -56,12 +62,24 @@ def test_it_is_small():
     assert len(json.dumps(snapshot(None))) < 60_000
 
 
+def test_the_history_of_a_long_training_is_whole_and_small():
+    run = nni.Run("made", {"model": "M"})
+    for phase, every in (("train", 1), ("validation", 100)):
+        run.record([Measurement(step, "loss", phase, 2.0) for step in range(0, 50_000, every)])
+    history = loss_history(run)
+    assert history["loss"][0] == history["validation_loss"][0] == [0, 2.0]
+    assert history["loss"][-1] == [49_999, 2.0]
+    assert all(len(points) <= POINTS for points in history.values())
+    assert len(json.dumps(history)) < 4_000
+
+
 def test_a_loss_that_is_not_a_number_fits_into_json():
     case = classifier(lr=1e30)
     with watch(case) as inspector:
         case.run(2)
         inspector.settle()
-        assert json.loads(json.dumps(snapshot(inspector), allow_nan=False))["training"]["loss"] is None
+        training = json.loads(json.dumps(snapshot(inspector), allow_nan=False))["training"]
+    assert training["loss"] is training["history"]["loss"][-1][1] is None
 
 
 def test_stop_is_obeyed_while_a_training_runs_and_refused_otherwise():

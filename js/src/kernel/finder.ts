@@ -5,7 +5,7 @@ import { Signal } from '@lumino/signaling';
 import type { IKernelPort } from './port';
 
 /** Milliseconds after which a kernel that does not answer is taken for busy. */
-export const PATIENCE = 3000;
+export const PATIENCE = 1500;
 
 /**
  * Finds the comm of a kernel that may have opened it before this page was loaded.

@@ -2,6 +2,7 @@ import * as React from 'react';
 
 import type { ICheck, IWatchedTraining, Training } from '../protocol/messages';
 import { usePanel } from './context';
+import { LossChart } from './lossChart';
 import { formatCount, formatLoss, formatRate, formatShare } from './numbers';
 
 /** How the training stands, with buttons to steer it. */
@@ -19,7 +20,14 @@ export function TrainingHeader(props: {
       {(training.state === 'running' || training.state === 'paused') && (
         <Steering isPaused={training.state === 'paused'} />
       )}
-      {training.state === 'none' ? <NothingWatched /> : <Numbers training={training} />}
+      {training.state === 'none' ? (
+        <NothingWatched />
+      ) : (
+        <>
+          <Numbers training={training} />
+          <LossChart history={training.history} />
+        </>
+      )}
     </section>
   );
 }

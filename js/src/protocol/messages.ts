@@ -43,6 +43,18 @@ export interface ICheck {
   readonly symptomOf: string | null;
 }
 
+/** A step and the loss there; null where it was not finite. */
+export interface ILossPoint {
+  readonly step: number;
+  readonly loss: number | null;
+}
+
+/** The loss from the first step to now. */
+export interface ILossHistory {
+  readonly loss: readonly ILossPoint[];
+  readonly validationLoss: readonly ILossPoint[];
+}
+
 /** How a watched training stands. */
 export interface IWatchedTraining {
   readonly state: 'running' | 'paused' | 'idle';
@@ -55,6 +67,7 @@ export interface IWatchedTraining {
   readonly learningRate: number | null;
   /** Share of the training time that watching costs, 0 to 1. */
   readonly overhead: number | null;
+  readonly history: ILossHistory;
 }
 
 export type Training = { readonly state: 'none' } | IWatchedTraining;

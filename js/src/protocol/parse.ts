@@ -1,4 +1,4 @@
-import type { ICheck, IReply, ISnapshot, Training, Update } from './messages';
+import type { ICheck, ILossPoint, IReply, ISnapshot, Training, Update } from './messages';
 import { CHECK_STATES, PROTOCOL } from './messages';
 import { Reader } from './reader';
 
@@ -67,8 +67,19 @@ function readTraining(training: Reader): Training {
     loss: optional('loss'),
     validationLoss: optional('validation_loss'),
     learningRate: optional('learning_rate'),
-    overhead: optional('overhead')
+    overhead: optional('overhead'),
+    history: {
+      loss: readPoints(training.field('history').field('loss')),
+      validationLoss: readPoints(training.field('history').field('validation_loss'))
+    }
   };
+}
+
+function readPoints(points: Reader): ILossPoint[] {
+  return points.list(pair => ({
+    step: pair.item(0).number(),
+    loss: pair.item(1).optional(value => value.number())
+  }));
 }
 
 function readCheck(check: Reader): ICheck {

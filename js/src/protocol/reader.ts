@@ -26,6 +26,14 @@ export class Reader {
     return new Reader(Object.hasOwn(fields, name) ? fields[name] : undefined, `${this._where}.${name}`);
   }
 
+  /** The item of a list; a missing one reads as undefined. */
+  item(index: number): Reader {
+    if (!Array.isArray(this._value)) {
+      throw new ShapeError(this._where, 'a list');
+    }
+    return new Reader((this._value as unknown[])[index], `${this._where}[${index.toString()}]`);
+  }
+
   get isMissing(): boolean {
     return this._value === undefined || this._value === null;
   }
