@@ -1,6 +1,7 @@
 """Everything that talks to a front end while a cell runs."""
 
 from nn_inspector.live.connection import Connection, connect, current_connection, disconnect
+from nn_inspector.live.hosts import prepare_host
 from nn_inspector.live.live_findings import follow_findings
 from nn_inspector.live.publisher import Publisher
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
@@ -15,5 +16,6 @@ __all__ = [
     "current_connection",
     "disconnect",
     "follow_findings",
+    "prepare_host",
     "snapshot",
 ]

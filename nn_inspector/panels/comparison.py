@@ -11,6 +11,7 @@ from IPython.display import HTML, display
 
 from nn_inspector.history.differences import differences
 from nn_inspector.history.first_change import Change
+from nn_inspector.live import prepare_host
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.comparison_charts import change, losses
@@ -81,6 +82,7 @@ class Comparison(ipywidgets.VBox):
 
     def _ipython_display_(self) -> None:
         """Show the live view, and next to it the picture of it that a saved notebook shows without a kernel."""
+        prepare_host()
         live = self._repr_mimebundle_()
         if live is not None:
             display({**live, "text/plain": "nn_inspector: runs compared"}, raw=True)

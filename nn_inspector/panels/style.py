@@ -9,7 +9,9 @@ FAINT = "#999999"
 BACK = 0.35
 """Opacity of what stands back behind a selected row."""
 
-TEXT = "var(--jp-ui-font-color1, #333333)"
+TEXT = "var(--jp-ui-font-color1, currentColor)"
+"""Jupyter's own, elsewhere that of what is around."""
+
 GRID = "rgba(128, 128, 128, 0.25)"
 
 STYLE = (
