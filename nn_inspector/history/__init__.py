@@ -1,6 +1,6 @@
 """Measurements over time."""
 
-from nn_inspector.history.chart import Chart, Curve, curve, row_labels
+from nn_inspector.history.chart import Chart, Curve, Heat, curve, row_labels
 from nn_inspector.history.earlier import earlier
 from nn_inspector.history.finding import BASES, SEVERITIES, Basis, Evidence, Finding, Remedy, Severity, Trial
 from nn_inspector.history.metadata import surroundings
@@ -18,6 +18,7 @@ __all__ = [
     "Curve",
     "Evidence",
     "Finding",
+    "Heat",
     "ModuleSummary",
     "Nonfinite",
     "Remedy",

@@ -31,6 +31,48 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Heat:
+    """Numbers as colours: of a chart of rows, one line of cells for each label.
+
+    Attributes:
+        values: float64 [rows, columns]. What has no place has the darkest colour; first columns without any are left blank.
+        stop: where the last column ends on the axis, which begins at 0; columns are as wide as each other.
+        low, high: what the darkest and the brightest colour stand for.
+        name: what the colours show, with its unit.
+        log: whether the colours go by the logarithm; what is not above zero has no place.
+    """
+
+    values: np.ndarray
+    stop: float
+    low: float
+    high: float
+    name: str
+    log: bool = False
+
+    @property
+    def blank(self) -> int:
+        """How many first columns have nothing to show."""
+        known = np.flatnonzero(np.isfinite(self.values).any(axis=0))
+        return int(known[0]) if len(known) else self.values.shape[1]
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Where each value lies from `low` to `high`, from 0 to 1: float64 [rows, columns].
+
+        Example:
+            >>> Heat(np.array([[1.0, 10.0, 0.0]]), 3.0, 0.1, 10.0, "norm", log=True).shares.tolist()
+            [[0.5, 1.0, 0.0]]
+        """
+        values, ends = np.array(self.values, dtype=np.float64), np.array([self.low, self.high])
+        if self.log:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values, ends = np.log10(values), np.log10(ends)
+        shares = np.clip((values - ends[0]) / ((ends[1] - ends[0]) or 1.0), 0.0, 1.0)
+        filled: np.ndarray = np.nan_to_num(shares, nan=0.0)
+        return filled
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """What to draw.
 
@@ -43,9 +85,10 @@ class Chart:
         layers: of rows that are about a layer each: its name in the model.
         remarks: of rows: what stands at the right end of each.
         pictures: of rows: an image for each, uint8 [height, width] or [height, width, 3]; or none at all.
+        heat: of rows: cells of a colour each, in place of values to the right.
         matrix: [labels, labels], from 0 to 1; the rows go down, the columns to the right.
         chosen: positions of the rows that are selected; if there are any, the others stand back.
-        events: of lines over steps: (step, what happened then), marked on the axis.
+        events: of a picture over steps: (step, what happened then), marked on the axis.
         levels: name -> a value to compare with, drawn across the chart.
         band: a range of usual values, drawn behind, and its name.
         top: values above this are cut off, if given.
@@ -61,6 +104,7 @@ class Chart:
     layers: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     pictures: tuple[np.ndarray, ...] = ()
+    heat: Heat | None = None
     matrix: np.ndarray | None = None
     chosen: tuple[int, ...] = ()
     events: tuple[tuple[float, str], ...] = ()
@@ -75,7 +119,14 @@ class Chart:
         """Whether there is nothing to draw yet."""
         if self.matrix is not None:
             return not self.matrix.any()
+        if self.heat is not None:
+            return not np.isfinite(self.heat.values).any()
         return not any(np.isfinite(curve.y).any() for curve in self.series.values())
+
+    @property
+    def over_steps(self) -> bool:
+        """Whether the steps of the training go from left to right."""
+        return self.x_label == "step"
 
 
 def curve(values: Sequence[float] | np.ndarray, role: Role = "main", every: int = 1) -> Curve:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from nn_inspector.history import Chart, Run, curve
-from nn_inspector.panels.layers import MOST_ROWS, with_layers
+from nn_inspector.panels.layers import few, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 
 def picture(run: Run, selection: Selection) -> Chart:
     """Standard deviation of each module's output, at the latest measured step and at the first."""
-    layers = _few(run.sources("activation_spread"))
+    layers = few(run.sources("activation_spread"))
     spreads = [run.series("activation_spread", layer).values for layer in layers]
     shown = {"first step": 0, "now": -1} if layers else {}
     chart = Chart(
@@ -23,13 +23,6 @@ def picture(run: Run, selection: Selection) -> Chart:
         log=True,
     )
     return with_layers(chart, run, layers, selection.layer)
-
-
-def _few(layers: list[str]) -> list[str]:
-    """All layers, or as many as there is room for, evenly chosen."""
-    if len(layers) <= MOST_ROWS:
-        return layers
-    return [layers[round(place * (len(layers) - 1) / (MOST_ROWS - 1))] for place in range(MOST_ROWS)]
 
 
 PANEL = Panel(

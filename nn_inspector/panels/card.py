@@ -32,7 +32,8 @@ class Card(ipywidgets.VBox):
         self.point_to(None)
 
     def point_to(self, check: str | None) -> None:
-        """Say that the evidence of a check is to be seen here, or of none."""
+        """Say that the evidence of a check is to be seen here, if it is; with None of no check."""
+        check = check if check in self._panel.checks else None
         what = f" · evidence of <code>{escape(check)}</code>" if check is not None else ""
         self._title.value = f'<b style="color: {TEXT}">{escape(self._panel.title)}</b>{what}'
         (self.remove_class if check is None else self.add_class)("nni-evidence")

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from nn_inspector.history import Chart
+from nn_inspector.history import Chart, Heat
 from nn_inspector.panels.drawn_curves import decades, with_an_end
 from nn_inspector.panels.event_marks import EVENT, by_step
+from nn_inspector.panels.heat_mark import SCHEME
 from nn_inspector.panels.legend import colour_of
 from nn_inspector.panels.matrix_widget import cell_colours
 from nn_inspector.panels.style import BACK, COLOURS, FAINT
@@ -47,10 +50,13 @@ def draw(axes: Axes, chart: Chart, title: str = "") -> None:
         (axes.set_xlim if rows else axes.set_ylim)(10.0**low, 10.0**high)
         axis.set_minor_formatter(NullFormatter())
     elif chart.top is not None:
-        low = min(0.0, *(float(np.nanmin(c.y)) for c in chart.series.values() if len(c.y)))
+        low = min([0.0, *(float(np.nanmin(c.y)) for c in chart.series.values() if len(c.y))])
         (axes.set_xlim if rows else axes.set_ylim)(low, chart.top)
     _label(axes, chart)
-    axes.legend(fontsize=7, frameon=False)
+    if chart.heat is not None:
+        _cells(axes, chart.heat)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, frameon=False)
 
 
 def _curves(axes: Axes, chart: Chart) -> None:
@@ -76,6 +82,20 @@ def _curves(axes: Axes, chart: Chart) -> None:
     for step, text in by_step(chart.events).items():
         style = {"marker": "^", "color": EVENT, "lw": 0, "clip_on": False, "label": text}
         axes.plot(step, 0, **style, transform=axes.get_xaxis_transform())
+
+
+def _cells(axes: Axes, heat: Heat) -> None:
+    """Cells of a colour each, and what the colours stand for."""
+    start = heat.blank * heat.stop / heat.values.shape[1]
+    place = (start, heat.stop, len(heat.values) - 0.5, -0.5)
+    style: dict[str, Any] = {"cmap": SCHEME, "aspect": "auto", "interpolation": "nearest"}
+    axes.imshow(heat.shares[:, heat.blank :], extent=place, vmin=0.0, vmax=1.0, **style)
+    axes.set_xlim(0.0, heat.stop)
+    norm = (LogNorm if heat.log else Normalize)(heat.low, heat.high)
+    bar = axes.figure.colorbar(ScalarMappable(norm, SCHEME), ax=axes)
+    bar.set_label(heat.name, fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    axes.grid(visible=False)
 
 
 def _matrix(axes: Axes, chart: Chart, matrix: np.ndarray) -> None:

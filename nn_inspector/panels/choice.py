@@ -2,69 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import ipywidgets
 
 from nn_inspector.panels import (
     activation_histogram,
+    activation_history,
     activation_spread,
     architecture,
+    attention_entropy,
+    batch_labels,
     confusion,
     gradient_flow,
+    gradient_histogram,
     gradient_norm,
+    hidden_norm,
     idle_units,
     learning_rate,
     loss,
+    metrics,
     nonfinite_map,
+    predicted_classes,
     predictions,
+    regularization,
     speed,
+    unit_map,
+    update_history,
     update_ratio,
+    weight_histogram,
+    weight_history,
     weight_norm,
     worst_items,
 )
 from nn_inspector.panels.panel import Panel
+from nn_inspector.panels.style import TEXT
 
-PANELS: tuple[Panel, ...] = (
-    loss.PANEL,
-    gradient_flow.PANEL,
-    activation_histogram.PANEL,
-    update_ratio.PANEL,
-    predictions.PANEL,
-    confusion.PANEL,
-    worst_items.PANEL,
-    gradient_norm.PANEL,
-    activation_spread.PANEL,
-    idle_units.PANEL,
-    weight_norm.PANEL,
-    learning_rate.PANEL,
-    architecture.PANEL,
-    nonfinite_map.PANEL,
-    speed.PANEL,
+GROUPS: Mapping[str, tuple[Panel, ...]] = MappingProxyType(
+    {
+        "Learning": (loss.PANEL, metrics.PANEL, regularization.PANEL),
+        "Gradients": (gradient_flow.PANEL, gradient_norm.PANEL, gradient_histogram.PANEL, nonfinite_map.PANEL),
+        "Signals": (
+            activation_histogram.PANEL,
+            activation_history.PANEL,
+            activation_spread.PANEL,
+            idle_units.PANEL,
+            unit_map.PANEL,
+            attention_entropy.PANEL,
+            hidden_norm.PANEL,
+        ),
+        "Weights": (
+            update_ratio.PANEL,
+            update_history.PANEL,
+            weight_norm.PANEL,
+            weight_history.PANEL,
+            weight_histogram.PANEL,
+            learning_rate.PANEL,
+        ),
+        "Answers": (predictions.PANEL, predicted_classes.PANEL, confusion.PANEL, worst_items.PANEL, batch_labels.PANEL),
+        "Training": (architecture.PANEL, speed.PANEL),
+    }
 )
-"""All panels, in the order in which they are shown."""
+"""All panels by what they are about, in the order in which they are shown."""
+
+PANELS: tuple[Panel, ...] = tuple(panel for group in GROUPS.values() for panel in group)
 
 FIRST = ("loss", "gradient_flow", "activation_histogram", "update_ratio")
 """Names of those that are shown until the user chooses others."""
 
 
-class PanelChoice(ipywidgets.HBox):
-    """One button for each panel; those that are shown have a tick.
+_WRAPPED = {"flex_flow": "row wrap", "display": "flex", "align_items": "center"}
+
+
+class PanelChoice(ipywidgets.VBox):
+    """A button for each panel, those that are shown with a tick. They are folded up until they are wanted.
 
     Args:
         on_change: called when another choice was made.
+
+    Attributes:
+        opener: folds them out and up again; it has its place elsewhere.
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._buttons = {panel.name: _button(panel) for panel in PANELS}
+        self.opener = ipywidgets.ToggleButton(tooltip="Choose which panels are shown", layout={"width": "auto"})
+        self.opener.add_class("nni-panel-opener")
         for button in self._buttons.values():
             button.observe(self._on_click, "value")
-        super().__init__(
-            list(self._buttons.values()), layout={"flex_flow": "row wrap", "display": "flex", "margin": "4px 0"}
-        )
+        groups = [
+            ipywidgets.HBox([_heading(name), *(self._buttons[panel.name] for panel in group)], layout=_WRAPPED)
+            for name, group in GROUPS.items()
+        ]
+        super().__init__(groups, layout={"margin": "4px 0"})
         self.add_class("nni-panel-choice")
+        self.opener.observe(self._fold, "value")
+        self._fold()
 
     @property
     def chosen(self) -> list[Panel]:
@@ -78,7 +114,17 @@ class PanelChoice(ipywidgets.HBox):
 
     def _on_click(self, change: Any) -> None:
         change.owner.icon, change.owner.tooltip = _signs(change.new)
+        self._fold()
         self._on_change()
+
+    def _fold(self, _: Any = None) -> None:
+        self.opener.icon = "caret-up" if self.opener.value else "caret-down"
+        self.opener.description = f"Panels: {len(self.chosen)} of {len(PANELS)}"
+        self.layout.display = None if self.opener.value else "none"
+
+
+def _heading(name: str) -> ipywidgets.HTML:
+    return ipywidgets.HTML(f'<b style="color: {TEXT}">{name}</b>', layout={"width": "76px", "margin": "2px"})
 
 
 def _button(panel: Panel) -> ipywidgets.ToggleButton:

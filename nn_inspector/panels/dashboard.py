@@ -11,11 +11,11 @@ from IPython.display import HTML, DisplayHandle, display
 
 from nn_inspector.history import Finding, Run
 from nn_inspector.inspector import Inspector
-from nn_inspector.live import PAGES, Publisher, connect, follow_findings
+from nn_inspector.live import PAGES, Publisher, connect, follow_findings, prepare_host
 from nn_inspector.panels.card import Card
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_view import ChartView, chart_view
-from nn_inspector.panels.choice import FIRST, PANELS, PanelChoice
+from nn_inspector.panels.choice import FIRST, GROUPS, PANELS, PanelChoice
 from nn_inspector.panels.evidence import Whereabouts, whereabouts
 from nn_inspector.panels.findings_strip import FindingsStrip
 from nn_inspector.panels.layers import model_layers
@@ -53,7 +53,7 @@ class Dashboard(ipywidgets.VBox):
         self._choice = PanelChoice(self._on_choice)
         self._findings = FindingsStrip(inspector.run, self._words, self.show_evidence)
         self._time = TimeTravel(inspector.run, self._draw, lambda: inspector.is_training)
-        where = ipywidgets.HBox([self._time, self._picker], layout={"flex_flow": "row wrap"})
+        where = ipywidgets.HBox([self._time, self._picker, self._choice.opener], layout={"flex_flow": "row wrap"})
         self._grid = ipywidgets.GridBox(
             self._chosen_cards(),
             layout={
@@ -98,8 +98,8 @@ class Dashboard(ipywidgets.VBox):
         finally:
             self._holding = False
         self._on_choice()
-        for name, card in self._cards.items():
-            card.point_to(finding.check if name in panels else None)
+        for card in self._cards.values():
+            card.point_to(finding.check)
 
     def _tick(self) -> None:
         if not PAGES.is_hidden:
@@ -116,6 +116,7 @@ class Dashboard(ipywidgets.VBox):
 
     def _ipython_display_(self) -> None:
         """Show the live panels, and next to them the twin, which a front end without a kernel shows instead."""
+        prepare_host()
         live = self._repr_mimebundle_()
         if live is not None:
             display({**live, "text/plain": "nn_inspector: live panels"}, raw=True)
@@ -142,7 +143,7 @@ class Dashboard(ipywidgets.VBox):
         return [self._cards[panel.name] for panel in self._choice.chosen]
 
     def _whereabouts(self, finding: Finding) -> Whereabouts:
-        return whereabouts(self._inspector.run, finding, self._layers, PANELS)
+        return whereabouts(self._inspector.run, finding, self._layers, GROUPS.values())
 
     def _words(self, finding: Finding) -> str:
         return self._whereabouts(finding).words(self._inspector.run)
@@ -175,8 +176,9 @@ class Dashboard(ipywidgets.VBox):
         state = (self._inspector.run.steps, self._selection, tuple(self._choice.chosen))
         if state != self._twin_state:
             self._twin_state = state
+            twin = HTML(self._twin()) if self._twins else None
             for handle in self._twins:
-                handle.update(HTML(self._twin()))
+                handle.update(twin)
 
     def _twin(self) -> str:
         return static_html(self._inspector.run, self._selection, self._choice.chosen)

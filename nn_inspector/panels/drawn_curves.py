@@ -11,9 +11,10 @@ from nn_inspector.history import Chart, Curve
 
 
 def decades(chart: Chart) -> tuple[float, float]:
-    """The whole powers of ten, as exponents, between which all values of a chart lie."""
+    """The whole powers of ten, as exponents, between which all of a chart lies: values, band and levels."""
     values = np.concatenate(
-        [curve.y for curve in chart.series.values()] + [np.array(chart.band[:2] if chart.band else [])]
+        [curve.y for curve in chart.series.values()]
+        + [np.array(chart.band[:2] if chart.band else []), np.array(list(chart.levels.values()))]
     )
     powers = drawn_values(values, log=True)
     if not np.isfinite(powers).any():

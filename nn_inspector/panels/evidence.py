@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nn_inspector.history import Finding, Run
@@ -36,16 +36,17 @@ class Whereabouts:
         return ", ".join(parts + [panel.title for panel in self.panels])
 
 
-def whereabouts(run: Run, finding: Finding, layers: Sequence[str], panels: Sequence[Panel]) -> Whereabouts:
+def whereabouts(run: Run, finding: Finding, layers: Sequence[str], groups: Iterable[Sequence[Panel]]) -> Whereabouts:
     """Where the evidence of a finding can be seen.
 
     Args:
         run: where it was found.
         finding: of any check.
         layers: those of the model.
-        panels: those that there are.
+        groups: the panels that there are; of each group the first that shows it is enough.
     """
-    shown = tuple(panel for panel in panels if finding.check in panel.checks)
+    found = ([panel for panel in group if finding.check in panel.checks] for group in groups)
+    shown = tuple(panel for panels in found for panel in panels[:1])
     return Whereabouts(run.raised_at(finding.check), _layer(finding.where, layers), shown)
 
 

@@ -1,27 +1,45 @@
-"""Panel: how large the whole gradient is, over time."""
+"""Panel: how large the gradient is over time: all of it, and of the first and the last layer."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from nn_inspector.history import Chart, Run, Series
+from nn_inspector.history import Chart, Curve, Run, Series
+from nn_inspector.panels.clip_share import clipping
+from nn_inspector.panels.layers import rows_of, title
 from nn_inspector.panels.loss import decimate, smoothed
+from nn_inspector.panels.over_time import columns, layers_over_time
 from nn_inspector.panels.panel import Panel, Selection
 
 
 def picture(run: Run, selection: Selection) -> Chart:
-    """Norm of the gradient of all parameters together, at each measured step."""
+    """Norm of the gradient of all parameters together, and of the first, the last and the selected layer."""
     total = total_norm(run)
-    series = {"each measured step": decimate(total, "faint"), "smoothed": smoothed(total)} if len(total) else {}
+    series: dict[str, Curve] = {}
+    if len(total):
+        series = {"each measured step": decimate(total, "faint"), "all, smoothed": smoothed(total)}
+        series |= _of_layers(run, total, selection.layer)
     broken = int((~np.isfinite(total.values)).sum())
+    clip = clipping(run, total)
     return Chart(
         kind="lines",
         x_label="step",
         y_label="gradient norm",
         series=series,
+        levels={"clipped to": clip.limit} if clip is not None and clip.share else {},
         log=True,
         note=f"{broken} norms are NaN, Inf or above 1e19." if broken else "",
     )
+
+
+def _of_layers(run: Run, total: Series, selected: str | None) -> dict[str, Curve]:
+    steps = columns(run, [total])
+    norms = layers_over_time(run, "gradient_norm", steps)
+    layers = list(norms)
+    wanted = {"first layer": layers[:1], "last layer": layers[1:][-1:]}
+    wanted |= {title(run, layers[place], limit=30): [layers[place]] for place in rows_of(layers, selected)[:1]}
+    x = steps.astype(np.float64)
+    return {name: Curve(x, norms[layer]) for name, found in wanted.items() for layer in found}
 
 
 def total_norm(run: Run) -> Series:
@@ -42,7 +60,7 @@ def total_norm(run: Run) -> Series:
 PANEL = Panel(
     name="gradient_norm",
     title="Gradient norm",
-    healthy="Healthy: level or slowly falling. Jumps of a factor of ten are worth a clip.",
+    healthy="Healthy: level or slowly falling, first and last layer close together. A jump of ten is worth a clip.",
     picture=picture,
     checks=("exploding_gradients", "zeroed_gradients"),
 )

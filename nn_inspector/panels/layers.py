@@ -14,6 +14,10 @@ MOST_ROWS = 24
 """With more layers than this, those of one block are taken together."""
 
 
+_LONGEST = 22
+"""Letters of what stands beside a row."""
+
+
 def by_layer(run: Run, quantity: str, pick: Callable[[np.ndarray], float]) -> dict[str, float]:
     """The norm of a layer from the norms of its parameters: the root of the sum of their squares.
 
@@ -72,11 +76,16 @@ def with_layers(chart: Chart, run: Run, layers: Iterable[str], selected: str | N
     """
     layers = tuple(layers)
     chosen = rows_of(layers, selected)
-    titles = [title(run, layer) for layer in layers]
+    titles = [_cut(title(run, layer)) for layer in layers]
     titles = [f"▸ {text}" if place in chosen else text for place, text in enumerate(titles)]
     absent = f"{title(run, selected)} has no row here." if selected is not None and layers and not chosen else ""
     note = " ".join(part for part in (chart.note, absent) if part)
     return replace(chart, labels=row_labels(titles), layers=layers, chosen=chosen, note=note)
+
+
+def _cut(text: str) -> str:
+    """So that it fits beside the row."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def rows_of(layers: Sequence[str], selected: str | None) -> tuple[int, ...]:
@@ -97,6 +106,38 @@ def rows_of(layers: Sequence[str], selected: str | None) -> tuple[int, ...]:
         for place, layer in enumerate(layers)
         if layer.startswith(f"{selected}.") or selected.startswith(f"{layer}.")
     )
+
+
+def one_of(layers: Sequence[str], selected: str | None) -> str | None:
+    """The selected layer, or the last one of a selected block; the last of all if none is selected; None if there is none.
+
+    Example:
+        >>> one_of(["conv", "head"], None), one_of(["conv", "head"], "conv"), one_of(["conv", "head"], "other")
+        ('head', 'conv', None)
+    """
+    if selected is None:
+        return layers[-1] if layers else None
+    places = rows_of(layers, selected)
+    return layers[places[-1]] if places else None
+
+
+def parameter_of(parameters: Sequence[str], selected: str | None) -> str | None:
+    """The first parameter of the selected layer, or of the last layer; None if there is none.
+
+    Example:
+        >>> names = ["conv.weight", "conv.bias", "head.weight", "head.bias"]
+        >>> parameter_of(names, None), parameter_of(names, "conv"), parameter_of(names, "relu")
+        ('head.weight', 'conv.weight', None)
+    """
+    layer = one_of(list(dict.fromkeys(layer_of(name) for name in parameters)), selected)
+    return next((name for name in parameters if layer_of(name) == layer), None)
+
+
+def few(layers: list[str]) -> list[str]:
+    """All layers, or as many as there is room for, evenly chosen."""
+    if len(layers) <= MOST_ROWS:
+        return layers
+    return [layers[round(place * (len(layers) - 1) / (MOST_ROWS - 1))] for place in range(MOST_ROWS)]
 
 
 def title(run: Run, layer: str, limit: int = 14) -> str:

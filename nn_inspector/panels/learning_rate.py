@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nn_inspector.history import Chart, Curve, Run, Series
+from nn_inspector.panels.clip_share import clipping
+from nn_inspector.panels.gradient_norm import total_norm
 from nn_inspector.panels.panel import Panel, Selection
 
 MOST_GROUPS = 5
@@ -12,12 +14,15 @@ MOST_CHANGES = 500
 
 
 def picture(run: Run, selection: Selection) -> Chart:
-    """Learning rates, as they were set at each measured step."""
+    """Learning rates, as they were set at each measured step; below, how often gradients were clipped."""
     groups = run.sources("learning_rate")
     series = {group: stairs(run.series("learning_rate", group), run.steps) for group in groups[:MOST_GROUPS]}
     left_out = len(groups) - MOST_GROUPS
-    note = f"{left_out} more parameter groups are not shown." if left_out > 0 else ""
-    return Chart("lines", "step", "learning rate", series, log=_varies(run), note=note)
+    notes = [f"{left_out} more parameter groups are not shown."] if left_out > 0 else []
+    clip = clipping(run, total_norm(run)) if run.trace else None
+    if clip is not None:
+        notes.append(f"Gradients were clipped to a norm of {clip.limit:.3g} in {clip.share:.0%} of the measured steps.")
+    return Chart("lines", "step", "learning rate", series, log=_varies(run), note=" ".join(notes))
 
 
 def stairs(series: Series, steps: int) -> Curve:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from nn_inspector.history import Chart
+from nn_inspector.history import Chart, Heat
 from nn_inspector.panels.event_marks import by_step
+from nn_inspector.panels.heat_mark import colours
 from nn_inspector.panels.style import COLOURS, FAINT, TEXT
 
 
@@ -26,8 +27,16 @@ def legend_html(chart: Chart) -> str:
     entries += [_entry(FAINT, "┄", f"{name} {value:.3g}") for name, value in chart.levels.items()]
     if chart.band is not None:
         entries.append(_entry(COLOURS[2], "▒", f"{chart.band[2]}: {chart.band[0]:.3g} to {chart.band[1]:.3g}"))
+    if chart.heat is not None:
+        entries.append(_colour_bar(chart.heat))
     entries += [_entry(TEXT, "▲", text) for text in by_step(chart.events).values()]
     return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{" ".join(entries)}</div>'
+
+
+def _colour_bar(heat: Heat) -> str:
+    """What the colours of cells stand for."""
+    bar = f"display: inline-block; width: 80px; height: 9px; background: linear-gradient(to right, {', '.join(colours())})"
+    return f'{escape(heat.name)}: {heat.low:.3g} <span style="{bar}"></span> {heat.high:.3g}'
 
 
 def _entry(colour: str, sign: str, text: str) -> str:

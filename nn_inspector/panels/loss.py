@@ -19,11 +19,12 @@ _SMOOTHED = 0.95
 
 
 def picture(run: Run, selection: Selection) -> Chart:
-    """Train loss at every step, smoothed too; validation loss after each pass; chance level if it is known."""
+    """Train loss at every step, smoothed too; validation loss after each pass, the best marked; chance if it is known."""
     train, validation = run.series("loss", "train"), run.series("loss", "validation")
     series = {"train, each step": decimate(train, "faint"), "train, smoothed": smoothed(train, log=selection.log_loss)}
     if len(validation):
         series["validation"] = Curve(validation.steps.astype(np.float64), validation.values, "points")
+        series |= _best(validation)
     finding = run.finding("initial_loss")
     chance = finding.evidence.get("chance") if finding is not None else None
     top = None if selection.log_loss else cut_at(train)
@@ -37,6 +38,17 @@ def picture(run: Run, selection: Selection) -> Chart:
         log=selection.log_loss,
         note=_note(train, top),
     )
+
+
+def _best(validation: Series) -> dict[str, Curve]:
+    """The least validation loss, once there are two to choose from."""
+    finite = np.flatnonzero(np.isfinite(validation.values))
+    if len(finite) < 2:
+        return {}
+    place = finite[int(validation.values[finite].argmin())]
+    step, value = validation.steps[place], validation.values[place]
+    best = Curve(np.array([float(step)]), np.array([float(value)]), "marks", colour=4)
+    return {f"best validation: {value:.4g} at step {step:,}": best}
 
 
 def cut_at(train: Series) -> float | None:

@@ -42,8 +42,17 @@ class Panel:
     def chart(self, run: Run, selection: Selection) -> Chart:
         """The picture; where it goes over steps, with a mark where a finding that can be seen in it was raised."""
         chart = self.picture(run, selection)
-        if chart.kind != "lines" or chart.empty:
+        if not chart.over_steps or chart.empty:
             return chart
         raised = [(run.raised_at(check), check) for check in self.checks]
         events = tuple((float(step), check) for step, check in raised if step is not None and step <= run.steps)
         return replace(chart, events=events)
+
+
+def ask_for(probe: str, run: Run) -> str:
+    """What is said where a panel shows what is measured only if it is asked for, and only of some networks."""
+    return (
+        f'Not measured. watch(..., probes="full") measures it (“{probe}”) in networks that have it.'
+        if run.steps
+        else ""
+    )

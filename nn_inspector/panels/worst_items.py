@@ -105,6 +105,6 @@ PANEL = Panel(
     title="Worst items",
     healthy="Healthy: hard items, rightly labelled. Look them up: often the label is wrong, or the item is damaged.",
     picture=picture,
-    checks=("label_alignment", "label_range"),
+    checks=("label_alignment", "label_range", "loss_spike"),
 )
 """The items of a batch that the network gets most wrong."""

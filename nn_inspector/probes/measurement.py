@@ -60,6 +60,7 @@ QUANTITIES: Mapping[str, str] = MappingProxyType(
         "sample": "shape and numbers of one of these items, where keep_samples allows; source: its rank from 0",
         "step_seconds": "seconds from step to step without what is ours; source: train",
         "data_seconds": "seconds of a step spent waiting for the loader; source: train",
+        "own_seconds": "seconds of a step that watching took besides; source: train",
         "memory_bytes": "bytes in memory; source: process, or the device",
     }
 )

@@ -10,7 +10,7 @@ from nn_inspector.probes.recorder import Recorder
 
 
 class TimeProbe(StepReader):
-    """Measures the time from step to step without what is ours, as the mean since the last measured step.
+    """Measures the time from step to step without what is ours, and what is ours, as the mean since the last measured step.
 
     A step that includes a pause, such as the time between two cells of a notebook, is left out.
 
@@ -29,6 +29,7 @@ class TimeProbe(StepReader):
         self._steps = 0
         self._seconds = 0.0
         self._data = 0.0
+        self._own = 0.0
 
     def pause(self) -> None:
         """The loop has ended, for now: the time until the next step is not a step's."""
@@ -40,10 +41,12 @@ class TimeProbe(StepReader):
         if self._last is not None:
             self._steps += 1
             self._seconds += (now - self._last[0]) - (own - self._last[1])
+            self._own += own - self._last[1]
             self._data += waited - self._last[2]
         self._last = (now, own, waited)
         if self.recorder.due and self._steps:
             self.recorder.record("step_seconds", "train", self._seconds / self._steps)
+            self.recorder.record("own_seconds", "train", self._own / self._steps)
             if self._waited is not None:
                 self.recorder.record("data_seconds", "train", self._data / self._steps)
-            self._steps, self._seconds, self._data = 0, 0.0, 0.0
+            self._steps, self._seconds, self._data, self._own = 0, 0.0, 0.0, 0.0

@@ -215,7 +215,7 @@ def test_runs_that_go_on_are_read_again():
     view._again.click()
     assert view.pick.options == ("loss, step 40",)
     assert max(view._loss._shown.series["2 grows, train"].x) == 199
-    assert view._loss._x_axis.scale.max > 199
+    assert view._loss._axes.x.scale.max > 199
     assert view._change._shown.y_label == "loss"
 
 

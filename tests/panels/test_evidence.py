@@ -7,7 +7,7 @@ from nn_inspector.history import Chart, Curve, Finding, earlier, facts_json
 from nn_inspector.history.facts import Facts
 from nn_inspector.panels.chart_image import png
 from nn_inspector.panels.chart_widget import ChartWidget
-from nn_inspector.panels.choice import FIRST, PANELS
+from nn_inspector.panels.choice import FIRST, GROUPS, PANELS
 from nn_inspector.panels.dashboard import Dashboard
 from nn_inspector.panels.event_marks import EventMarks
 from nn_inspector.panels.evidence import whereabouts
@@ -98,14 +98,14 @@ def test_steps_from_a_stranger_are_checked(data):
 )  # fmt: skip
 def test_the_layer_is_taken_from_where_a_finding_points(where, layer):
     finding = found("vanishing_gradients", where=where)
-    assert whereabouts(run_of(10, finding), finding, LAYERS, PANELS).layer == layer
+    assert whereabouts(run_of(10, finding), finding, LAYERS, GROUPS.values()).layer == layer
 
 
 def test_panels_know_their_checks():
     known = {info.name for info in catalog()}
     assert {check for panel in PANELS for check in panel.checks} <= known
     finding = found("vanishing_gradients")
-    place = whereabouts(run_of(10, finding), finding, LAYERS, PANELS)
+    place = whereabouts(run_of(10, finding), finding, LAYERS, GROUPS.values())
     assert [panel.name for panel in place.panels] == ["gradient_flow"]
     assert place.words(run_of(10)) == "step 9, Gradient flow"
 
@@ -130,7 +130,10 @@ def test_another_click_leaves_nothing_of_the_first(dashboard):
     show_buttons(dashboard._findings)["loss_spike"].click()
     assert dashboard._time.slider.value == 3
     assert dashboard._layer.name is None
-    assert [name for name, card in dashboard._cards.items() if "evidence of" in card._title.value] == ["loss"]
+    assert [name for name, card in dashboard._cards.items() if "evidence of" in card._title.value] == [
+        "loss",
+        "worst_items",
+    ]
 
 
 def test_one_click_draws_each_panel_once(dashboard, monkeypatch):
@@ -142,9 +145,9 @@ def test_one_click_draws_each_panel_once(dashboard, monkeypatch):
 
 def test_a_finding_of_no_panel_goes_to_its_step(dashboard):
     run = dashboard._inspector.run
-    run.add_finding(found("shuffling", where="train_loader"))
+    run.add_finding(found("pairing", where="train_loader"))
     dashboard._choice._buttons["loss"].value = False
-    dashboard.show_evidence(run.finding("shuffling"))
+    dashboard.show_evidence(run.finding("pairing"))
     assert dashboard._time.slider.value == 23
     assert "loss" in [panel.name for panel in dashboard._choice.chosen]
 

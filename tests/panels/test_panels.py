@@ -18,12 +18,12 @@ from nn_inspector.panels import (
     speed,
     update_ratio,
 )
-from nn_inspector.panels.activation_histogram import OCTAVES, fold, ticks
 from nn_inspector.panels.chart_image import png
 from nn_inspector.panels.chart_view import chart_view
 from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.choice import PANELS
 from nn_inspector.panels.dashboard import Dashboard, static_html
+from nn_inspector.panels.distribution import OCTAVES, fold, ticks
 from nn_inspector.panels.drawn_curves import decades
 from nn_inspector.panels.layers import MOST_ROWS, by_layer
 from nn_inspector.panels.loss import MOST_POINTS, decimate, smoothed
@@ -36,9 +36,10 @@ from tests.trainings import blobs, classifier
 EMPTY = nni.Run("empty", {"model": "Sequential", "modules": {}})
 
 
-def trained(epochs=4, **options):
+def trained(epochs=4, probes="standard", **options):
     case = classifier(**options)
-    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+    objects = case.model, case.optimizer, case.loss_fn
+    with nni.watch(*objects, train_loader=case.train_loader, every=1, probes=probes) as inspector:
         case.run(epochs)
     return inspector
 
@@ -66,11 +67,20 @@ def test_every_panel_says_what_is_healthy_in_one_line(panel):
     assert len(panel.healthy) < 115
 
 
+WITHOUT = {"nonfinite_map", "metrics", "regularization", "attention_entropy", "hidden_norm"}
+"""The training is sound, logs nothing, does not decay, and has no such layers."""
+
+
+@pytest.fixture(scope="module")
+def in_full():
+    return trained(probes="full")
+
+
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
-def test_every_panel_draws_a_training_live_and_static(panel):
-    inspector = trained()
-    chart = panel.picture(inspector.run, Selection(layer="1"))
-    assert chart.empty == (panel.name == "nonfinite_map"), "the training is sound"
+def test_every_panel_draws_a_training_live_and_static(panel, in_full):
+    chart = panel.picture(in_full.run, Selection())
+    assert chart.empty == (panel.name in WITHOUT)
+    assert chart.note or not chart.empty, "it says why it is empty"
     assert chart.x_label
     widget = chart_view(chart)
     for mark in getattr(widget.children[1], "marks", ()):
@@ -227,7 +237,7 @@ def test_a_chart_is_updated_in_place():
 @pytest.mark.parametrize("powers", [1, 2, 8, 9, 40])
 def test_ticks_of_a_logarithmic_axis_are_few(powers):
     shown = ChartWidget(Chart("lines", "step", "loss", {"train": curve([1.0, 10.0**powers])}, log=True))
-    ticks = shown._y_axis.tick_values
+    ticks = shown._axes.y.tick_values
     assert 2 <= len(ticks) <= 9
     assert ticks[0] == 0
     assert len(set(np.diff(ticks))) == 1
@@ -237,11 +247,18 @@ def test_ticks_of_a_logarithmic_axis_are_few(powers):
 def test_ticks_of_steps_are_few_and_round(steps):
     shown = ChartWidget(Chart("lines", "step", "loss", {"train": curve(np.ones(2))}))
     shown.update(Chart("lines", "step", "loss", {"train": Curve(np.array([0.0, steps]), np.ones(2))}))
-    ticks = shown._x_axis.tick_values
+    ticks = shown._axes.x.tick_values
     assert ticks[0] == 0
     assert 0 < ticks[-1] <= steps
     assert 2 <= len(ticks) <= 7
     assert set(ticks) == {round(tick) for tick in ticks}
+
+
+def test_a_single_step_has_an_axis_to_lie_on():
+    shown = ChartWidget(loss.picture(run_of("loss", [2.0]), Selection()))
+    assert (shown._axes.x.scale.min, shown._axes.x.scale.max) == (0.0, 1.0)
+    shown.update(loss.picture(run_of("loss", [2.0, 1.0, 0.5]), Selection()))
+    assert (shown._axes.x.scale.min, shown._axes.x.scale.max) == (0.0, None)
 
 
 @pytest.mark.parametrize("log", [True, False])
@@ -405,9 +422,45 @@ def test_numbers_are_predicted_with_their_spread():
     assert predictions.picture(trained().run, Selection()).y_label == "share of the batch"
 
 
-def test_time_is_shown_in_milliseconds():
-    chart = speed.picture(run_of("step_seconds", [0.002, 0.002]), Selection())
+def test_time_is_shown_in_milliseconds_and_as_steps_and_items_a_second():
+    run = run_of("step_seconds", [0.002, 0.002])
+    run.parameters = {"model": "M", "loaders": {"train": {"batch_size": 32}}}
+    run.record([Measurement(1, "own_seconds", "train", 0.0005), Measurement(1, "memory_bytes", "process", 2.0**30)])
+    chart = speed.picture(run, Selection())
     assert chart.series["whole step"].y == pytest.approx([2.0, 2.0])
+    assert chart.series["watching"].y == pytest.approx([0.5])
+    assert chart.note == "500 steps, 16,000 items a second. Memory in use: 1 GiB."
+
+
+def test_the_best_validation_is_marked_once_there_are_two():
+    run = run_of("loss", [2.0, 1.0])
+    run.record([Measurement(10, "loss", "validation", 1.5)])
+    assert len(loss.picture(run, Selection()).series) == 3
+    run.record(
+        [Measurement(step, "loss", "validation", value) for step, value in ((20, 1.25), (30, 1.75), (40, np.nan))]
+    )
+    best = loss.picture(run, Selection()).series["best validation: 1.25 at step 20"]
+    assert (best.x.tolist(), best.y.tolist()) == ([20.0], [1.25])
+
+
+def test_gradients_of_the_first_the_last_and_the_selected_layer_stand_beside_the_whole():
+    names = list(gradient_norm.picture(trained().run, Selection(layer="2")).series)
+    assert names == ["each measured step", "all, smoothed", "first layer", "last layer", "2 Linear"]
+
+
+@pytest.mark.parametrize(("limit", "share"), [(0.1, "100%"), (1e6, "0%")])
+def test_how_often_gradients_were_clipped_is_said(limit, share):
+    case = classifier()
+    x, y = blobs(16).tensors
+    with nni.watch(case.model, case.optimizer, case.loss_fn, every=1) as inspector:
+        for _ in range(5):
+            case.optimizer.zero_grad()
+            (100 * case.loss_fn(case.model(x), y)).backward()
+            nn.utils.clip_grad_norm_(case.model.parameters(), limit)
+            case.optimizer.step()
+    said = learning_rate.picture(inspector.run, Selection()).note
+    assert said == f"Gradients were clipped to a norm of {limit:.3g} in {share} of the measured steps."
+    assert gradient_norm.picture(inspector.run, Selection()).levels == ({"clipped to": limit} if limit < 1 else {})
 
 
 def test_the_static_twin_shows_numbers_findings_and_pictures_and_no_markup_of_others():

@@ -18,7 +18,7 @@ from tests.ui.lab import PATIENCE, Notebook, serve
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "panels.md"
 FOLDER = DOCS / "images" / "panels"
-IN_DARK = ("loss", "gradient_flow", "confusion", "nonfinite_map")
+IN_DARK = ("loss", "gradient_flow", "activation_history", "confusion", "nonfinite_map")
 """Panels of which there is a dark picture as well."""
 
 DATA = """
@@ -45,24 +45,30 @@ model = nn.Sequential(
     nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
     nn.Flatten(), nn.Linear(512, 64), nn.Tanh(), nn.Dropout(0.2), nn.Linear(64, 10),
 )
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=1e-3)
 scheduler = torch.optim.lr_scheduler.OneCycleLR(
-    optimizer, 0.2, epochs=epochs, steps_per_epoch=len(train_loader), cycle_momentum=False, final_div_factor=20
+    optimizer, 0.2, epochs=epochs, steps_per_epoch=len(train_loader), cycle_momentum=False, div_factor=10, final_div_factor=2
 )
 inspector = nni.watch(
-    model, optimizer, loss_fn, train_loader=train_loader, val_loader=val_loader, keep_samples=True, every=5, show=False
+    model, optimizer, loss_fn, train_loader=train_loader, val_loader=val_loader, keep_samples=True, every=5, probes="full",
+    show=False,
 )
 for epoch in range(epochs):
     model.train()
     for x, y in train_loader:
         optimizer.zero_grad()
-        loss_fn(model(x), y).backward()
+        said = model(x)
+        loss_fn(said, y).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 2.0)
         optimizer.step()
         scheduler.step()
+        inspector.log(accuracy=(said.argmax(1) == y).float().mean())
     model.eval()
     with torch.no_grad():
         for x, y in val_loader:
-            loss_fn(model(x), y)
+            said = model(x)
+            loss_fn(said, y)
+            inspector.validation(accuracy=(said.argmax(1) == y).float().mean())
 inspector.dashboard()
 """
 
@@ -77,12 +83,40 @@ for x, y in train_loader:
 inspector.dashboard()
 """
 
-CELLS = (DATA, SOUND, DIVERGED)
+SEQUENCES = """
+class Reader(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.GRU(8, 32, batch_first=True)
+        self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+        self.again = nn.MultiheadAttention(32, 4, batch_first=True)
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, images):
+        states, _ = self.rows(images.squeeze(1))
+        for attention in (self.attention, self.again):
+            states = states + attention(states, states, states)[0]
+        return self.head(states[:, -1])
+
+model = Reader()
+optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
+inspector = nni.watch(model, optimizer, loss_fn, train_loader=train_loader, every=5, probes="full", show=False)
+for epoch in range(4):
+    for x, y in train_loader:
+        optimizer.zero_grad()
+        loss_fn(model(x), y).backward()
+        optimizer.step()
+inspector.dashboard()
+"""
+
+CELLS = (DATA, SOUND, DIVERGED, SEQUENCES)
+TRAINING = {"nonfinite_map": DIVERGED, "attention_entropy": SEQUENCES, "hidden_norm": SEQUENCES}
+"""Name of a panel -> where it has something to show, if not in a sound training."""
 
 HEAD = """# The panels
 
 Each panel on a real training: handwritten digits, a small convolutional network, a learning rate that is warmed up and falls
-(for NaN and Inf: a rate that is far too large). `python -m tests.ui.pictures` trains it in a JupyterLab and makes this page and its pictures;
+(for NaN and Inf: a rate that is far too large; for attention and hidden states: a network that reads them row by row). `python -m tests.ui.pictures` trains it in a JupyterLab and makes this page and its pictures;
 what it says comes from `nn_inspector/panels`. How the panels behave while a cell runs stands in [live.md](live.md).
 """
 
@@ -99,7 +133,7 @@ def picture_of(panel: Panel, theme: str = "light") -> Path:
 
 def cell_of(panel: Panel) -> int:
     """Index of the cell with the training in which a panel has something to show."""
-    return CELLS.index(DIVERGED if panel.name == "nonfinite_map" else SOUND)
+    return CELLS.index(TRAINING.get(panel.name, SOUND))
 
 
 def _section(panel: Panel) -> str:
@@ -121,6 +155,7 @@ def photograph(page: Page, address: str, theme: str) -> None:
         chosen = [panel for panel in panels if cell_of(panel) == cell or panel.name == "loss"]  # two columns
         titles = [panel.title for panel in chosen]
         board = notebook.output(cell).locator(".nni-dashboard")
+        board.locator(".nni-panel-opener").click()
         for button in board.locator(".nni-panel-choice button").all():
             shown = "mod-active" in (button.get_attribute("class") or "")
             if shown != (button.inner_text() in titles):
@@ -132,6 +167,7 @@ def photograph(page: Page, address: str, theme: str) -> None:
                 card = charts.nth(place).locator("xpath=..")
                 expect(card).to_contain_text(panel.title)
                 card.scroll_into_view_if_needed()
+                page.mouse.move(0, 0)  # bqplot shows its buttons beneath it
                 page.wait_for_timeout(1000)  # bqplot draws in its own time
                 card.screenshot(path=picture_of(panel, theme))
 

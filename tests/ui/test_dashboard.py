@@ -12,7 +12,15 @@ from tests.ui.lab import PATIENCE
 
 pytestmark = pytest.mark.ui
 
-MORE = ("Predictions", "Confusion", "Worst items", "Dead and saturated units", "Architecture", "NaN and Inf")
+MORE = (
+    "Predictions",
+    "Confusion",
+    "Worst items",
+    "Dead and saturated units",
+    "Architecture",
+    "NaN and Inf",
+    "Weights over time",
+)
 NARROW = 480
 
 
@@ -28,17 +36,21 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
     notebook.wait_until_idle()
     stopped_at = notebook.step()
 
-    # Panels are chosen with the keyboard.
+    # Panels are chosen with the keyboard. They are folded up, so that the charts come first.
     board = notebook.dashboard
     board.scroll_into_view_if_needed()
     charts = board.locator(".nni-chart")
     expect(charts).to_have_count(4)
+    opener = board.locator(".nni-panel-opener")
+    opener.focus()
+    opener.press("Enter")
     for title in MORE:
-        button = board.get_by_role("button", name=title)
+        button = board.locator(".nni-panel-choice button", has_text=re.compile(f"^{title}$"))
         button.focus()
         button.press("Enter")
         expect(button).to_have_class(re.compile("mod-active"))
-    expect(charts).to_have_count(10, timeout=PATIENCE)
+    expect(charts).to_have_count(11, timeout=PATIENCE)
+    expect(opener).to_contain_text("Panels: 11 of 27")
 
     # The slider goes back in time, Play comes forward again.
     slider = board.get_by_role("slider", name="Step")
@@ -59,7 +71,7 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
 
     # In a narrow page they stand below each other, and nothing is wider than its place.
     notebook.resize(NARROW, 5000)  # bqplot draws only what is in view
-    expect(charts).to_have_count(10)
+    expect(charts).to_have_count(11)
     notebook.expect_within(".nni-dashboard")
     board.evaluate("element => element.scrollIntoView()")
     picture("10-narrow")
