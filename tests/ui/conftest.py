@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,16 +48,31 @@ def theme(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], tuple[Path, str]]]:
+    """A folder and the address of its server for each theme; a start takes a quarter of a minute, so one has to do."""
+    started: dict[str, tuple[Path, str]] = {}
+    with contextlib.ExitStack() as stack:
+
+        def server(theme: str) -> tuple[Path, str]:
+            if theme not in started:
+                folder = tmp_path_factory.mktemp(theme)
+                started[theme] = folder, stack.enter_context(serve(folder, THEMES[theme]))
+            return started[theme]
+
+        yield server
+
+
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, theme: str) -> Path:
+def root(servers: Callable[[str], tuple[Path, str]], theme: str) -> Path:
     """The folder that the server serves."""
-    return tmp_path_factory.mktemp(theme)
+    return servers(theme)[0]
 
 
 @pytest.fixture(scope="module")
-def address(root: Path, theme: str) -> Iterator[str]:
-    with serve(root, THEMES[theme]) as address:
-        yield address
+def address(servers: Callable[[str], tuple[Path, str]], theme: str) -> str:
+    """Of the server."""
+    return servers(theme)[1]
 
 
 @pytest.fixture

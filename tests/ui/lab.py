@@ -90,6 +90,13 @@ class Notebook:
         notebook.wait_until_idle()
         return notebook
 
+    def in_another_page(self) -> Notebook:
+        """The same notebook with the same kernel in another page."""
+        page = self.page.context.new_page()
+        page.goto(self.page.url.replace("/workspaces/", "/workspaces/another-"))
+        page.locator(".jp-Notebook").wait_for(timeout=PATIENCE)
+        return Notebook(page)
+
     def command(self, name: str, **arguments: object) -> None:
         self.page.evaluate("([name, args]) => void window.jupyterapp.commands.execute(name, args)", [name, arguments])
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.ui.access import expect_accessible
-from tests.ui.lab import PATIENCE
+from tests.ui.lab import PATIENCE, SECOND
 
 pytestmark = pytest.mark.ui
+
+
+def count(number):
+    """A number of steps that a page shows."""
+    return int(number.inner_text().replace(",", ""))
 
 
 def test_a_training_is_paused_stepped_given_another_rate_and_goes_on_while_the_page_is_hidden_and_reloaded(
@@ -48,18 +55,35 @@ def test_a_training_is_paused_stepped_given_another_rate_and_goes_on_while_the_p
     for _ in range(2):
         expect(shown).not_to_have_text(shown.inner_text(), timeout=PATIENCE)
     assert notebook.step() == stood_at
+
+    # One of two pages that is seen is enough, and it steers the training as the other does.
+    other = notebook.in_another_page()
+    side = other.show_panel()
+    expect(side.locator(".jp-nni-Training")).to_have_attribute("data-state", "running", timeout=PATIENCE)
+    notebook.wait_for_step(stood_at + 1)
+    side.locator("[data-action=pause]").click()
+    expect(state).to_have_attribute("data-state", "paused", timeout=PATIENCE)
+    side.locator("[data-action=resume]").click()
+    expect(state).to_have_attribute("data-state", "running", timeout=PATIENCE)
+    other.page.close()
     notebook.hide(hide=False)
+    stood_at = notebook.step()
     notebook.wait_for_step(stood_at + 1)
 
-    # A page that is loaded anew finds the training where it is, and steers it.
+    # A page that is loaded anew finds the training where it is within 5 s, with its whole history, and steers it.
+    stood_at = count(shown)
     notebook.reload()
-    expect(state).to_have_attribute("data-state", "running", timeout=PATIENCE)
+    curve = panel.locator(".jp-nni-Loss")
+    expect(curve).to_be_visible(timeout=5 * SECOND)
+    assert int(curve.get_attribute("data-last")) >= stood_at
+    expect(curve.locator("[data-curve=train]").first).to_have_attribute("d", re.compile(r"^M\d\."))
+    expect(state).to_have_attribute("data-state", "running")
     expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.025")
     expect(shown).not_to_have_text(shown.inner_text(), timeout=PATIENCE)
     panel.locator("[data-action=pause]").click()
     expect(state).to_have_attribute("data-state", "paused", timeout=PATIENCE)
     picture("09-reloaded")
-    stood_at = int(shown.inner_text().replace(",", ""))
+    stood_at = count(shown)
 
     # After the cell, the panels are there again with all that was measured.
     notebook.command("notebook:interrupt-kernel")
