@@ -1,9 +1,13 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from nn_inspector.checks.model.normalization import _far
+from nn_inspector.checks.train.levels import Judgement, LossLevels
 from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, classifier, mlp, state_of
 
 
@@ -54,6 +58,62 @@ def test_statistics_that_are_not_those_of_the_data(watched):
     assert finding.evidence["taken_anew"] < finding.evidence["evaluation_mode"]
     assert "reset_running_stats" in finding.remedy.code
     assert finding.basis == "experiment"
+
+
+def hasty(momentum, *, size=16):
+    model = network(lambda width: nn.BatchNorm1d(width, momentum=momentum))
+    return case(model, size=size, data=blobs(256, spread=1.5), rate=0.1)
+
+
+def with_an_odd_batch_at_the_end(made):
+    """As the rest of an epoch may be, or what comes last of sorted data."""
+    made.run(10)
+    x, _ = next(iter(made.train_loader))
+    made.model(6.0 * x[:4] + 4.0)
+
+
+def test_a_momentum_that_another_framework_means_the_other_way_round(watched):
+    finding = watched(hasty(0.99), with_an_odd_batch_at_the_end).check("normalization")
+    assert finding.severity in ("error", "warning"), finding.message
+    assert "normalization 1 and 1 more, with momentum=0.99, remember little but the last batch" in finding.message
+    assert finding.evidence["taken_anew"] < finding.evidence["evaluation_mode"]
+    assert finding.evidence["momentum"] == 0.99
+    assert finding.where == "1"
+    assert "momentum=0.1" in finding.remedy.code
+
+
+def test_a_large_momentum_that_does_no_harm_is_a_remark(watched):
+    finding = watched(hasty(0.9, size=128), lambda c: c.run(40)).check("normalization")
+    assert finding.severity == "info", finding.message
+    assert "No harm was seen" in finding.message
+
+
+@pytest.mark.parametrize("momentum", [0.01, 0.1, 0.3, None])
+def test_statistics_of_many_batches_pass(watched, momentum):
+    finding = watched(hasty(momentum), lambda c: c.run(25)).check("normalization")
+    assert finding.severity == "ok", finding.message
+
+
+def far(there, here, *, right=(None, None)):
+    levels = LossLevels(1.0, 0.0, "classes", "cross_entropy")
+    return _far(levels, Judgement(1 - there, right[0]), Judgement(1 - here, right[1]))
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "right", "is_far"),
+    [
+        (0.97, 0.3, (None, None), True),
+        (0.97, 0.7, (None, None), True),
+        (0.97, 0.7, (0.99, 0.8), True),
+        (0.97, 0.7, (0.99, 0.97), False),  # less sure, and as often right
+        (0.97, 0.9, (0.99, 0.8), False),
+        (0.6, 0.4, (0.8, 0.6), False),  # most of what is missing is missing anyway
+        (0.2, -2.0, (0.3, 0.1), False),  # nothing was learned
+        (0.5, -math.inf, (0.5, 0.1), True),
+    ],
+)
+def test_what_counts_as_far_worse(there, here, right, is_far):
+    assert far(there, here, right=right) is is_far
 
 
 def test_means_of_two_numbers(watched):

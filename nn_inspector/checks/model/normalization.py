@@ -11,13 +11,14 @@ from nn_inspector.checks.model.norms import (
     busy_loss,
     count_anew,
     group_norm_instead,
+    hasty_norms,
     norms_of,
     nothing_instead,
-    quiet_loss,
+    quietly,
 )
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
-from nn_inspector.checks.train.levels import loss_levels
+from nn_inspector.checks.train.levels import Judgement, LossLevels, loss_levels
 from nn_inspector.checks.train.standing import MOST_OF_IT, MUCH, NOTHING, POOR
 from nn_inspector.experiments import TrainingCopy, isolated
 from nn_inspector.experiments.rewiring import Replacement, Spot, rewire
@@ -30,9 +31,9 @@ INFO = CheckInfo(
     question="Does normalization help the network, or take something away from it?",
     why=(
         "Batch normalization takes mean and spread from the batch in training, and remembered ones afterwards. With two "
-        "items in a batch they are noise. If the remembered ones are not up to date, or dropout before it makes them wrong, "
-        "the network is good in training and useless in use. And a normalization of each input takes its level away, "
-        "which may be what tells the answer."
+        "items in a batch they are noise. If the remembered ones are not up to date, or those of the last batch only, or "
+        "dropout before it makes them wrong, the network is good in training and useless in use. And a normalization of each "
+        "input takes its level away, which may be what tells the answer."
     ),
     how=(
         "Copies are made. If the loss in evaluation mode is far worse than in training mode on the same batches, the "
@@ -58,6 +59,15 @@ TINY = 8
 ENOUGH_STEPS = 50
 """Earlier, remembered statistics with the usual momentum of 0.1 have no need to be right."""
 
+CLEARLY = 0.15
+"""So much of the whole way has to be lost in evaluation mode, where most of it is not. Sound trainings lose up to 0.01."""
+
+_TIMES = 3
+"""And so many times as much must be left to learn as with statistics that are right."""
+
+_DECISIONS = 0.05
+"""And so much smaller must the share of right decisions be, where classes are predicted."""
+
 _STEPS = 1200
 """With two items in a batch an epoch has many steps."""
 
@@ -71,6 +81,10 @@ model.train()
 with torch.no_grad():
     for x, y in train_loader:
         model(x)  # takes the statistics anew"""
+_TORCHS = "Take torch's own momentum of 0.1: it is the share of the new batch, where other frameworks give that of the old ones."
+_MOMENTUM = (
+    "torch.nn.BatchNorm1d(features, momentum=0.1)  # the momentum=0.9 of other frameworks; their 0.99 is 0.01 here"
+)
 _ORDER = """\
 block = torch.nn.Sequential(
     torch.nn.Linear(inputs, 64), torch.nn.BatchNorm1d(64), torch.nn.ReLU(),
@@ -104,6 +118,13 @@ def look(subject: Subject) -> Finding:
         said = f"{odd[0].where} is out of the usual: {odd[0].odd}"
         changes = {norm.spot: nothing_instead for norm in odd}
         return _instead(subject, odd, said, changes, Remedy(better, f"# remove {odd[0].where} from the model"))
+    return _harmless(norms, hasty_norms(subject.training.model))
+
+
+def _harmless(norms: Sequence[Norm], hasty: Mapping[str, float]) -> Finding:
+    if hasty:
+        said = f"No harm was seen, but {_hastiness(hasty)}."
+        return finding(INFO, "info", said, remedy=Remedy(_TORCHS, _MOMENTUM), where=next(iter(hasty)))
     return finding(INFO, "ok", f"It looks so: nothing is unusual about {len(norms)} normalizations.")
 
 
@@ -126,22 +147,25 @@ def _modes_apart(subject: Subject) -> Finding | None:
         return None
     batches = subject.batches()
     with isolated(subject.training) as copied:
-        busy, quiet = busy_loss(copied, batches), quiet_loss(copied, batches)
-    if not _far(levels.progress(busy), levels.progress(quiet)):
+        busy, quiet = busy_loss(copied, batches), quietly(copied, batches)
+    if not _far(levels, Judgement(busy, None), quiet):
         return None
     for dropout in (True, False):
         anew = _counted_anew(subject, batches, dropout=dropout)
-        if _far(levels.progress(anew), levels.progress(quiet)):
-            whole = levels.progress(quiet) <= NOTHING and levels.progress(anew) >= MOST_OF_IT
-            return _apart(busy, quiet, anew, dropout=dropout, severity="error" if whole else "warning")
+        if _far(levels, anew, quiet):
+            whole = levels.progress(quiet.loss) <= NOTHING and levels.progress(anew.loss) >= MOST_OF_IT
+            severity: Severity = "error" if whole else "warning"
+            losses = {"training_mode": busy, "evaluation_mode": quiet.loss, "taken_anew": anew.loss}
+            hasty = hasty_norms(subject.training.model) if dropout else {}
+            return _hurried(subject, losses, hasty, severity) if hasty else _apart(losses, severity, dropout=dropout)
     return None
 
 
-def _counted_anew(subject: Subject, batches: Sequence[Any], *, dropout: bool) -> float:
+def _counted_anew(subject: Subject, batches: Sequence[Any], *, dropout: bool) -> Judgement:
     with isolated(subject.training) as copied:
         count_anew(copied, batches, dropout=dropout)
         copied.model.eval()
-        return quiet_loss(_in_evaluation(copied), batches)
+        return quietly(_in_evaluation(copied), batches)
 
 
 def _in_evaluation(copied: TrainingCopy) -> TrainingCopy:
@@ -150,8 +174,7 @@ def _in_evaluation(copied: TrainingCopy) -> TrainingCopy:
     return copied
 
 
-def _apart(busy: float, quiet: float, anew: float, *, dropout: bool, severity: Severity) -> Finding:
-    evidence = {"training_mode": busy, "evaluation_mode": quiet, "taken_anew": anew}
+def _apart(losses: Mapping[str, float], severity: Severity, *, dropout: bool) -> Finding:
     if dropout:
         reason, better = "the means and spreads that batch normalization remembers are not those of the data", Remedy(
             "Let batch normalization take its statistics in training mode, with its usual momentum of 0.1.", _ANEW
@@ -162,16 +185,48 @@ def _apart(busy: float, quiet: float, anew: float, *, dropout: bool, severity: S
             "Put dropout behind the last normalization.", _ORDER
         )  # fmt: skip
         how = "taken without dropout"
-    message = (
-        f"It takes something away: on the same batches the loss is {busy:.3g} in training mode and {quiet:.3g} in "
-        f"evaluation mode, because {reason}. With statistics {how} it is {anew:.3g} in evaluation mode."
+    message = _told(losses, reason, how)
+    return finding(INFO, severity, message, evidence={**losses}, remedy=better, basis="experiment")
+
+
+def _hurried(subject: Subject, losses: Mapping[str, float], hasty: Mapping[str, float], severity: Severity) -> Finding:
+    """What is remembered is the last batch: a momentum that another framework means the other way round."""
+
+    def slower(copied: TrainingCopy) -> None:
+        for name in hasty:
+            copied.model.get_submodule(name).momentum = 0.1  # type: ignore[assignment]
+
+    tried = race(subject, slower)
+    trial = tried.trial if tried is not None and tried.severity != "info" else None
+    message = _told(losses, _hastiness(hasty), "of all batches")
+    evidence = {**losses, "momentum": max(hasty.values())}
+    remedy, where = Remedy(_TORCHS, _MOMENTUM, trial), next(iter(hasty))
+    return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where, basis="experiment")
+
+
+def _hastiness(hasty: Mapping[str, float]) -> str:
+    name, momentum = next(iter(hasty.items()))
+    others = f" and {len(hasty) - 1} more" if len(hasty) > 1 else ""
+    return f"normalization {name}{others}, with momentum={momentum:g}, remember{'' if others else 's'} little but the last batch"
+
+
+def _told(losses: Mapping[str, float], reason: str, how: str) -> str:
+    return (
+        f"It takes something away: on the same batches the loss is {losses['training_mode']:.3g} in training mode and "
+        f"{losses['evaluation_mode']:.3g} in evaluation mode, because {reason}. With statistics {how} it is "
+        f"{losses['taken_anew']:.3g} in evaluation mode."
     )
-    return finding(INFO, severity, message, evidence=evidence, remedy=better, basis="experiment")
 
 
-def _far(good: float, bad: float) -> bool:
+def _far(levels: LossLevels, good: Judgement, bad: Judgement) -> bool:
     """Whether one is so much further on the way from chance to the least possible loss that the other has missed it."""
-    return good >= MUCH and bad <= good - MUCH and bad <= POOR * good
+    there, here = levels.progress(good.loss), levels.progress(bad.loss)
+    if there < MUCH:
+        return False
+    if here <= there - MUCH and here <= POOR * there:
+        return True
+    unsure = good.right is not None and bad.right is not None and bad.right > good.right - _DECISIONS
+    return here <= there - CLEARLY and 1 - there <= (1 - here) / _TIMES and not unsure
 
 
 CHECK = Check(INFO, look, trial_chart)

@@ -10,11 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nn_inspector.checks.train.levels import judge
+from nn_inspector.checks.train.levels import Judgement, judge
 from nn_inspector.experiments import Anatomy, TrainingCopy
 from nn_inspector.experiments.flow import Flow, Kind, Node, flow_of
 from nn_inspector.experiments.rewiring import Spot
 from nn_inspector.probes import CallMode, LossCall
+
+HASTY = 0.5
+"""Momentum from which on batch normalization remembers three batches or fewer: (2 - m) / m batches count. Torch's own is 0.1,
+which other frameworks call 0.9."""
 
 _BEFORE: frozenset[Kind] = frozenset({"move", "affine", "dropout", "join"})
 
@@ -83,9 +87,29 @@ def busy_loss(copied: TrainingCopy, batches: Sequence[Any]) -> float:
     return sum(found) / len(found)
 
 
-def quiet_loss(copied: TrainingCopy, batches: Sequence[Any]) -> float:
-    """The loss of a copy in evaluation mode."""
-    return sum(judge(copied, batch).loss for batch in batches) / len(batches)
+def quietly(copied: TrainingCopy, batches: Sequence[Any]) -> Judgement:
+    """How a copy does in evaluation mode."""
+    seen = [judge(copied, batch) for batch in batches]
+    right = [one.right for one in seen if one.right is not None]
+    loss = sum(one.loss for one in seen) / len(seen)
+    return Judgement(loss, sum(right) / len(right) if right else None)
+
+
+def hasty_norms(model: nn.Module) -> dict[str, float]:
+    """The momentum of each batch normalization that remembers hardly more than the last batch, by its name.
+
+    Example:
+        >>> hasty_norms(nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm1d(3, momentum=0.99)))
+        {'1': 0.99}
+    """
+    return {
+        name: float(module.momentum)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        and module.track_running_stats
+        and module.momentum is not None
+        and module.momentum >= HASTY
+    }
 
 
 def count_anew(copied: TrainingCopy, batches: Sequence[Any], *, dropout: bool) -> None:
