@@ -359,7 +359,7 @@ class Inspector:
 
         Args:
             after_step: it should return at once, unless it has something to do.
-            before_waiting: called when a paused training begins to wait, to show it as it stands.
+            before_waiting: called when a paused training begins to wait, and by `renew_views()`, to show it as it stands.
 
         Returns:
             A function that ends this.
@@ -367,6 +367,10 @@ class Inspector:
         pair = (after_step, before_waiting or after_step)
         self._subscribers.append(pair)
         return lambda: self._subscribers.remove(pair) if pair in self._subscribers else None
+
+    def renew_views(self) -> None:
+        """If the training waits, let its views show it once more: something about them was chosen. From any thread."""
+        self._steering.look()
 
     # control
 

@@ -30,6 +30,7 @@ class Steering:
         self._go_on.set()
         self._single = False
         self._waiting = False
+        self._look = threading.Event()
         self._lock = threading.Lock()
         self._rates: list[tuple[float, str | None]] = []
 
@@ -64,6 +65,10 @@ class Steering:
             self._single = True
             self._go_on.set()
 
+    def look(self) -> None:
+        """If the training waits, let its views be shown once more."""
+        self._look.set()
+
     def set_learning_rate(self, value: float, group: str | int | None) -> None:
         """Give parameter groups another learning rate.
 
@@ -95,7 +100,7 @@ class Steering:
         """Do what was asked for; called in the training's thread between two steps.
 
         Args:
-            on_wait: called once before the training begins to wait.
+            on_wait: called before the training begins to wait, and again when its views are to be shown once more.
 
         Returns:
             Whether the training is to end, and the learning rates that were set: (value, group or None for all).
@@ -117,9 +122,12 @@ class Steering:
                 self._go_on.clear()
         self._waiting = True
         try:
+            self._look.clear()
             on_wait()
             while not self._go_on.wait(_LOOK):  # a wait without an end could not be interrupted on every system
-                pass
+                if self._look.is_set():
+                    self._look.clear()
+                    on_wait()
         except KeyboardInterrupt:
             self.resume()
             raise

@@ -6,12 +6,14 @@ from nn_inspector.live.live_findings import follow_findings
 from nn_inspector.live.publisher import Publisher
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
 from nn_inspector.live.visibility import PAGES
+from nn_inspector.live.wishes import Wishes
 
 __all__ = [
     "PAGES",
     "PROTOCOL",
     "Connection",
     "Publisher",
+    "Wishes",
     "connect",
     "current_connection",
     "disconnect",

@@ -14,6 +14,7 @@ from nn_inspector.errors import ArgumentError
 from nn_inspector.inspector import Inspector, current_inspector
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
 from nn_inspector.live.visibility import PAGES
+from nn_inspector.live.wishes import note_wish
 
 REQUEST, REPLY = "nn_inspector_request", "nn_inspector_reply"
 COMM_TARGET = "nn_inspector.control"
@@ -23,8 +24,9 @@ def answer(content: Mapping[str, Any], namespace: Mapping[str, Any] | None = Non
     """Answer a request.
 
     Args:
-        content: {"version": 1, "request": "snapshot", "stop", "pause", "resume", "step" or "set_learning_rate"}; the last
-            with "value", and "group" if it is not for all. Each may say "hidden": true of the page that asks.
+        content: {"version": 1, "request": "snapshot", "stop", "pause", "resume", "step", "set_learning_rate" or "look"};
+            to set a rate with "value", and "group" if it is not for all; to look with what `note_wish` takes. Each may say
+            "hidden": true of the page that asks.
         namespace: the notebook's variables, whose names remedies are written with.
         page: which page asks; the session of its message.
 
@@ -43,6 +45,8 @@ def answer(content: Mapping[str, Any], namespace: Mapping[str, Any] | None = Non
             message = "No training is running."
         else:
             message = _STEERING[request](inspector, content)
+    elif request == "look":
+        message = "" if note_wish(content) else "This dashboard is not there any more."
     elif request != "snapshot":
         return _error(f"Unknown request: {request!r}.")
     return {"version": PROTOCOL, "status": "ok", "message": message, "snapshot": snapshot(inspector, namespace)}

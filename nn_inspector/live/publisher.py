@@ -41,6 +41,7 @@ class Publisher:
         self._views: list[Callable[[], None]] = []
         self._lock = threading.RLock()
         self._next = 0.0
+        self._hurry = False
         self._end = inspector.subscribe(self._tick, self.update)
 
     def add(self, update: Callable[[], None]) -> Callable[[], None]:
@@ -52,11 +53,15 @@ class Publisher:
     def update(self) -> None:
         """Update all views now."""
         with self._lock:
-            begin = time.monotonic()
+            begin, self._hurry = time.monotonic(), False
             for view in list(self._views):
                 view()
             cost = time.monotonic() - begin
             self._next = begin + max(self._interval, min(cost / self._share, self._longest))
+
+    def hasten(self) -> None:
+        """Let the next update come after the next step. May be called from any thread."""
+        self._hurry = True
 
     def close(self) -> None:
         """Stop following the training."""
@@ -65,7 +70,7 @@ class Publisher:
             self._views.clear()
 
     def _tick(self) -> None:
-        if self._views and time.monotonic() >= self._next:
+        if self._views and (self._hurry or time.monotonic() >= self._next):
             self.update()
 
     def _remove(self, update: Callable[[], None]) -> None:

@@ -17,6 +17,9 @@ _REMARK_MARGIN = {**_ROW_MARGIN, "right": 132}
 _MOST_SPACES, _FEW_SPACES = 5, 2
 """Between the ticks of a linear axis of values, and of any where remarks leave little room."""
 
+_NOTHING = 60
+"""Height of the place of a picture that has nothing to show, as its note says. Before the first step the place is kept."""
+
 _LABEL = "var(--jp-ui-font-color1, #808080)"
 """bqplot takes no `currentColor` here."""
 
@@ -73,6 +76,9 @@ class ChartAxes:
             return
         self._shown = frame
         figure.layout.visibility = "hidden" if chart.empty else "visible"
+        rows = len(chart.labels) if chart.kind == "rows" else 0
+        height = _NOTHING if chart.empty and chart.note else max(self._height, 60 + _ROW_HEIGHT * rows)
+        figure.layout.height = f"{height}px"
         self.x.visible = self.y.visible = not chart.empty  # bqplot shows its axes all the same
         values = self._values
         other = self.y if values is self.x else self.x
@@ -80,7 +86,7 @@ class ChartAxes:
         if chart.labels:
             set_ticks(other, chart.labels)
         if chart.kind == "rows":
-            self._make_room(chart, figure)
+            self._show_remarks(chart, figure)
         if chart.log:
             low, high = decades(chart)
             set_ticks(values, decade_ticks(low, high, **({"most": _FEW_SPACES} if chart.remarks else {})))
@@ -104,9 +110,8 @@ class ChartAxes:
     def _values(self) -> bqplot.Axis:
         return self.x if self._kind == "rows" else self.y
 
-    def _make_room(self, chart: Chart, figure: bqplot.Figure) -> None:
-        """Room for each row, and what stands at its right end."""
-        figure.layout.height = f"{max(self._height, 60 + _ROW_HEIGHT * len(chart.labels))}px"
+    def _show_remarks(self, chart: Chart, figure: bqplot.Figure) -> None:
+        """What stands at the right end of the rows."""
         if chart.remarks:
             set_ticks(self.remarks, enumerate(chart.remarks))
         self.remarks.visible = bool(chart.remarks)
@@ -117,6 +122,7 @@ def _frame(chart: Chart) -> tuple[object, ...]:
     limits = decades(chart) if chart.log and not chart.empty else chart.top
     return (
         chart.empty,
+        chart.empty and bool(chart.note),
         chart.labels,
         chart.remarks,
         tuple(chart.series),

@@ -94,6 +94,11 @@ class ChartWidget(ipywidgets.VBox):
         self._draw_levels(chart)
         self._axes.tick(chart)
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Of the rows that are shown."""
+        return self._shown.layers if self._shown is not None else ()
+
     def close(self) -> None:
         """Close the widget and everything it consists of."""
         for part in (*self._figure.marks, *self._figure.axes, self._figure, self._legend, self._note):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -11,7 +11,7 @@ from IPython.display import HTML, DisplayHandle, display
 
 from nn_inspector.history import Finding, Run
 from nn_inspector.inspector import Inspector
-from nn_inspector.live import PAGES, Publisher, connect, follow_findings, prepare_host
+from nn_inspector.live import PAGES, Publisher, Wishes, connect, follow_findings, prepare_host
 from nn_inspector.panels.card import Card
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_view import ChartView, chart_view
@@ -50,6 +50,7 @@ class Dashboard(ipywidgets.VBox):
         self._charts: dict[str, ChartView] = {}
         self._cards: dict[str, Card] = {}
         self._holding = False
+        self._later: list[str] = []
         self._choice = PanelChoice(self._on_choice)
         self._findings = FindingsStrip(inspector.run, self._words, self.show_evidence)
         self._time = TimeTravel(inspector.run, self._draw, lambda: inspector.is_training)
@@ -64,7 +65,9 @@ class Dashboard(ipywidgets.VBox):
         )
         head = ipywidgets.HBox([self._header, self._steering])
         super().__init__([head, self._findings, where, self._choice, self._grid])
+        self._wishes = Wishes(self._hasten)
         self.add_class("nni-dashboard")
+        self.add_class(f"nni-board-{self._wishes.key}")
         self._log_loss.observe(self._on_selection, "value")
         self._layer.observe(self._on_selection, "name")
         self._publisher = Publisher(inspector)
@@ -86,12 +89,17 @@ class Dashboard(ipywidgets.VBox):
             self._draw()
 
     def show_evidence(self, finding: Finding) -> None:
-        """Go to where a finding can be seen: its step, its layer, and the panels that show it."""
+        """Go to where a finding can be seen: its step, its layer, and the panels that show it.
+
+        While a training runs, panels that were never shown come after it: a widget that is made then stays unseen.
+        """
         place = self._whereabouts(finding)
-        panels = [panel.name for panel in place.panels]
+        panels = [panel.name for panel in place.panels] or ["loss"]
+        ready = [name for name in panels if name in self._cards or not self._inspector.is_training]
+        self._later = [name for name in panels if name not in ready]
         self._holding = True
         try:
-            self._choice.add(panels or ["loss"])
+            self._choice.add(ready)
             self._layer.name = place.layer
             if place.step is not None:
                 self._time.go_to(place.step)
@@ -102,8 +110,27 @@ class Dashboard(ipywidgets.VBox):
             card.point_to(finding.check)
 
     def _tick(self) -> None:
+        for wish in self._wishes.take():
+            self._grant(wish)
         if not PAGES.is_hidden:
             self.refresh()
+
+    def _hasten(self) -> None:
+        self._publisher.hasten()
+        self._inspector.renew_views()
+
+    def _grant(self, wish: Mapping[str, Any]) -> None:
+        """What a page has asked for while a cell runs: it may be of a state that is gone by now."""
+        check, option, chart, row = (wish.get(name) for name in ("check", "option", "chart", "row"))
+        if isinstance(check, str):
+            self._on_event(check)
+        elif isinstance(option, int):
+            self._picker.choose(option)
+        elif isinstance(chart, int) and isinstance(row, int):
+            shown = [self._charts[panel.name] for panel in self._choice.chosen]
+            layers = shown[chart].layers if 0 <= chart < len(shown) else ()
+            if 0 <= row < len(layers):
+                self._layer.toggle(layers[row])
 
     def close(self) -> None:
         """Close the dashboard's widgets; the run stays."""
@@ -168,6 +195,8 @@ class Dashboard(ipywidgets.VBox):
             self._on_selection()
 
     def _after_cell(self) -> None:
+        later, self._later = self._later, []
+        self._choice.add(later)
         self.refresh()
         self._update_twins()
 

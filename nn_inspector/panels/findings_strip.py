@@ -74,9 +74,12 @@ class _ShowButton(ipywidgets.Button):
 
     def show(self, finding: Finding | None, text: str, words: Callable[[Finding], str]) -> None:
         """Stand for this finding; for none it is not to be seen."""
+        if self._finding is not None:
+            self.remove_class(f"nni-check-{self._finding.check}")
         self._finding = finding
         _set_shown(self, finding is not None)
         if finding is not None:
+            self.add_class(f"nni-check-{finding.check}")
             self.description = text
             self.tooltip = f"Show the evidence of {finding.check}: {words(finding) or 'the loss'}"
 

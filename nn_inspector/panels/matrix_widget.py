@@ -45,6 +45,11 @@ class MatrixWidget(ipywidgets.VBox):
         self._table.value = table_html(chart)
         self._note.value = note_html(chart.note)
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """A matrix is about no layer."""
+        return ()
+
     def close(self) -> None:
         """Close the widget and everything it consists of."""
         for part in (self._legend, self._table, self._note):

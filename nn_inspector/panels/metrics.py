@@ -12,6 +12,8 @@ from nn_inspector.panels.panel import Panel, Selection
 from nn_inspector.probes import QUANTITIES
 
 MOST_METRICS = 5
+MOST_POINTS = 200
+"""More results of validation are a line without markers."""
 
 NOTHING = "Nothing was logged: inspector.log(accuracy=...) or inspector.validation(accuracy=...) does it."
 
@@ -33,10 +35,6 @@ def picture(run: Run, selection: Selection) -> Chart:
     left_out = len(names) - MOST_METRICS
     note = f"{left_out} more numbers are not shown." if left_out > 0 else ""
     return Chart("lines", "step", "value", series, note=note if series else NOTHING if run.steps else "")
-
-
-MOST_POINTS = 200
-"""More results of validation are a line without markers."""
 
 
 PANEL = Panel(

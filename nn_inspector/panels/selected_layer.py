@@ -66,6 +66,11 @@ class LayerPicker(ipywidgets.HBox):
         self.add_class("nni-layer-picker")
         self._on_selected()
 
+    def choose(self, place: int) -> None:
+        """Select what stands at this place of the list, if anything does."""
+        if 0 <= place < len(self.list.options):
+            self.list.index = place
+
     def _on_list(self, _: Any) -> None:
         self._selected.name = self.list.value or None
 

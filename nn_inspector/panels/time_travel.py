@@ -67,7 +67,8 @@ class TimeTravel(ipywidgets.HBox):
         return self._run if self.following else earlier(self._run, self.slider.value)
 
     def go_to(self, step: int) -> None:
-        """Show the run as it was at a step."""
+        """Show the run as it was at a step, also at one that was made since the last look."""
+        self.refresh()
         self.slider.value = min(max(step, 0), self.slider.max)
 
     def follow(self) -> None:

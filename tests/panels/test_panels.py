@@ -14,6 +14,7 @@ from nn_inspector.panels import (
     gradient_norm,
     learning_rate,
     loss,
+    nonfinite_map,
     predictions,
     speed,
     update_ratio,
@@ -271,6 +272,15 @@ def test_what_is_not_finite_has_no_marker(log):
     assert all(np.isfinite(mark.x).all() for mark in marks)
     shown.update(Chart("rows", "norm", "", {"now": curve(np.full(4, np.inf), "points")}, labels, log=log))
     assert shown._figure.layout.visibility == "hidden"
+
+
+def test_a_panel_that_has_nothing_to_show_takes_little_room_once_there_are_steps():
+    widget = ChartWidget(nonfinite_map.picture(EMPTY, Selection()))
+    room = widget._figure.layout.height
+    widget.update(nonfinite_map.picture(trained().run, Selection()))
+    assert int(widget._figure.layout.height.removesuffix("px")) < 70 < int(room.removesuffix("px"))
+    widget.update(gradient_flow.picture(trained().run, Selection()))
+    assert widget._figure.layout.height == room
 
 
 def test_rows_run_from_top_to_bottom():

@@ -51,14 +51,22 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
     picture("02-training")
     expect_accessible(notebook.page, ".nni-dashboard")
 
+    # A click on a layer's row selects it in all panels while the cell runs, and clearing shows all alike again.
+    layers, names = dashboard.locator(".nni-layer-picker select"), dashboard.locator(".nni-chart .axis .tick text")
+    names.filter(has_text="Linear").first.click(force=True)  # the row lies over its name
+    expect(layers).to_have_value(re.compile("Linear"), timeout=PATIENCE)
+    expect(names.filter(has_text=f"▸ {layers.input_value()}")).to_have_count(2, timeout=PATIENCE)
+    layers.select_option("all layers")
+    expect(names.filter(has_text="▸")).to_have_count(0, timeout=PATIENCE)
+    assert notebook.busy, "the cell still runs"
+
     # Stop ends it at the next step and leaves the notebook usable.
     dashboard.get_by_role("button", name="Stop").click()
     expect(notebook.output(training)).to_contain_text("Training stopped after step", timeout=PATIENCE)
     expect(notebook.output(training)).not_to_contain_text("Traceback")
     notebook.wait_until_idle()
 
-    # A click on a layer's row selects it in all panels, and clearing shows all alike again.
-    layers, names = dashboard.locator(".nni-layer-picker select"), dashboard.locator(".nni-chart .axis .tick text")
+    # The same once the cell has ended.
     names.filter(has_text="Linear").first.click(force=True)  # the row lies over its name
     expect(layers).to_have_value(re.compile("Linear"), timeout=PATIENCE)
     expect(names.filter(has_text=f"▸ {layers.input_value()}")).to_have_count(2, timeout=PATIENCE)

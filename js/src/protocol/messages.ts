@@ -18,7 +18,17 @@ export interface ISteering {
   readonly value?: number;
 }
 
-export type Request = { readonly request: 'snapshot' } | ISteering;
+/** What is wanted of a dashboard: the evidence of a check, an entry of its list of layers, or a row of one of its charts. */
+export interface ILook {
+  readonly request: 'look';
+  readonly dashboard: string;
+  readonly check?: string;
+  readonly option?: number;
+  readonly chart?: number;
+  readonly row?: number;
+}
+
+export type Request = { readonly request: 'snapshot' } | ISteering | ILook;
 
 export const CHECK_STATES = ['open', 'ok', 'info', 'warning', 'error', 'skipped'] as const;
 

@@ -1,0 +1,60 @@
+"""What a page wants to see of a dashboard while a cell runs.
+
+A click on a widget waits until the cell has ended. So the lab extension says on the control channel what was clicked; it is noted here
+from that thread, and the dashboard does it in the training's thread at its next update, which comes at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+from weakref import WeakValueDictionary
+
+_MOST = 100
+"""So many latest wishes wait at the most."""
+
+_numbers = itertools.count(1)
+
+
+class Wishes:
+    """What is wanted of one dashboard.
+
+    Args:
+        hasten: called, from any thread, when there is something to do.
+
+    Attributes:
+        key: which dashboard it is, as the page says it.
+    """
+
+    def __init__(self, hasten: Callable[[], None]) -> None:
+        self.key = str(next(_numbers))
+        self._hasten = hasten
+        self._waiting: deque[Mapping[str, Any]] = deque(maxlen=_MOST)
+        _known[self.key] = self
+
+    def note(self, wish: Mapping[str, Any]) -> None:
+        """Remember a wish until it is taken."""
+        self._waiting.append(wish)
+        self._hasten()
+
+    def take(self) -> list[Mapping[str, Any]]:
+        """What has come since the last time."""
+        return [self._waiting.popleft() for _ in range(len(self._waiting))]
+
+
+_known: WeakValueDictionary[str, Wishes] = WeakValueDictionary()
+
+
+def note_wish(content: Mapping[str, Any]) -> bool:
+    """Hand a request on to the dashboard that it is for; whether there is such a one.
+
+    Args:
+        content: with "dashboard", its key; and "check", whose evidence is wanted, or "option", a place in the list of layers, or
+            "chart" and "row", places of what was clicked.
+    """
+    wishes = _known.get(str(content.get("dashboard")))
+    if wishes is not None:
+        wishes.note(content)
+    return wishes is not None

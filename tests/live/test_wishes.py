@@ -1,0 +1,98 @@
+"""What is clicked on a dashboard while a cell runs."""
+
+import threading
+import time
+
+import pytest
+
+import nn_inspector as nni
+from nn_inspector.history import Finding
+from nn_inspector.live import PROTOCOL
+from nn_inspector.live.control import answer
+from nn_inspector.panels.dashboard import Dashboard
+from tests.trainings import classifier
+
+
+@pytest.fixture
+def case():
+    return classifier()
+
+
+@pytest.fixture
+def dashboard(case):
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+        dashboard = Dashboard(inspector)
+        case.run(1)
+        yield dashboard
+        dashboard.close()
+
+
+def look(dashboard, **what):
+    return answer({"version": PROTOCOL, "request": "look", "dashboard": dashboard._wishes.key, **what})
+
+
+@pytest.mark.parametrize(
+    ("wish", "layer"),
+    [
+        ({"option": 1}, "0"),
+        ({"option": 99}, None),
+        ({"chart": 1, "row": 1}, "2"),
+        ({"chart": 1, "row": 9}, None),
+        ({"chart": 9, "row": 0}, None),
+        ({"chart": "1", "row": None}, None),
+        ({}, None),
+    ],
+)
+def test_a_layer_is_selected_at_the_next_step(case, dashboard, wish, layer):
+    assert look(dashboard, **wish)["status"] == "ok"
+    assert dashboard._layer.name is None, "nothing is done in the thread of the control channel"
+    case.run(1)
+    assert dashboard._layer.name == layer
+
+
+def test_a_second_click_on_a_row_selects_none(case, dashboard):
+    for expected in ("0", None):
+        look(dashboard, chart=1, row=0)
+        case.run(1)
+        assert dashboard._layer.name == expected
+
+
+def test_evidence_is_shown_at_the_next_step_and_panels_that_were_never_shown_after_the_cell(case, dashboard):
+    run = dashboard._inspector.run
+    run.add_finding(Finding("loss_spike", "warning", "It rose.", evidence={"step": 3.0}))
+    look(dashboard, check="loss_spike")
+    look(dashboard, check="never heard of")
+    case.run(1)
+    assert dashboard._time.slider.value == 3
+    assert "evidence of" in dashboard._cards["loss"]._title.value
+    assert "worst_items" not in dashboard._cards
+    dashboard._inspector.settle()
+    dashboard._after_cell()
+    assert "worst_items" in dashboard._cards
+
+
+def test_a_paused_training_shows_what_is_selected_and_goes_on_waiting(case, dashboard):
+    inspector = dashboard._inspector
+    inspector.pause()
+    training = threading.Thread(target=case.run, args=(1,), daemon=True)
+    training.start()
+    wait_until(lambda: inspector._steering.is_waiting)
+    look(dashboard, option=1)
+    wait_until(lambda: dashboard._layer.name == "0")
+    assert inspector.is_paused
+    assert training.is_alive()
+    inspector.resume()
+    training.join(10)
+    assert not training.is_alive()
+
+
+def test_a_dashboard_that_is_gone_is_said_to_be(dashboard):
+    reply = answer({"version": PROTOCOL, "request": "look", "dashboard": "0"})
+    assert reply["message"] == "This dashboard is not there any more."
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
