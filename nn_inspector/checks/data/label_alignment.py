@@ -58,6 +58,9 @@ _BATCHES = 20
 SURE = 200
 """With fewer items a warning would rest on too little."""
 
+FEWEST_OTHERS = 20
+"""Of fewer items that are not like the others, nothing can be learned, whether their labels are right or not."""
+
 _SHIFTS = (1, -1, 2, -2)
 _STEPS = 240
 _APART = 0.3
@@ -95,6 +98,10 @@ def look(subject: Subject) -> Finding:
     if own.clear:
         message = f"Yes: a simple model explains {own.explained:.0%} of labels that it has not seen."
         return finding(INFO, "ok", message, evidence=evidence, basis="experiment")
+    if seen.answers and pairs.others < FEWEST_OTHERS:
+        raise ExperimentError(
+            f"All but {pairs.others} of {len(pairs.features)} items have the same label: too few others to learn from."
+        )
     return (
         _shifted(subject, evidence)
         or _as_in_validation(subject, pairs, evidence)

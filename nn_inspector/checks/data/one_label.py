@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from nn_inspector.checks.base import CheckInfo, Subject, finding
 from nn_inspector.checks.data.evenness import FEW_ITEMS
 from nn_inspector.checks.data.label_choice import share_of_others
-from nn_inspector.checks.data.shuffling_remedy import remedy, speaks_against, try_shuffling
+from nn_inspector.checks.data.shuffling_remedy import by_design, remedy, speaks_against, try_shuffling
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource
 from nn_inspector.history import Finding, Severity
@@ -52,6 +52,9 @@ def judge_one_label(
         return finding(info, "info", message, evidence=evidence, where="train_loader")
     if part.items * math.log1p(-min(share, 0.999)) > math.log(UNLIKELY):
         message = f"Not known yet: {what}, and the others make up {share:.2%} of the data set."
+        return finding(info, "info", message, evidence=evidence, where="train_loader")
+    if by_design(subject):
+        message = f"Your sampler draws them so: {what}, and the others make up {share:.2%} of the data set."
         return finding(info, "info", message, evidence=evidence, where="train_loader")
     trial = try_shuffling(subject)
     message = f"No: the items come sorted by label. {what.capitalize()}, but {share:.0%} of the data set have others."

@@ -40,6 +40,17 @@ class Pairs:
         target = target[:_MOST].reshape(len(target[:_MOST]), -1).float().cpu()
         return cls(seen.features[:_MOST].float().cpu(), _even(target) if seen.task == "numbers" else target)
 
+    @property
+    def others(self) -> int:
+        """How many items have not the most frequent answer, where answers are classes or yes and no; the most of all columns.
+
+        Example:
+            >>> Pairs(torch.zeros(5, 2), torch.tensor([[1.0, 0.0]] * 4 + [[0.0, 1.0]])).others
+            1
+        """
+        yes = (self.targets > 0).sum(0)
+        return int(torch.minimum(yes, len(self.targets) - yes).max())
+
     def those(self, chosen: torch.Tensor) -> Pairs:
         """Some of the items."""
         return Pairs(self.features[chosen], self.targets[chosen])
