@@ -11,7 +11,7 @@ from nn_inspector.checks import STAGES
 from nn_inspector.guide.steps import Progress
 from nn_inspector.history.finding_html import MARKS
 
-_WIDTH = "270px"
+_WIDTH = "324px"
 
 
 class StepList(ipywidgets.VBox):

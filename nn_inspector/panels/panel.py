@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 
 from nn_inspector.history import Chart, Run
 
+_FEW_STEPS, _MUCH = 50, 0.1
+"""What was measured is old if it is more steps back than this, and more than this share of all of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -40,13 +43,28 @@ class Panel:
     checks: tuple[str, ...] = ()
 
     def chart(self, run: Run, selection: Selection) -> Chart:
-        """The picture; where it goes over steps, with a mark where a finding that can be seen in it was raised."""
+        """The picture; where it goes over steps, with a mark where a finding that can be seen in it was raised.
+
+        Where it is of one step, that one is named if it is not one of the latest.
+        """
         chart = self.picture(run, selection)
-        if not chart.over_steps or chart.empty:
+        if chart.empty:
             return chart
+        if not chart.over_steps:
+            return replace(chart, note=" ".join(filter(None, (chart.note, _age(chart, run)))))
         raised = [(run.raised_at(check), check) for check in self.checks]
         events = tuple((float(step), check) for step, check in raised if step is not None and step <= run.steps)
         return replace(chart, events=events)
+
+
+def _age(chart: Chart, run: Run) -> str:
+    """Layers are not looked at in every step: what is shown may be older than one thinks."""
+    measured = run.sources("gradient_norm") if chart.layers or chart.kind == "bars" else []
+    if not measured:
+        return ""
+    last = int(run.series("gradient_norm", measured[0]).steps[-1])
+    is_old = run.steps - 1 - last > max(_FEW_STEPS, _MUCH * run.steps)
+    return f"Layers were looked at last at step {last:,}." if is_old else ""
 
 
 def ask_for(probe: str, run: Run) -> str:

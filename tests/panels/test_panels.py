@@ -162,6 +162,14 @@ def test_gradients_by_layer_are_norms_over_their_parameters():
     assert [text for _, text in chart.labels] == ["0 Linear", "2 Linear"]
 
 
+@pytest.mark.parametrize(("steps", "old"), [(400, False), (440, False), (700, True)])
+def test_a_picture_of_one_step_says_if_that_is_long_ago(steps, old):
+    run = run_of("gradient_norm", np.ones(400), "0.weight")
+    run.steps = steps
+    panel = next(panel for panel in PANELS if panel.name == "gradient_flow")
+    assert ("looked at last at step 399." in panel.chart(run, Selection()).note) == old
+
+
 def test_a_layer_without_a_gradient_is_named():
     case = classifier()
     with nni.watch(case.model, case.optimizer, case.loss_fn, every=1) as inspector:

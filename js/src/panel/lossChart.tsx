@@ -18,7 +18,7 @@ export function LossChart({ history }: { readonly history: ILossHistory }): Reac
   const curves = [
     { name: 'train', points: history.loss, label: trans.__('train') },
     { name: 'validation', points: history.validationLoss, label: trans.__('validation') }
-  ].filter(({ points }) => points.length > 0);
+  ].filter(({ points }) => points.length > 1);
   const last = formatCount(frame.last);
   return (
     <figure className="jp-nni-Loss" data-last={frame.last}>
