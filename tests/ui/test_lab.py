@@ -76,7 +76,12 @@ def test_a_reopened_notebook_without_a_kernel_shows_the_static_twin(first_look, 
     page = notebook.page
     watched = notebook.find("nni.watch(model, optimizer")
     notebook.run_through(watched)
-    notebook.run(notebook.find("for epoch in range(150)"))
+    training = notebook.find("for epoch in range(150)")
+    notebook.start(training)
+    notebook.wait_for_step(30)
+    notebook.command("nn-inspector:stop-training")
+    expect(notebook.output(training)).to_contain_text("Training stopped after step", timeout=PATIENCE)
+    notebook.wait_until_idle()
     expect(notebook.dashboard).to_be_visible()
     expect(page.locator(".nni-static img")).to_be_hidden()
     notebook.save()
