@@ -31,6 +31,7 @@ class TrainingCopy:
     Attributes:
         same_noise: whether a loop that draws random numbers for its loss gets the same ones each time.
         penalty: whether what the loop adds to its loss for the weights alone is part of it.
+        instead: what an experiment makes of a batch in place of the loss; None for the loss.
     """
 
     training: Training
@@ -39,6 +40,7 @@ class TrainingCopy:
     loss_fn: Callable[..., torch.Tensor] | None
     same_noise: bool = False
     penalty: bool = True
+    instead: Callable[[Any], torch.Tensor] | None = None
     _own_loss: Any = field(init=False)
     _modes: list[tuple[nn.Module, bool]] = field(init=False)
 
@@ -68,6 +70,8 @@ class TrainingCopy:
         return loss
 
     def _loss(self, moved: Any) -> torch.Tensor:
+        if self.instead is not None:
+            return self.instead(moved)
         if self.loss_fn is not None and self.loss_fn is not self._own_loss and self.training.step is None:
             return self.training.judged(self.model, self.loss_fn, moved)
         return self.training.loss(self.model, self.loss_fn, moved, penalty=self.penalty)

@@ -9,9 +9,11 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from nn_inspector.checks.answers import Answers, answers
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.data.own_input import own_input
 from nn_inspector.checks.data.pairing import FEWEST, Fit, Pairs, fit
 from nn_inspector.checks.data.turned import turned
 from nn_inspector.checks.items_seen import look_at_items
+from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.race import known_left
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import ExperimentError
@@ -31,8 +33,9 @@ INFO = CheckInfo(
         "A simple model learns the labels from the inputs, and permuted labels beside them. If it does no better with the "
         "true ones on items that it has not seen, rows are tried that are shifted by one or two, and the validation data. "
         "It is an error if the labels can be learned there, or if the inputs of the training are its targets. It is one as well "
-        "if masks fit their images better when they are flipped or turned, and the network does not learn them so. It is a warning if your network, too, learns "
-        "nothing of items that it has not seen."
+        "if masks fit their images better when they are flipped or turned, and the network does not learn them so. It is a "
+        "warning if your network, too, learns nothing of items that it has not seen, and if the loss asks for the network's own "
+        "input, though the batch holds a tensor of the same size that a copy restores from it."
     ),
     remedy="Shuffle inputs and labels with one and the same order, and look at a few pairs by eye before you train.",
     sources=(
@@ -75,6 +78,10 @@ _BOTH = """\
 if torch.rand(1) < 0.5:
     image, mask = image.flip(-1), mask.flip(-1)  # the same for both"""
 
+_ASKED = """\
+noisy = clean + noise * torch.randn_like(clean)
+loss = loss_fn(model(noisy), clean)  # not (model(noisy), noisy)"""
+
 _TOGETHER = """\
 order = torch.randperm(len(x))
 x, y = x[order], y[order]  # one order for both"""
@@ -82,7 +89,7 @@ x, y = x[order], y[order]  # one order for both"""
 
 def look(subject: Subject) -> Finding:
     """Learn the labels from the inputs, and permuted ones; if that is all the same, look for where they belong."""
-    aside = _turned_aside(subject)
+    aside = _turned_aside(subject) or _own_input_asked(subject)
     if aside is not None:
         return aside
     seen = look_at_items(subject, subject.training.train_loader, every_feature=True)
@@ -126,6 +133,35 @@ def _turned_aside(subject: Subject) -> Finding | None:
         remedy=Remedy("Give image and mask to the augmentation together, and turn both.", _BOTH),
         where="train_loader",
         basis="structure",
+    )
+
+
+def _own_input_asked(subject: Subject) -> Finding | None:
+    """A loss that asks for the network's own input, where something else in the batch is to be restored from it."""
+    found = None
+    with contextlib.suppress(ExperimentError):
+        found = own_input(subject)
+    if found is None:
+        return None
+    part = f"the tensor {list(found.shape)} at place {found.place} of the batch"
+    apart = {
+        "noisy": f"That is {part} and noise, and the noise is asked for as well.",
+        "unused": f"And {part}, which is as large, is used for nothing.",
+    }[found.how]
+    sure = "No:" if found.how == "noisy" else "Perhaps not:"
+    left, without = found.trial.treated[-1], found.trial.without[-1]
+    return finding(
+        INFO,
+        "warning",
+        f"{sure} the loss compares the network's answers with its own input. {apart} From that tensor the input is "
+        f"{found.before:.2g} of its variance away, and so are the answers of a copy: {without:.2g}. A copy that was told to "
+        f"answer it came as near as {left:.2g}.",
+        evidence={"input_distance": found.before, "answer_distance": without, "distance_if_asked": left},
+        remedy=Remedy(
+            "Compare the answers with what they should be, not with what the network was given.", _ASKED, found.trial
+        ),
+        where=loop_of(subject).place("loss"),
+        basis="experiment",
     )
 
 
