@@ -32,10 +32,9 @@ INFO = CheckInfo(
     how=(
         "A simple model learns the labels from the inputs, and permuted labels beside them. If it does no better with the "
         "true ones on items that it has not seen, rows are tried that are shifted by one or two, and the validation data. "
-        "It is an error if the labels can be learned there, or if the inputs of the training are its targets. It is one as well "
-        "if masks fit their images better when they are flipped or turned, and the network does not learn them so. It is a "
-        "warning if your network, too, learns nothing of items that it has not seen, and if the loss asks for the network's own "
-        "input, though the batch holds a tensor of the same size that a copy restores from it."
+        "It is an error if the labels can be learned there, if the inputs are the targets in training only, or if masks "
+        "fit their images better when flipped or turned, and are not learned so. It is a warning if your network, too, "
+        "learns nothing of unseen items, or is asked for its own input where a copy restores another tensor of the batch."
     ),
     remedy="Shuffle inputs and labels with one and the same order, and look at a few pairs by eye before you train.",
     sources=(
