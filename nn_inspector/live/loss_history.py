@@ -16,6 +16,7 @@ def loss_history(run: Run) -> dict[str, Points]:
     """Pairs of step and loss, of training and of validation; a loss that is not finite is None.
 
     Example:
+        >>> from nn_inspector.probes import Measurement
         >>> run = Run("demo", {})
         >>> run.record([Measurement(0, "loss", "train", 2.3), Measurement(1, "loss", "train", 2.1)])
         >>> loss_history(run)

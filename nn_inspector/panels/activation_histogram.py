@@ -27,7 +27,8 @@ def _note(run: Run, layer: str) -> str:
     parts = [f"{zeros:.0%} zeros" if zeros is not None else "", f"spread {spread:.3g}" if spread is not None else ""]
     parts.append(f"{saturated:.0%} saturated" if saturated is not None else "")
     parts.append(f"{nonfinite:.1%} NaN or Inf" if nonfinite else "")
-    return ", ".join(part for part in parts if part)
+    known = ", ".join(part for part in parts if part)
+    return f"{known}." if known else ""
 
 
 PANEL = Panel(

@@ -56,7 +56,7 @@ def draw(axes: Axes, chart: Chart, title: str = "") -> None:
     if chart.heat is not None:
         _cells(axes, chart.heat)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, framealpha=0.8, edgecolor="none")
 
 
 def _curves(axes: Axes, chart: Chart) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from nn_inspector.history import Chart, Run, curve
-from nn_inspector.panels.layers import by_layer, with_layers
+from nn_inspector.panels.layers import by_layer, not_finite, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 
@@ -14,9 +12,8 @@ def picture(run: Run, selection: Selection) -> Chart:
     now = by_layer(run, "gradient_norm", lambda values: float(values[-1]))
     first = by_layer(run, "gradient_norm", lambda values: float(values[0]))
     without = [layer for layer, norm in now.items() if norm == 0]
-    broken = [layer for layer, norm in now.items() if not np.isfinite(norm)]
     notes = [f"Gradient is zero in: {', '.join(without[:4])}."] if without else []
-    notes += [f"Gradient is NaN, Inf or above 1e19 in: {', '.join(broken[:4])}."] if broken else []
+    notes.append(not_finite("Gradient is", now))
     series = {
         "first step": curve(list(first.values()), "faint"),
         "now": curve(list(now.values()), "points"),
@@ -27,7 +24,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         y_label="layer, from input to output",
         series=series if now else {},
         log=True,
-        note=" ".join(notes),
+        note=" ".join(note for note in notes if note),
     )
     return with_layers(chart, run, now, selection.layer)
 

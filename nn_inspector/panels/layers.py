@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +14,7 @@ MOST_ROWS = 24
 """With more layers than this, those of one block are taken together."""
 
 
+_NAMED = 4
 _LONGEST = 22
 """Letters of what stands beside a row."""
 
@@ -86,6 +87,17 @@ def with_layers(chart: Chart, run: Run, layers: Iterable[str], selected: str | N
 def _cut(text: str) -> str:
     """So that it fits beside the row."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def not_finite(what: str, values: Mapping[str, float]) -> str:
+    """Names layers whose values cannot be drawn.
+
+    Example:
+        >>> not_finite("Gradient is", {"conv": 1.0, "head": float("nan")})
+        'Gradient is NaN, Inf or above 1e19 in: head.'
+    """
+    broken = [layer for layer, value in values.items() if not np.isfinite(value)]
+    return f"{what} NaN, Inf or above 1e19 in: {', '.join(broken[:_NAMED])}." if broken else ""
 
 
 def rows_of(layers: Sequence[str], selected: str | None) -> tuple[int, ...]:

@@ -64,7 +64,7 @@ def _age(chart: Chart, run: Run) -> str:
         return ""
     last = int(run.series("gradient_norm", measured[0]).steps[-1])
     is_old = run.steps - 1 - last > max(_FEW_STEPS, _MUCH * run.steps)
-    return f"Layers were looked at last at step {last:,}." if is_old else ""
+    return f"Measured last at step {last:,}." if is_old else ""
 
 
 def ask_for(probe: str, run: Run) -> str:

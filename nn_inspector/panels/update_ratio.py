@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nn_inspector.history import Chart, Run, curve
-from nn_inspector.panels.layers import by_layer, with_layers
+from nn_inspector.panels.layers import by_layer, not_finite, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 USUAL = (1e-4, 1e-1)
@@ -22,6 +22,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         else {},
         band=(*USUAL, "usual"),
         log=True,
+        note=not_finite("Update or weights are", now),
     )
     return with_layers(chart, run, now, selection.layer)
 

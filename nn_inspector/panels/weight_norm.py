@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nn_inspector.history import Chart, Run, curve
-from nn_inspector.panels.layers import by_layer, with_layers
+from nn_inspector.panels.layers import by_layer, not_finite, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 
@@ -19,6 +19,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         if now
         else {},
         log=True,
+        note=not_finite("Weights are", now),
     )
     return with_layers(chart, run, now, selection.layer)
 

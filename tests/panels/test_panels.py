@@ -167,7 +167,7 @@ def test_a_picture_of_one_step_says_if_that_is_long_ago(steps, old):
     run = run_of("gradient_norm", np.ones(400), "0.weight")
     run.steps = steps
     panel = next(panel for panel in PANELS if panel.name == "gradient_flow")
-    assert ("looked at last at step 399." in panel.chart(run, Selection()).note) == old
+    assert ("Measured last at step 399." in panel.chart(run, Selection()).note) == old
 
 
 def test_a_layer_without_a_gradient_is_named():
