@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
+from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments.isolation import TrainingCopy
 from nn_inspector.probes.origin import origin
 
@@ -32,16 +34,51 @@ class Summand:
     gradient: float
 
 
-def summands(copied: TrainingCopy, batch: Any) -> list[Summand]:
+def summands(copied: TrainingCopy, batch: Any, *, gradients: bool = True) -> list[Summand]:
     """The terms of the copy's loss on a batch; a single one where nothing is added up.
+
+    Args:
+        copied: a copy.
+        batch: for it.
+        gradients: whether their gradients are wanted; else they are 0.
 
     Raises:
         ExperimentError: the batch does not fit.
     """
     with _Additions() as additions:
         loss = copied.loss(batch)
-    parameters: list[torch.Tensor] = [p for p in copied.model.parameters() if p.requires_grad]
+    parameters: list[torch.Tensor] = [p for p in copied.model.parameters() if p.requires_grad and gradients]
     return [_describe(term, parameters) for term in list(additions.leaves(loss))[:_MOST]]
+
+
+@contextlib.contextmanager
+def reweighted(copied: TrainingCopy, weights: Sequence[float] | None) -> Iterator[None]:
+    """Within the block, multiply the terms of the copy's loss by these weights; None leaves it as it is."""
+
+    def reweighed(batch: Any) -> torch.Tensor:
+        assert weights is not None, "it is not called without"
+        copied.instead = None
+        try:
+            with _Additions() as additions:
+                loss = copied.loss(batch)
+        finally:
+            copied.instead = reweighed
+        terms = list(additions.leaves(loss))[:_MOST]
+        if len(terms) != len(weights):
+            raise ExperimentError("The loss has now more terms and now fewer.")
+        signs = torch.autograd.grad(loss, terms, retain_graph=True, allow_unused=True)
+        parts = [
+            weight * sign.detach() * term
+            for weight, sign, term in zip(weights, signs, terms, strict=True)
+            if sign is not None
+        ]
+        return torch.stack([part.reshape(()) for part in parts]).sum()
+
+    copied.instead = reweighed if weights is not None else None
+    try:
+        yield
+    finally:
+        copied.instead = None
 
 
 class _Additions(TorchFunctionMode):
@@ -73,7 +110,7 @@ class _Additions(TorchFunctionMode):
 
 def _describe(term: torch.Tensor, parameters: list[torch.Tensor]) -> Summand:
     gradient = 0.0
-    if term.requires_grad:
+    if term.requires_grad and parameters:
         found = torch.autograd.grad(term.sum(), parameters, retain_graph=True, allow_unused=True)
         gradient = math.sqrt(sum(float(part.double().square().sum()) for part in found if part is not None))
     return Summand(_said(origin(term)[:2]), float(term.detach()), gradient)

@@ -39,6 +39,19 @@ def array_in_place(data, index):
     return torch.from_numpy(image / 20)
 
 
+def holes_in_place(data, index):
+    image = data.images[index]
+    image[torch.randint(FEATURES, (1,))] = 0.0
+    return image / 20
+
+
+def kept_at_first_reading(data, index):
+    if data.cache[index] > -100:
+        data.cache[index] = -100
+        data.images[index] += torch.rand(1)
+    return data.images[index] / 20
+
+
 def fresh(data, index):
     return (data.images[index] - 50) / 20
 
@@ -109,7 +122,11 @@ def test_a_model_that_works_in_place_is_an_error():
     assert "def forward" in finding.remedy.code
 
 
-@pytest.mark.parametrize(("make", "array"), [(in_place, False), (array_in_place, True)], ids=["tensor", "array"])
+@pytest.mark.parametrize(
+    ("make", "array"),
+    [(in_place, False), (array_in_place, True), (holes_in_place, False)],
+    ids=["tensor", "array", "holes at random"],
+)
 def test_a_data_set_that_changes_its_items_is_an_error_and_is_put_back(make, array):
     data = Images(make, array=array)
     inspector = watched(DataLoader(data, batch_size=16))
@@ -135,6 +152,11 @@ def test_a_data_set_that_changes_its_items_is_an_error_and_is_put_back(make, arr
 def test_data_that_stay_as_they_are_pass(loader, model, prepare):
     finding = watched(loader, model, prepare).check("data_mutation")
     assert finding.severity == "ok"
+
+
+def test_items_that_are_made_at_their_first_reading_are_a_remark_only():
+    finding = watched(DataLoader(Images(kept_at_first_reading), batch_size=16)).check("data_mutation")
+    assert finding.severity == "info", finding.message
 
 
 def test_a_counter_in_the_data_set_is_a_remark_only():

@@ -144,3 +144,78 @@ def test_missing_inputs_are_no_reason_to_doubt_the_labels():
     data = blobs(400)
     data.tensors[0][range(0, 10 * FEATURES, 10), range(FEATURES)] = torch.nan  # one in each column
     assert checked(*watched_case(data, val=blobs(150, seed=5), epochs=0)).severity == "ok"
+
+
+class Scores(nn.Module):
+    """Class scores for each position of a sequence, in one order of axes or another."""
+
+    def __init__(self, *order):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 3))
+        self.order = order
+
+    def forward(self, x):
+        return self.net(x).permute(self.order)
+
+
+def positions():
+    x = torch.randn(96, 5, 3, generator=G)
+    return TensorDataset(x, x.argmax(-1))
+
+
+def flattening(*order, by=lambda scores: scores.reshape(-1, 3), epochs=6):
+    torch.manual_seed(0)
+    model = Scores(*order)
+    loader = DataLoader(positions(), batch_size=16, shuffle=True)
+    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), loader)
+    inspector = nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader, show=False)
+    for _ in range(epochs):
+        for x, y in loader:
+            case.optimizer.zero_grad()
+            case.loss_fn(by(model(x)), y.reshape(-1)).backward()
+            case.optimizer.step()
+    return inspector, case
+
+
+def test_scores_that_are_flattened_with_their_classes_in_the_middle_are_an_error():
+    finding = checked(*flattening(0, 2, 1, by=lambda scores: scores.contiguous().view(-1, 3)))
+    assert finding.severity == "error", finding.message
+    assert "scores of shape [16, 3, 5] are flattened to [..., 3], but their classes lie on axis 1" in finding.message
+    assert "scores.permute(0, 2, 1).reshape(-1, 3)" in finding.remedy.code
+
+
+def test_predictions_in_another_order_of_axes_than_their_targets_are_an_error():
+    finding = checked(*flattening(1, 0, 2))
+    assert finding.severity == "error", finding.message
+    assert "flattened in another order than the targets" in finding.message
+    assert "transpose(0, 1)" in finding.remedy.code
+    assert finding.evidence["apart"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("order", "by"),
+    [
+        ((0, 1, 2), lambda scores: scores.reshape(-1, 3)),
+        ((0, 2, 1), lambda scores: scores.permute(0, 2, 1).reshape(-1, 3)),
+        ((1, 0, 2), lambda scores: scores.transpose(0, 1).reshape(-1, 3)),
+    ],
+    ids=["as they are", "classes moved to the end", "moved back"],
+)
+def test_scores_that_meet_their_own_targets_pass(order, by):
+    assert checked(*flattening(*order, by=by)).severity in ("ok", "info", "skipped")
+
+
+def test_a_last_layer_that_has_learned_the_order_is_left_alone():
+    """What a linear layer gives is in no order of its own: it learns whichever is asked of it."""
+    torch.manual_seed(0)
+    x = torch.randn(300, 4, 3, generator=G)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, 12), nn.Unflatten(1, (3, 4)))
+    loader = DataLoader(TensorDataset(x, x.argmax(-1)), batch_size=20, shuffle=True)
+    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), loader)
+    inspector = nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader, show=False)
+    for _ in range(30):
+        for inputs, y in loader:
+            case.optimizer.zero_grad()
+            case.loss_fn(model(inputs).view(-1, 3), y.reshape(-1)).backward()
+            case.optimizer.step()
+    assert checked(inspector, case).severity in ("ok", "info", "skipped")

@@ -2,11 +2,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
+from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import isolated
-from nn_inspector.experiments.summands import summands
+from nn_inspector.experiments.summands import reweighted, summands
 from nn_inspector.training import Training
 from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
 
@@ -92,3 +93,58 @@ def test_before_training_it_says_what_to_do():
         finding = inspector.check("loss_terms")
     assert finding.severity == "skipped"
     assert "Run your training loop" in finding.message
+
+
+def two_tasks(scale, *, lr=0.01, epochs=20):
+    """Classes, and numbers so large that two hidden units have no room for the classes beside them."""
+    torch.manual_seed(0)
+    inputs, labels = blobs().tensors
+    numbers = scale * torch.randn(len(labels), 1)
+
+    def loss_fn(output, target):
+        classes, number = target[:, 0].long(), target[:, 1:]
+        return F.cross_entropy(output[:, :4], classes) + F.mse_loss(output[:, 4:], number)
+
+    data = TensorDataset(inputs, torch.cat([labels[:, None], numbers], 1))
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 2), nn.Tanh(), nn.Linear(2, 5))
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    return Case(model, optimizer, loss_fn, DataLoader(data, batch_size=16, shuffle=True)), lambda c: c.run(epochs)
+
+
+def test_a_task_that_is_learned_only_with_less_weight_on_the_other_is_raised(watched):
+    case, loop = two_tasks(10.0)
+    inspector = watched(case, loop)
+    before = state_of(case)
+    finding = inspector.check("loss_terms")
+    assert_equal(before, state_of(case))
+    assert finding.severity in ("error", "warning"), finding.message
+    assert "cross entropy is a part of your loss and went from" in finding.message
+    trial = finding.remedy.tried
+    assert trial.treated[-1] < 0.5 * min(trial.treated[0], trial.without[-1])
+    assert finding.basis == "experiment"
+
+
+@pytest.mark.parametrize(("scale", "lr"), [(1.0, 0.01), (10.0, 1e-6)], ids=["both are learned", "none can be"])
+def test_tasks_that_do_not_stand_in_each_others_way_pass(watched, scale, lr):
+    case, loop = two_tasks(scale, lr=lr)
+    finding = watched(case, loop).check("loss_terms")
+    assert finding.severity in ("ok", "info"), finding.message
+
+
+def test_without_time_parts_are_only_named(watched):
+    case, loop = two_tasks(10.0)
+    assert watched(case, loop).check("loss_terms", seconds=0).severity == "ok"
+
+
+def test_parts_get_the_weights_they_are_given():
+    model, (x, y) = mlp(), blobs(16).tensors
+    training = Training(
+        model, torch.optim.SGD(model.parameters(), lr=0.1), lambda p, t: F.cross_entropy(p, t) - p.mean()
+    )
+    with isolated(training) as copied:
+        with reweighted(copied, [2.0, 10.0]):
+            loss = copied.loss((x, y))
+        assert copied.loss((x, y)).item() == pytest.approx((F.cross_entropy(model(x), y) - model(x).mean()).item())
+        with pytest.raises(ExperimentError, match="more terms"), reweighted(copied, [1.0]):
+            copied.loss((x, y))
+    assert loss.item() == pytest.approx((2 * F.cross_entropy(model(x), y) - 10 * model(x).mean()).item())

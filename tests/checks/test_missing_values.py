@@ -71,9 +71,55 @@ def test_validation_data_are_read_too():
 def test_a_number_that_marks_what_is_missing(watched):
     made = classifier(data=with_nan((slice(0, 90, 9), 1), -999.0))
     finding = checked(watched(made), made)
-    assert finding.severity == "info"
+    assert finding.severity == "error", finding.message  # a copy shows it before the training has begun
     assert "-999 in column 1" in finding.message
     assert "x_train[missing, 1]" in finding.remedy.code
+
+
+def scaled_with_marks(*, share=10, columns=FEATURES):
+    inputs, labels = blobs(240).tensors
+    inputs = inputs.clone()
+    for column in range(columns):
+        inputs[column::share, column] = -9999.0
+    return TensorDataset((inputs - inputs.mean(0)) / inputs.std(0), labels)
+
+
+def test_marks_that_were_scaled_with_their_columns_are_raised_where_filling_them_in_helps(watched):
+    made = classifier(data=scaled_with_marks())
+    finding = checked(watched(made, lambda c: c.run(10)), made)
+    assert finding.severity in ("error", "warning"), finding.message
+    assert "in column 0 of the inputs, far from all others, and 7 more columns" in finding.message
+    assert "steps with the remedy learned" in finding.message
+    assert finding.remedy.tried.helped
+    assert finding.basis == "experiment"
+
+
+def test_marks_that_do_no_harm_are_a_remark(watched):
+    made = classifier(data=scaled_with_marks(columns=1))
+    finding = checked(watched(made, lambda c: c.run(30)), made)
+    assert finding.severity == "info", finding.message
+    assert finding.message.startswith("Perhaps: ")
+
+
+def rare(values):
+    inputs, labels = blobs().tensors
+    inputs = inputs.clone()
+    inputs[:, 0] = values
+    return TensorDataset(inputs, labels)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (torch.arange(96) % 20 == 0).float(),
+        (torch.arange(96) % 4).float() + 1000 * (torch.arange(96) % 12 == 0),
+        torch.where(torch.arange(96) % 3 > 0, torch.zeros(96), torch.linspace(50, 60, 96)),
+    ],
+    ids=["a flag", "categories", "mostly zero"],
+)
+def test_flags_categories_and_columns_that_are_mostly_zero_pass(watched, values):
+    made = classifier(data=rare(values))
+    assert checked(watched(made), made).severity == "ok"
 
 
 @pytest.mark.parametrize("data", [blobs(), with_nan((slice(0, 90, 9), slice(None)), 0.0)])

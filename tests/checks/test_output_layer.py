@@ -101,6 +101,15 @@ def test_what_fits_is_left_alone(watched, case):
     assert finding.remedy is None
 
 
+def test_a_softmax_over_independent_answers_is_an_error_although_their_order_may_be_right(watched):
+    several = case(net(3, nn.Softmax(dim=1)), (X[:, :3] > 0).float(), nn.BCELoss())
+    finding = watched(several, lambda c: c.run(20)).check("output_layer")
+    assert finding.severity == "error"
+    assert "No two of them can be above one half at once" in finding.message
+    assert "learned well" not in finding.message
+    assert "binary_cross_entropy_with_logits" in finding.remedy.code
+
+
 def test_relu_on_scores_is_tried_without(watched):
     model = net(4, nn.ReLU())
     with torch.no_grad():

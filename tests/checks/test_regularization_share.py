@@ -196,6 +196,13 @@ def test_dropout_that_leaves_next_to_nothing_is_an_error(watched):
     assert finding.where == "2.p"
 
 
+def test_a_share_that_was_to_be_kept_is_a_warning(watched):
+    finding = watched(dropped(0.9), lambda c: c.run(40)).check("regularization_share")
+    assert finding.severity == "warning", finding.message
+    assert "dropout takes 90% of the signal away" in finding.message
+    assert finding.remedy.tried.treated[-1] < 0.5 * finding.remedy.tried.without[-1]
+
+
 @pytest.mark.parametrize(("p", "lr", "severity"), [(0.5, 0.1, "ok"), (0.75, 0.1, "info"), (0.97, 1e-6, "info")])
 def test_usual_dropout_and_dropout_that_is_not_at_fault_pass(watched, p, lr, severity):
     finding = watched(dropped(p, lr), lambda c: c.run(20)).check("regularization_share")

@@ -241,6 +241,28 @@ def test_clearing_within_an_accumulation_is_an_error(loop, as_list):
     assert finding.where.endswith("c.optimizer.zero_grad()") if as_list else finding.where == "optimizer"
 
 
+def cleared_before_each_loss(c):
+    for _ in range(4):
+        for x, y in c.train_loader:
+            output = c.model(x)
+            for loss in (c.loss_fn(output, y), output.square().mean()):
+                c.optimizer.zero_grad()
+                loss.backward(retain_graph=True)
+            c.optimizer.step()
+
+
+def test_clearing_between_the_losses_of_one_batch_is_an_error():
+    case = classifier()
+    with nni.watch(
+        case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, loop=cleared_before_each_loss
+    ) as inspector:
+        cleared_before_each_loss(case)
+        finding, step = (inspector.check(name, seconds=0) for name in ("zeroed_gradients", "optimizer_step"))
+    assert finding.severity == "error"
+    assert "2 losses of one batch are gathered for each step" in finding.message
+    assert step.severity == "ok"
+
+
 def adversarial(c):
     for x, y in [*c.train_loader, *c.train_loader]:
         near = x.clone().requires_grad_()

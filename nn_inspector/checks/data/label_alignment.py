@@ -9,12 +9,13 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from nn_inspector.checks.answers import Answers, answers
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.data.flattened import flattened_apart, said_of
 from nn_inspector.checks.data.own_input import own_input
 from nn_inspector.checks.data.pairing import FEWEST, Fit, Pairs, fit
 from nn_inspector.checks.data.turned import turned
 from nn_inspector.checks.items_seen import look_at_items
 from nn_inspector.checks.loop.source import loop_of
-from nn_inspector.checks.race import known_left
+from nn_inspector.checks.race import WELL, known_left
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, Start, initial_state, isolated, train
@@ -32,9 +33,10 @@ INFO = CheckInfo(
     how=(
         "A simple model learns the labels from the inputs, and permuted labels beside them. If it does no better with the "
         "true ones on items that it has not seen, rows are tried that are shifted by one or two, and the validation data. "
-        "It is an error if the labels can be learned there, if the inputs are the targets in training only, or if masks "
-        "fit their images better when flipped or turned, and are not learned so. It is a warning if your network, too, "
-        "learns nothing of unseen items, or is asked for its own input where a copy restores another tensor of the batch."
+        "It is an error if the labels can be learned there, if the inputs are the targets in training only, if the loop "
+        "flattens predictions and targets in different orders, or if masks fit their images better when flipped or turned, "
+        "and are not learned so. It is a warning if your network, too, learns nothing of unseen items, or is asked for its "
+        "own input where a copy restores another tensor of the batch."
     ),
     remedy="Shuffle inputs and labels with one and the same order, and look at a few pairs by eye before you train.",
     sources=(
@@ -88,7 +90,7 @@ x, y = x[order], y[order]  # one order for both"""
 
 def look(subject: Subject) -> Finding:
     """Learn the labels from the inputs, and permuted ones; if that is all the same, look for where they belong."""
-    aside = _turned_aside(subject) or _own_input_asked(subject)
+    aside = _turned_aside(subject) or _flattened_apart(subject) or _own_input_asked(subject)
     if aside is not None:
         return aside
     seen = look_at_items(subject, subject.training.train_loader, every_feature=True)
@@ -161,6 +163,25 @@ def _own_input_asked(subject: Subject) -> Finding | None:
         ),
         where=loop_of(subject).place("loss"),
         basis="experiment",
+    )
+
+
+def _flattened_apart(subject: Subject) -> Finding | None:
+    """Predictions and targets that lose each other where the loop flattens them."""
+    if subject.seconds <= 0:
+        return None
+    found = None
+    with (
+        contextlib.suppress(ExperimentError),
+        isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied,
+    ):
+        found = flattened_apart(copied, subject.batches()[0])
+    left = known_left(subject) if found is not None else None
+    if found is None or (left is not None and left <= WELL["classes"]):
+        return None
+    message, remedy = said_of(found)
+    return finding(
+        INFO, "error", message, evidence={"apart": found.apart}, remedy=remedy, where="loop", basis="experiment"
     )
 
 

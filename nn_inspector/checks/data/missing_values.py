@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.nonfinite_data import SpoiledData, count_spoiled
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import tensors_of
+from nn_inspector.experiments import TrainingCopy, tensors_of
 from nn_inspector.history import Finding, Remedy
 
 INFO = CheckInfo(
@@ -27,8 +28,10 @@ INFO = CheckInfo(
     ),
     how=(
         "Training and validation data are read for a few seconds. NaN and Inf are counted, in inputs and targets. It is an "
-        "error if there are any and the loss of your training was lost. It is a remark if the training bears them, or if one "
-        "number far from all others comes again and again in a column."
+        "error if there are any and the loss of your training was lost, and a remark if the training bears them. A number far "
+        "from all others that comes again and again in a column may stand for a missing one, in scaled columns as well: a "
+        "copy is trained with such places filled in and the column scaled anew. It is an error if that copy gets much "
+        "further than your training did, and else a remark."
     ),
     remedy="Leave such items out, or fill in the mean of the column and add a column that says where it was missing.",
     sources=(
@@ -41,7 +44,10 @@ INFO = CheckInfo(
 MARKS = (-9999.0, -999.0, -99.0, 999.0, 9999.0, 99999.0)
 """Numbers that are often written where one is missing."""
 
-_BATCHES = 8
+MEASURED = 10
+"""So many different numbers, at least, are left in a column that was measured; others are categories and flags."""
+
+_BATCHES = 16
 _FAR = 20.0
 _FEWEST = 3
 
@@ -54,11 +60,14 @@ class Mark:
         value: the number.
         column: in which column, counted from 0.
         share: of the items that have it.
+        mean, spread: of the others.
     """
 
     value: float
     column: int
     share: float
+    mean: float
+    spread: float
 
 
 def look(subject: Subject) -> Finding:
@@ -78,7 +87,7 @@ def look(subject: Subject) -> Finding:
             )
     marks = list(_marks(subject))
     if marks:
-        return _marked(marks)
+        return _marked(subject, marks)
     return finding(INFO, "ok", f"No: all of {train.items:,} items that were looked at are finite.", basis="structure")
 
 
@@ -98,22 +107,57 @@ def _spoiled(subject: Subject, found: SpoiledData) -> Finding:
     )
 
 
-def _marked(marks: list[Mark]) -> Finding:
+def _marked(subject: Subject, marks: list[Mark]) -> Finding:
+    tried = race(subject, lambda copied: _fill(copied, marks))
+    severity = tried.severity if tried is not None else "info"
     first = marks[0]
-    more = f", and {len(marks) - 1} more columns have such a number" if len(marks) > 1 else ""
+    more = {1: "", 2: ", and one more column has such a number"}.get(
+        len(marks), f", and {len(marks) - 1} more columns have such a number"
+    )
+    said = (
+        f"{first.share:.1%} of the items have {first.value:g} in column {first.column} of the inputs, far from all "
+        f"others{more}. "
+    )
     return finding(
         INFO,
-        "info",
-        f"Perhaps: {first.share:.1%} of the items have {first.value:g} in column {first.column} of the inputs, far from all "
-        f"others{more}. Does it stand for a missing one?",
+        severity,
+        f"Perhaps: {said}Does it stand for a missing one?"
+        if tried is None or severity == "info"
+        else f"Yes: {said}It seems to stand for a missing one. {tried.text}",
         evidence={"column": float(first.column), "mark": first.value, "share": first.share},
         remedy=Remedy(
-            "Fill in the mean of the other items there.",
+            "Fill in the mean of the other items there, and scale the column after that.",
             f"missing = x_train[:, {first.column}] == {first.value:g}\n"
             f"x_train[missing, {first.column}] = x_train[~missing, {first.column}].mean()",
+            tried.trial if tried is not None else None,
         ),
         where="train_loader",
+        basis="statistics" if severity == "info" else "experiment",
     )
+
+
+def _fill(copied: TrainingCopy, marks: list[Mark]) -> None:
+    """Fill in the mean where a number is missing, and scale those columns anew, in the tables that a copy is given."""
+
+    def fill(_module: object, args: tuple[object, ...]) -> tuple[object, ...]:
+        filled = list(args)
+        for place, given in enumerate(args):
+            if isinstance(given, torch.Tensor) and given.dim() == 2 and given.is_floating_point():
+                filled[place] = _filled(given, marks)
+                break
+        return tuple(filled)
+
+    copied.model.register_forward_pre_hook(fill)
+
+
+def _filled(table: torch.Tensor, marks: list[Mark]) -> torch.Tensor:
+    table = table.clone()
+    for mark in marks:
+        if mark.column < table.shape[1]:
+            column = table[:, mark.column]
+            known = torch.where(column == mark.value, torch.full_like(column, mark.mean), column)
+            table[:, mark.column] = (known - mark.mean) / mark.spread
+    return table
 
 
 def _marks(subject: Subject) -> Iterator[Mark]:
@@ -125,14 +169,19 @@ def _marks(subject: Subject) -> Iterator[Mark]:
     rows = torch.cat(tables)
     for column in range(rows.shape[1]):
         values = rows[:, column]
-        for mark in MARKS:
-            alike = values == mark
-            others = values[~alike]
-            if int(alike.sum()) < _FEWEST or len(others) < _FEWEST:
+        ends = (float(values.min()), float(values.max()))
+        for value in dict.fromkeys((*ends, *MARKS)):
+            alike = values == value
+            others = values[~alike].double()
+            if int(alike.sum()) < _FEWEST or len(others) < max(_FEWEST, int(alike.sum())):
                 continue
-            width = float((others - others.median()).abs().quantile(0.9))
-            if abs(mark - float(others.median())) > _FAR * max(width, 1e-12):
-                yield Mark(mark, column, float(alike.double().mean()))
+            if value not in MARKS and len(others.unique()) < MEASURED:
+                continue
+            middle, spread = float(others.median()), float(others.std())
+            width = float((others - middle).abs().quantile(0.9))
+            if abs(value - middle) > _FAR * max(width, 1e-12):
+                yield Mark(value, column, float(alike.double().mean()), float(others.mean()), spread or 1.0)
+                break
 
 
 CHECK = Check(INFO, look)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.judging.complaint import Complaint
@@ -72,10 +73,14 @@ def _sums(subject: Subject, seen: Judged, operation: Operation) -> Complaint | N
         return None
     independent = targets.yes_or_no and targets.values.shape[1] == columns
     tried = contest(subject, seen, place, entropy_of_answers if independent else squared_error)
+    several = ""
+    if independent and float((sums > 1.5).double().mean()) >= LARGELY:
+        tried = replace(tried, well=False)  # in a good order perhaps, and wrong all the same
+        several = " No two of them can be above one half at once."
     return Complaint(
         tried.severity(without_proof="error"),
         f"The {columns} outputs go through `softmax` {text_of(place)} and so always sum to 1, but {share:.0%} of the rows of the "
-        f"targets do not (they sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}).",
+        f"targets do not (they sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}).{several}",
         (
             "Several answers may be yes at once, so each output needs its own yes or no: leave out the softmax and use "
             "BCEWithLogitsLoss."

@@ -113,15 +113,29 @@ def _places(data: Sized) -> Sequence[int]:
 
 
 def _changes(data: Any, index: int, held: Sequence[torch.Tensor | np.ndarray]) -> bool:
-    """Whether reading an item twice gives two items and leaves the stored data changed the second time as well."""
-    items = []
-    for _ in range(2):
-        before = [_copy(one) for one in held]
-        with preserved_random_state(0):
-            items.append([tensor.detach().clone() for tensor in _tensors(data[index])])
-        if all(_equal(one, copy) for one, copy in zip(held, before, strict=True)):
-            return False
-    return any(not _equal(a, b) for a, b in zip(*items, strict=False))
+    """Whether reading an item changes the stored data time and again, and with them what is read the next time.
+
+    What is drawn anew at each reading (crops, holes) is drawn alike in the two readings that are compared.
+    """
+    start = [_copy(one) for one in held]
+    once = _read(data, index, seed=1)
+    for one, copy in zip(held, start, strict=True):
+        _put_back(one, copy)
+    _read(data, index, seed=0)
+    before = [_copy(one) for one in held]
+    again = _read(data, index, seed=1)
+    if _same(before, start) or _same(held, before):
+        return False
+    return not _same(once, again)
+
+
+def _read(data: Any, index: int, *, seed: int) -> list[torch.Tensor]:
+    with preserved_random_state(seed):
+        return [tensor.detach().clone() for tensor in _tensors(data[index])]
+
+
+def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    return all(_equal(a, b) for a, b in zip(some, others, strict=False))
 
 
 def _tensors(item: Any) -> list[torch.Tensor]:

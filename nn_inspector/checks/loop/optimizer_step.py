@@ -9,7 +9,7 @@ import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.loop.source import loop_of
-from nn_inspector.checks.loop.wasted import step_behind_batches, wasted_batches
+from nn_inspector.checks.loop.wasted import one_forward, step_behind_batches, wasted_batches
 from nn_inspector.checks.model.wiring import Wiring, wiring_of
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
@@ -101,7 +101,7 @@ def _behind_the_loop(subject: Subject) -> Finding | None:
     reading = loop_of(subject)
     step = step_behind_batches(reading)
     wasted = wasted_batches(subject.run, reading) if step is not None else 0
-    if step is None or not wasted:
+    if step is None or not wasted or one_forward(subject.run):
         return None
     return finding(
         INFO,

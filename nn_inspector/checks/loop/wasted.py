@@ -28,6 +28,12 @@ def wasted_batches(run: Run, reading: Reading) -> int:
     return int(median(thrown)) if len(thrown) >= _MOST * len(counts) else 0
 
 
+def one_forward(run: Run) -> bool:
+    """Whether the model is called once a step: what is gathered then are several losses of one batch."""
+    intervals = intervals_of(run)[1:]
+    return bool(intervals) and all(interval.calls.count("forward") <= 1 for interval in intervals)
+
+
 def step_behind_batches(reading: Reading) -> Event | None:
     """The step, where the loop makes it only after an inner loop that holds all that runs backward()."""
     steps, backward = reading.of("step"), reading.of("backward")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.loop.traced import clipped_to_nothing
-from nn_inspector.checks.loop.wasted import wasted_batches
+from nn_inspector.checks.loop.wasted import one_forward, wasted_batches
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import Arm, BatchSource, without_regularization
@@ -75,7 +75,7 @@ def look(subject: Subject) -> Finding:
     wasted = wasted_batches(subject.run, reading)
     if severity == "ok" and wasted:
         message = (
-            f"No: {wasted + 1} batches are gathered for each step, but the gradients are cleared at every one of them: "
+            f"No: {wasted + 1} {'losses of one batch' if one_forward(subject.run) else 'batches'} are gathered for each step, but the gradients are cleared at every one of them: "
             f"{wasted} of {wasted + 1} are thrown away."
         )
         remedy = Remedy("Clear the gradients only after a step.", _ACCUMULATION)

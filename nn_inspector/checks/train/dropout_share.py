@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from nn_inspector.beginning import dropout_of
 from nn_inspector.checks.base import CheckInfo, Subject, finding
-from nn_inspector.checks.race import race
+from nn_inspector.checks.race import Race, race
 from nn_inspector.experiments import TrainingCopy
-from nn_inspector.history import Finding, Remedy
+from nn_inspector.history import Finding, Remedy, Severity
 
 SUSPECT = 0.7
 """Dropout that takes away so much is tried with less; 0.1 to 0.5 is usual."""
 
 USUAL = 0.2
+
+KEEP = 0.8
+"""So much is no dropout of anybody: other frameworks took the share that is kept, and 0.8 and 0.9 were usual there."""
 
 NOTHING = 0.7
 """A training that has more than this still to learn has missed most of it. One that has less may be regularized on purpose:
@@ -27,12 +30,13 @@ def much_dropout(info: CheckInfo, subject: Subject) -> Finding | None:
     place, p = max(strong.items(), key=lambda pair: pair[1])
     taken = f"{place} = {p:g}" if len(strong) == 1 else f"{place} = {p:g}, and {len(strong) - 1} more like it"
     evidence = {"dropout": p}
-    if found is None or found.severity != "error" or found.left <= NOTHING:
+    severity = _severity(found, p)
+    if found is None or severity == "info":
         message = f"Dropout is strong ({taken}), but no harm was seen."
         return finding(info, "info", message, evidence=evidence, where=place)
     return finding(
         info,
-        "error",
+        severity,
         f"Yes: dropout takes {p:.0%} of the signal away ({taken}). {found.text}",
         evidence=evidence,
         remedy=Remedy(
@@ -43,6 +47,14 @@ def much_dropout(info: CheckInfo, subject: Subject) -> Finding | None:
         where=place,
         basis="experiment",
     )
+
+
+def _severity(found: Race | None, p: float) -> Severity:
+    if found is None or found.severity != "error":
+        return "info"
+    if found.left > NOTHING:
+        return "error"
+    return "warning" if p >= KEEP else "info"
 
 
 def _with_less(copied: TrainingCopy) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.checks.train.course import course_of
+from nn_inspector.checks.train.unlearned_part import UnlearnedPart, unlearned_part
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import initial_state, isolated
 from nn_inspector.experiments.summands import Summand, summands
@@ -18,7 +19,7 @@ from nn_inspector.history import Chart, Finding, Remedy, Run, curve
 INFO = CheckInfo(
     name="loss_terms",
     stage="train",
-    kind="passive",
+    kind="active",
     question="If the loss has several parts, does each have its share?",
     why=(
         "A loss can be a sum: of tasks, of a penalty, of reconstruction and regularity. The gradient follows the part that changes "
@@ -27,7 +28,9 @@ INFO = CheckInfo(
     how=(
         "What is added to the loss before backward() is followed over time: it is a warning if it fell by half or more while the loss "
         "itself is still no better than chance. Where the whole loss can be computed on a copy, the size and the gradient of each "
-        "part are shown, and one that is a hundred times as strong as another is mentioned."
+        "part are shown, and one that is a hundred times as strong as another is mentioned. If a part that compares with targets "
+        "was not learned, a copy is trained with less weight on the others: it is a warning if that halves it, and an error if "
+        "it takes it to a third."
     ),
     remedy="Give the part that rules a smaller factor, until the gradients of all parts are of about the same size.",
     sources=(
@@ -57,6 +60,9 @@ def look(subject: Subject) -> Finding:
         if ruled is not None:
             return ruled
     parts = _parts(subject)
+    unlearned = unlearned_part(subject, parts)
+    if unlearned is not None:
+        return _unlearned(unlearned)
     if len(parts) > 1:
         return _of_parts(parts)
     if added is None:
@@ -66,7 +72,9 @@ def look(subject: Subject) -> Finding:
 
 
 def chart(result: Finding) -> Chart | None:
-    """What is added, and the loss itself."""
+    """What is added, and the loss itself; or the trial."""
+    if result.remedy is not None and result.remedy.tried is not None:
+        return trial_chart(result)
     names = ("added", "loss")
     series = {name: curve(values) for name in names if isinstance(values := result.evidence.get(name), list)}
     return Chart("lines", "measured step", "loss", series) if series else None
@@ -136,6 +144,26 @@ def _ruled(subject: Subject, added: AddedPart) -> Finding | None:
         "loss = loss_fn(model(x), y)\ntotal = loss + 0.01 * penalty\ninspector.log(penalty=penalty)",
     )
     return finding(INFO, "warning", message, evidence=added.evidence, remedy=remedy, where="loop")
+
+
+def _unlearned(part: UnlearnedPart) -> Finding:
+    treated, without = part.trial.treated[-1], part.trial.without[-1]
+    steps = part.trial.every * (len(part.trial.treated) - 1)
+    return finding(
+        INFO,
+        "error" if part.clear else "warning",
+        f"No: {part.name} is a part of your loss and went from {part.start:.3g} to {part.now:.3g} only. On a copy, {steps} steps with "
+        f"{part.factor:.0f} times less weight on the other parts took it to {treated:.3g}, and with your weights to {without:.3g}.",
+        evidence={"start": part.start, "now": part.now, "factor": part.factor},
+        remedy=Remedy(
+            f"Give the other parts less weight, or {part.name} more, until the gradients of all are of about the same size. "
+            "Take the mean in all parts or the sum in all, and scale targets to a standard deviation of 1.",
+            f"loss = first + second / {part.factor:.0f}  # the part that rules is divided",
+            part.trial,
+        ),
+        where="loop",
+        basis="experiment",
+    )
 
 
 def _parts(subject: Subject) -> list[Summand]:

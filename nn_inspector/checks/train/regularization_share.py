@@ -31,7 +31,8 @@ INFO = CheckInfo(
         "of the loss; a penalty inside the loss is compared with the loss itself. From a tenth on (a penalty: from as "
         "much as the loss), a copy is trained without it. It is a warning if that helps, and an error if weight decay "
         "pulls ten times as hard as the gradient or costs most of the progress. Dropout of 0.7 and more is tried with 0.2: "
-        "it is an error if your training learned next to nothing and the copy most of it."
+        "it is an error if your training learned next to nothing and the copy most of it, and from 0.8 on a warning if the "
+        "copy gets twice as far."
     ),
     remedy=(
         "Lower weight_decay by factors of ten until the loss falls; 1e-4 is usual for SGD, 1e-2 for AdamW. Dropout is "

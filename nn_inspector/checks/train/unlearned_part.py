@@ -1,0 +1,152 @@
+"""A part of the loss that is learned only where the other parts have less weight: seen on two copies."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nn_inspector.checks.base import Subject
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import BatchSource, Start, TrainingCopy, initial_state, isolated, train
+from nn_inspector.experiments.summands import Summand, reweighted, summands
+from nn_inspector.history import Trial
+
+UNLEARNED = 0.8
+"""A part that still has this share of its first value was not learned."""
+
+LEARNED = 0.5
+"""One that has no more than this was."""
+
+MOSTLY = 1 / 3
+"""One that has no more than this was learned for the most part."""
+
+BETTER = 0.6
+"""Holding back the others is what helps if it leaves less than this share of what is left without."""
+
+FACTOR = (100.0, 1e4)
+"""The others get so much less weight: as much as they are stronger, within these bounds."""
+
+_NOW = Start()
+_STEPS = 240
+_LOOKS = 8
+_FEWEST_STEPS = 80
+_JUDGES = 4
+_TWO = 2
+_TARGETS = frozenset({"cross entropy", "nll", "mse", "bce", "bce_with_logits", "smooth_l1", "huber"})
+
+
+@dataclass(frozen=True, slots=True)
+class UnlearnedPart:
+    """A part of the loss that compares with targets and was not learned.
+
+    Attributes:
+        name: of the part.
+        start, now: its value at the first weights, and now.
+        factor: the others had so much less weight on the copy.
+        trial: of its value, with the others as they are and with less weight.
+    """
+
+    name: str
+    start: float
+    now: float
+    factor: float
+    trial: Trial
+
+    @property
+    def clear(self) -> bool:
+        """Whether the copy learned most of it."""
+        return self.trial.treated[-1] <= MOSTLY * self.start
+
+
+def unlearned_part(subject: Subject, parts: Sequence[Summand]) -> UnlearnedPart | None:
+    """Look for a part that the user's training has not learned, and try whether it is learned with the others held back.
+
+    Args:
+        subject: training and run.
+        parts: of the loss at the first weights.
+
+    Returns:
+        None if each part was learned, or holding back the others does not help, or this cannot be tried.
+    """
+    if subject.seconds <= 0 or subject.run.steps < _FEWEST_STEPS or len(parts) < 2:
+        return None
+    end = time.monotonic() + subject.seconds
+    try:
+        judges = subject.batches()[:_JUDGES]
+        start, now = _values(subject, judges, initial_state(subject.training, subject.run)), _values(subject, judges)
+        place = _weakest_unlearned(parts, start, now)
+        if place is None:
+            return None
+        others = [part.gradient for number, part in enumerate(parts) if number != place]
+        factor = max(others) / max(parts[place].gradient, 1e-30)
+        factor = min(max(factor, FACTOR[0]), FACTOR[1])
+        weights = [1.0 if number == place else 1 / factor for number in range(len(parts))]
+        batches = BatchSource(subject.training.train_loader, seconds=subject.seconds / 6).mixed(_STEPS)
+        treated = _trained(subject, batches, judges, place, weights, until=time.monotonic() / 2 + end / 2)
+        if not treated[-1] <= LEARNED * start[place]:
+            return None
+        without = _trained(subject, batches, judges, place, None, until=end)
+    except ExperimentError:
+        return None
+    looks = min(len(treated), len(without))
+    if looks <= _LOOKS // 2 or not treated[looks - 1] < BETTER * without[looks - 1]:
+        return None
+    every = _every(subject)
+    trial = Trial(without[:looks], treated[:looks], helped=True, measure=parts[place].name, every=every)
+    return UnlearnedPart(parts[place].name, start[place], now[place], factor, trial)
+
+
+def _weakest_unlearned(parts: Sequence[Summand], start: Sequence[float], now: Sequence[float]) -> int | None:
+    """Of the parts that compare with targets and were not learned the one with the least gradient."""
+    if not len(parts) == len(start) == len(now) or sum(part.gradient > 0 for part in parts) < _TWO:
+        return None
+    unlearned = [
+        number
+        for number, part in enumerate(parts)
+        if part.gradient > 0
+        and _TARGETS & set(part.name.split(" of "))
+        and 0 < UNLEARNED * start[number] < now[number] < math.inf
+    ]
+    return min(unlearned, key=lambda number: parts[number].gradient, default=None)
+
+
+def _values(subject: Subject, judges: Sequence[Any], state: Start = _NOW) -> list[float]:
+    with isolated(subject.training, start=state) as copied:
+        return _means(copied, judges)
+
+
+def _means(copied: TrainingCopy, judges: Sequence[Any]) -> list[float]:
+    found = [[part.value for part in summands(copied, batch, gradients=False)] for batch in judges]
+    if len({len(values) for values in found}) != 1:
+        raise ExperimentError("The loss has now more parts and now fewer.")
+    return [sum(values) / len(found) for values in zip(*found, strict=True)]
+
+
+def _every(subject: Subject) -> int:
+    return min(subject.run.steps, _STEPS) // _LOOKS
+
+
+def _trained(
+    subject: Subject,
+    batches: Sequence[Any],
+    judges: Sequence[Any],
+    place: int,
+    weights: Sequence[float] | None,
+    *,
+    until: float,
+) -> list[float]:
+    """The value of the part at the start of a short training and after each eighth of it."""
+    every = _every(subject)
+    with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
+        values = [_means(copied, judges)[place]]
+        for look in range(_LOOKS):
+            chosen = [batches[(look * every + step) % len(batches)] for step in range(every)]
+            with reweighted(copied, weights):
+                train(copied, chosen, steps=every, deadline=until)
+            if time.monotonic() > until:
+                break
+            values.append(_means(copied, judges)[place])
+    return values
