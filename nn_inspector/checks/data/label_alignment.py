@@ -33,10 +33,10 @@ INFO = CheckInfo(
     how=(
         "A simple model learns the labels from the inputs, and permuted labels beside them. If it does no better with the "
         "true ones on items that it has not seen, rows are tried that are shifted by one or two, and the validation data. "
-        "It is an error if the labels can be learned there, if the inputs are the targets in training only, if the loop "
-        "flattens predictions and targets in different orders, or if masks fit their images better when flipped or turned, "
-        "and are not learned so. It is a warning if your network, too, learns nothing of unseen items, or is asked for its "
-        "own input where a copy restores another tensor of the batch."
+        "It is an error if the labels can be learned there, if the inputs are the targets in training only, or if the loop "
+        "flattens predictions and targets in different orders. So it is if masks or boxes fit their images better when flipped "
+        "or turned, and are not learned so. It is a warning if your network, too, learns nothing of unseen items, or is asked "
+        "for its own input where a copy restores another tensor of the batch."
     ),
     remedy="Shuffle inputs and labels with one and the same order, and look at a few pairs by eye before you train.",
     sources=(
@@ -75,9 +75,17 @@ LEARNED_SO = 0.12
 _TURNED = 128
 _OFTEN = 0.2
 
-_BOTH = """\
+_MANY = {"mask": "masks", "box": "boxes"}
+
+_BOTH = {
+    "mask": """\
 if torch.rand(1) < 0.5:
-    image, mask = image.flip(-1), mask.flip(-1)  # the same for both"""
+    image, mask = image.flip(-1), mask.flip(-1)  # the same for both""",
+    "box": """\
+if torch.rand(1) < 0.5:
+    image, (x1, y1, x2, y2) = image.flip(-1), box
+    box = torch.stack([width - x2, y1, width - x1, y2])  # the same for both""",
+}
 
 _ASKED = """\
 noisy = clean + noise * torch.randn_like(clean)
@@ -118,7 +126,7 @@ def look(subject: Subject) -> Finding:
 
 
 def _turned_aside(subject: Subject) -> Finding | None:
-    """Images that an augmentation turns while their masks stay as they were."""
+    """Images that an augmentation turns while their masks or boxes stay as they were."""
     if subject.seconds <= 0:
         return None
     source = BatchSource(subject.training.train_loader, seconds=min(5.0, subject.seconds / 4))
@@ -128,10 +136,10 @@ def _turned_aside(subject: Subject) -> Finding | None:
     return finding(
         INFO,
         "error" if left is not None else "warning",
-        f"No: of {found.items} images that show how their masks lie to them, {found.share:.0%} fit better when the mask is "
-        f"{found.how} or the like. One of the two is flipped or turned without the other.",
+        f"No: of {found.items} images that show how their {_MANY[found.what]} lie to them, {found.share:.0%} fit better when "
+        f"the {found.what} is {found.how} or the like. One of the two is flipped or turned without the other.",
         evidence={"items": float(found.items), "turned_share": found.share},
-        remedy=Remedy("Give image and mask to the augmentation together, and turn both.", _BOTH),
+        remedy=Remedy(f"Give image and {found.what} to the augmentation together, and turn both.", _BOTH[found.what]),
         where="train_loader",
         basis="structure",
     )

@@ -1,13 +1,14 @@
-"""Images that were flipped or turned while their masks were not: seen in the pairs themselves."""
+"""Images that were flipped or turned while their masks or boxes were not: seen in the pairs themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 
+from nn_inspector.checks.data.boxes import images_and_boxes, masks_of
 from nn_inspector.experiments import tensors_of
 
 Turn = Callable[[torch.Tensor], torch.Tensor]
@@ -31,28 +32,34 @@ CLEARLY = 0.25
 FEWEST = 16
 """Of fewer items that show how they lie, nothing is said."""
 
+MIXED = 0.2
+"""Of boxes, so many at least must lie right and so many must not: only then is it known how their numbers are meant."""
+
 _SMALLEST = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """How masks lie to their images.
+    """How masks or boxes lie to their images.
 
     Attributes:
         items: that show it.
         share: of those whose mask fits better in another position.
         how: what most often makes them fit.
+        what: they are masks, or boxes.
     """
 
     items: int
     share: float
     how: str
+    what: Literal["mask", "box"] = "mask"
 
 
 def turned(batch: Any) -> Turned | None:
-    """How the masks of a batch lie to its images; None where there are none, or too few show it.
+    """How the masks or boxes of a batch lie to its images; None where there are none, or too few show it.
 
-    Images are `[items, channels, height, width]`, masks of the same height and width, with classes or numbers.
+    Images are `[items, channels, height, width]`, masks of the same height and width, with classes or numbers. Boxes are
+    `[items, 4]`; of the ways in which their numbers may be meant, the one counts in which most boxes lie right.
 
     Example:
         >>> images = torch.zeros(20, 1, 8, 8)
@@ -61,9 +68,24 @@ def turned(batch: Any) -> Turned | None:
         'flipped left to right'
     """
     pair = _images_and_masks(batch)
+    return _position(*pair) if pair is not None else _of_boxes(batch)
+
+
+def _of_boxes(batch: Any) -> Turned | None:
+    pair = images_and_boxes(batch)
     if pair is None:
         return None
-    images, masks = pair
+    images, boxes = pair
+    masks = max(
+        masks_of(boxes, *images.shape[-2:]),
+        key=lambda masks: int((_correlation(images, masks) >= SEEN).sum()),
+        default=None,
+    )
+    found = _position(images, masks) if masks is not None else None
+    return replace(found, what="box") if found is not None and MIXED <= found.share <= 1 - MIXED else None
+
+
+def _position(images: torch.Tensor, masks: torch.Tensor) -> Turned | None:
     straight = _correlation(images, masks)
     turns = {how: _correlation(images, turn(masks)) for how, turn in TURNS.items() if turn(masks).shape == masks.shape}
     best, which = torch.stack(list(turns.values())).max(0)
