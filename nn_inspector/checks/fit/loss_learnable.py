@@ -6,6 +6,7 @@ import math
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.fit.free_outputs import FreeOutputs, last_layer, minimize
+from nn_inspector.checks.fit.ranking import Backwards, ranked_backwards
 from nn_inspector.checks.race import BADLY, left_now
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import ExperimentError
@@ -25,7 +26,8 @@ INFO = CheckInfo(
     how=(
         "The network is taken out: on a copy the last layer's outputs for one batch become free numbers, and your loss is "
         "minimized over them. That is the most that any network could do. It is an error if your training did badly and the "
-        "answers with the lowest loss are little better than chance, or if the loss does not change at all."
+        "answers with the lowest loss are little better than chance, or if the loss does not change at all. Of a loss that ranks "
+        "pairs, it is read from the loop whether it ranks them the other way round than they are counted as right."
     ),
     remedy="Try your loss on a few numbers by hand: right answers must give a lower loss than wrong ones.",
     sources=(
@@ -45,6 +47,11 @@ leaves nothing, and one with smoothed labels or a margin next to nothing."""
 FEWEST = 8
 """In a batch of fewer items chance answers many right."""
 
+_MOST_PAIRS = 0.6
+
+_SWAPPED = """\
+loss = loss_fn(liked, other, torch.ones_like(liked))  # target 1: the first is to be the larger one"""
+
 _TRY = """\
 right = torch.nn.functional.one_hot(labels, classes).float() * 10  # what a perfect network would say
 wrong = right.roll(1, dims=1)
@@ -53,6 +60,9 @@ print(loss_fn(right, labels), loss_fn(wrong, labels))  # the first must be lower
 
 def look(subject: Subject) -> Finding:
     """Minimize the loss over the last layer's outputs, and look at the answers that this leads to."""
+    backwards = ranked_backwards(subject)
+    if backwards is not None:
+        return _backwards(backwards)
     seen = subject.anatomy("initial", training=False)
     layer = last_layer(seen)
     batch = subject.batches()[0]
@@ -73,6 +83,20 @@ def look(subject: Subject) -> Finding:
             f"The loss does not depend on {layer} alone, so it cannot be looked at without the network."
         )
     return _judged(subject, found)
+
+
+def _backwards(found: Backwards) -> Finding:
+    lifted = found.share >= _MOST_PAIRS
+    done = f" Your network ranks {found.share:.0%} of the pairs in a batch as the loss asks." if lifted else ""
+    return finding(
+        INFO,
+        "error" if lifted else "warning",
+        f"No: the loss ranks pairs the other way round than the loop counts them as right ({found.asked}; {found.counted}).{done}",
+        evidence={"ranked_as_the_loss_asks": found.share},
+        remedy=Remedy("Swap the two in the call of the loss, or take -1 for 1 as the target.", _SWAPPED),
+        where=found.asked,
+        basis="structure",
+    )
 
 
 def _judged(subject: Subject, found: FreeOutputs) -> Finding:
