@@ -9,13 +9,13 @@ import numpy as np
 from nn_inspector.history import Chart
 from nn_inspector.panels.drawn_curves import decades
 from nn_inspector.panels.style import GRID, TEXT
-from nn_inspector.panels.ticks import decade_ticks, set_ticks, step_ticks, value_ticks
+from nn_inspector.panels.ticks import MOST_DECADES, decade_ticks, set_ticks, step_ticks, value_ticks
 
 _MARGIN = {"top": 8, "bottom": 42, "left": 52, "right": 16}
 _ROW_MARGIN = {**_MARGIN, "left": 148}
 _REMARK_MARGIN = {**_ROW_MARGIN, "right": 132}
 _MOST_SPACES, _FEW_SPACES = 5, 2
-"""Between the ticks of a linear axis of values, and of any where remarks leave little room."""
+"""Between the ticks of an axis of values that is linear or goes from left to right, and where remarks leave little room."""
 
 _NOTHING = 60
 """Height of the place of a picture that has nothing to show, as its note says. Before the first step the place is kept."""
@@ -89,7 +89,8 @@ class ChartAxes:
             self._show_remarks(chart, figure)
         if chart.log:
             low, high = decades(chart)
-            set_ticks(values, decade_ticks(low, high, **({"most": _FEW_SPACES} if chart.remarks else {})))
+            most = _FEW_SPACES if chart.remarks else _MOST_SPACES if chart.kind == "rows" else MOST_DECADES
+            set_ticks(values, decade_ticks(low, high, most=most))
         with values.scale.hold_sync():
             least = 0.0 if chart.kind == "rows" and chart.top is not None else None
             values.scale.min, values.scale.max = decades(chart) if chart.log and not chart.empty else (least, chart.top)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 _STEPS = MaxNLocator(6, steps=[1, 2, 5, 10], integer=True)
-_MOST_DECADES = 8
+MOST_DECADES = 8
 """A logarithmic axis with more has ticks at some of them only."""
 
 _MOST_ZEROS = 4
@@ -50,7 +50,7 @@ def value_ticks(low: float, high: float, *, most: int) -> Ticks:
     return [(round(count * step, places), _text(round(count * step, places), places)) for count in whole]
 
 
-def decade_ticks(low: float, high: float, *, most: int = _MOST_DECADES) -> Ticks:
+def decade_ticks(low: float, high: float, *, most: int = MOST_DECADES) -> Ticks:
     """Whole powers of ten, given as exponents, with at most so many spaces between them.
 
     Example:

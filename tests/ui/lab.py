@@ -112,6 +112,14 @@ class Notebook:
         """Index of the first cell that holds a text."""
         return next(index for index, source in enumerate(self.sources()) if text in source)
 
+    def edit(self, index: int, old: str, new: str) -> None:
+        """Change what stands in a cell."""
+        script = """([index, old, new_]) => {
+            const cell = window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells[index];
+            cell.setSource(cell.getSource().replace(old, new_));
+        }"""
+        self.page.evaluate(script, [index, old, new])
+
     def start(self, index: int) -> None:
         """Run a cell and do not wait for it. (What is queued while a cell ends in an error would be dropped.)"""
         self.wait_until_idle()

@@ -24,6 +24,7 @@ def test_a_training_is_paused_stepped_given_another_rate_and_goes_on_while_the_p
     notebook = first_look
     training = notebook.find("for epoch in range(150)")
     panel = notebook.show_panel()
+    notebook.edit(training, "range(150)", "range(5000)")  # it is interrupted at the end, on a fast machine too
     notebook.run_through(training - 1)
     notebook.save()
     notebook.start(training)
