@@ -206,6 +206,37 @@ def test_a_network_that_sees_what_it_is_to_predict_is_an_error(watched):
         assert "causal mask" in finding.remedy.text
 
 
+def half_masked(prediction, target):
+    """Only the second half of a sequence is asked for."""
+    asked = target.clone()
+    asked[:, : target.shape[1] // 2] = -100
+    return F.cross_entropy(prediction.reshape(-1, TOKENS), asked.flatten())
+
+
+class Prefix(Language):
+    """Sees the first half as a whole, and what comes behind it step by step."""
+
+    def __init__(self):
+        super().__init__()
+        self.whole = nn.Linear(8, 8)
+
+    def forward(self, x):
+        half = x.shape[1] // 2
+        prefix = self.whole(self.embedding(x[:, :half]).mean(1, keepdim=True))
+        return self.head(self.layer(self.embedding(x) + prefix)[0])
+
+
+def test_what_is_seen_of_targets_that_count_is_an_error_where_others_do_not(watched):
+    finding = watched(case(Language(causal=False), text(), half_masked)).check("batch_dependency")
+    assert finding.severity == "error", finding.message
+
+
+@pytest.mark.parametrize("model", [Language, Prefix])
+def test_a_beginning_that_is_seen_as_a_whole_is_fine_where_it_is_not_asked_for(watched, model):
+    finding = watched(case(model(), text(), half_masked)).check("batch_dependency")
+    assert finding.severity == "ok", finding.message
+
+
 def test_a_last_layer_that_begins_with_zeros_hides_nothing(watched):
     broken = case(Recurrent(), series())
     nn.init.zeros_(broken.model.head.weight)

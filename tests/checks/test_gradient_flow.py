@@ -326,3 +326,87 @@ def test_the_data_may_be_missing():
 def test_before_training_it_says_what_to_do(watched):
     finding = watched(classifier()).check("gradient_flow")
     assert (finding.severity, "Too few steps" in finding.message) == ("skipped", True)
+
+
+class Relu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * (ctx.saved_tensors[0] > 0)
+
+
+class TurnedRelu(Relu):
+    @staticmethod
+    def forward(ctx, x):
+        return Relu.forward(ctx, x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * (ctx.saved_tensors[0] <= 0)
+
+
+class Rounding(torch.autograd.Function):
+    """Flat everywhere; the gradient is let through on purpose."""
+
+    @staticmethod
+    def forward(x):
+        return x.round()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+class Reversal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.factor = factor
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -ctx.factor * gradient, None
+
+
+class Clamp(torch.autograd.Function):
+    """Lets all gradients through."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clamp(-0.5, 2.0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+def with_function(apply):
+    return Net(lambda h: apply(h - 0.2))
+
+
+def test_a_backward_that_does_not_belong_to_its_forward_is_an_error():
+    finding = finding_of(with_function(TurnedRelu.apply))
+    assert finding.severity == "error", finding.message
+    assert "TurnedRelu.backward() returns is not the gradient of its forward()" in finding.message
+    assert abs(finding.evidence["cosine"]) < 0.5
+    assert "gradcheck(TurnedRelu.apply" in finding.remedy.code
+    assert "forward" in TurnedRelu.__dict__
+    assert isinstance(TurnedRelu.__dict__["forward"], staticmethod)
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [Relu.apply, Rounding.apply, lambda h: Reversal.apply(h, 0.3), Clamp.apply],
+    ids=["right", "rounding", "reversal", "clamp"],
+)
+def test_functions_with_a_backward_of_their_own_that_is_meant_pass(apply):
+    finding = finding_of(with_function(apply))
+    assert finding.severity == "ok", finding.message

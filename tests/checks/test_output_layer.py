@@ -124,6 +124,14 @@ def test_relu_on_scores_is_tried_without(watched):
     assert "Leave out the ReLU" in finding.remedy.text
 
 
+def test_a_relu_where_much_is_left_to_learn_is_a_warning_without_proof(watched):
+    made = case(net(3, nn.ReLU()), KINDS, nn.CrossEntropyLoss(), lr=1e-3)
+    finding = watched(made, Case.run).check("output_layer", seconds=0.0)
+    assert finding.severity == "info"
+    finding = watched(made, Case.run).check("output_layer")
+    assert finding.severity in ("warning", "error"), finding.message
+
+
 def test_a_relu_that_does_no_harm_is_a_remark(watched):
     model = nn.Sequential(*classifier().model, nn.ReLU())
     data = DataLoader(blobs(spread=0.2), batch_size=16, shuffle=True)

@@ -121,6 +121,25 @@ def test_a_scheduler_that_is_stepped_for_every_batch_is_named_with_its_line():
     assert finding.where == f"line {train.__code__.co_firstlineno + 6}: scheduler.step()"
 
 
+def noam(step):
+    step = max(step, 1)
+    return 0.02 * min(step**-0.5, step * 40**-1.5)
+
+
+def test_a_schedule_that_returns_the_rate_itself_is_multiplied_with_the_rate():
+    finding = finding_of(lambda o: lr_scheduler.LambdaLR(o, noam), each="batch")
+    assert (finding.severity, finding.basis) == ("error", "experiment")
+    assert "never came above 6.3e-05, though the optimizer was given 0.02" in finding.message
+    assert "lr=1.0" in finding.remedy.text
+    assert finding.remedy.tried.helped
+
+
+@pytest.mark.parametrize("seconds", [0, 300])
+def test_a_rate_of_one_that_is_meant_to_be_multiplied_passes(seconds):
+    finding = finding_of(lambda o: lr_scheduler.LambdaLR(o, noam), each="batch", lr=1000.0, seconds=seconds)
+    assert finding.severity == "ok", finding.message
+
+
 WARMING = {
     "long warm-up": (lambda o: lr_scheduler.LambdaLR(o, lambda s: min(1.0, (s + 1) / 50_000)), "batch"),
     "cycle by epoch": (

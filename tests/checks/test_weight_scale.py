@@ -165,3 +165,48 @@ def test_where_nothing_could_be_tried_a_training_that_failed_is_warned(watched, 
     assert finding.severity == severity, finding.message
     assert "is too small" in finding.message
     assert finding.basis == "statistics"
+
+
+class Factors(nn.Module):
+    """Rows of two tables, multiplied with each other."""
+
+    def __init__(self, spread):
+        super().__init__()
+        torch.manual_seed(0)
+        self.users, self.films = nn.Embedding(30, 16), nn.Embedding(20, 16)
+        for table in (self.users, self.films):
+            nn.init.normal_(table.weight, std=spread)
+
+    def forward(self, pairs):
+        return (self.users(pairs[:, 0]) * self.films(pairs[:, 1])).sum(1)
+
+
+def ratings(spread):
+    generator = torch.Generator().manual_seed(0)
+    pairs = torch.stack(
+        [torch.randint(30, (600,), generator=generator), torch.randint(20, (600,), generator=generator)], 1
+    )
+    taste, kind = torch.randn(30, 2, generator=generator), torch.randn(20, 2, generator=generator)
+    loader = DataLoader(
+        TensorDataset(pairs, (taste[pairs[:, 0]] * kind[pairs[:, 1]]).sum(1)), batch_size=32, shuffle=True
+    )
+    model = Factors(spread)
+    return Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.MSELoss(), loader)
+
+
+def test_embeddings_that_are_multiplied_with_each_other_begin_too_wide(watched):
+    made = ratings(1.0)
+    inspector = watched(made, lambda c: c.run(6))
+    before = state_of(made)
+    finding = inspector.check("weight_scale")
+    assert_equal(before, state_of(made))
+    assert finding.severity == "error", finding.message
+    assert "the first users.weight has a standard deviation of 1" in finding.message
+    assert "std=0.05" in finding.remedy.code
+    assert finding.remedy.tried.helped
+
+
+@pytest.mark.parametrize(("spread", "epochs"), [(0.1, 6), (1.0, 0)], ids=["narrow", "nothing was trained"])
+def test_embeddings_that_begin_narrow_or_were_not_trained_pass(watched, spread, epochs):
+    finding = watched(ratings(spread), lambda c: c.run(epochs)).check("weight_scale")
+    assert finding.severity == ("ok" if spread < 1 else "error"), finding.message

@@ -92,6 +92,73 @@ def test_dead_units_are_told_from_an_input_that_is_not_used(watched):
     assert "all units of a layer are dead" in finding.message
 
 
+class Masked(nn.Module):
+    """Attention over tokens with a padding mask, and perhaps a token of its own in front."""
+
+    def __init__(self, mask, *, in_front=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.last = nn.Embedding(12, 8), nn.Linear(8, CLASSES)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+        self.mask, self.in_front = mask, in_front
+
+    def forward(self, tokens):
+        x, mask = self.embedding(tokens), self.mask(tokens)
+        if self.in_front:
+            x = torch.cat([x[:, :1] * 0, x], 1)
+            mask = torch.cat([torch.zeros_like(mask[:, :1]), mask], 1)
+        return self.last(self.encoder(x, src_key_padding_mask=mask)[:, 0])
+
+
+def padded():
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(1, 12, (96, 6), generator=generator)
+    tokens[torch.arange(6) >= torch.randint(3, 6, (96, 1), generator=generator)] = 0
+    return TensorDataset(tokens, tokens[:, 0] % CLASSES)
+
+
+@pytest.mark.parametrize("in_front", [False, True])
+def test_a_padding_mask_the_wrong_way_round_is_an_error(watched, in_front):
+    model = Masked(lambda tokens: tokens != 0, in_front=in_front)
+    finding = watched(case(model, padded()), lambda c: c.run(2)).check("zero_input")
+    assert finding.severity == "error", finding.message
+    assert "all that it may look at hold the same token, 0" in finding.message
+    assert "mask = tokens == padding" in finding.remedy.code
+    assert finding.basis == "structure"
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [lambda tokens: tokens == 0, lambda tokens: torch.zeros_like(tokens, dtype=torch.bool), lambda tokens: None],
+    ids=["right", "empty", "none"],
+)
+def test_other_padding_masks_pass(watched, mask):
+    finding = watched(case(Masked(mask), padded()), lambda c: c.run(2)).check("zero_input")
+    assert finding.severity == "ok", finding.message
+
+
+def test_a_last_call_on_something_else_than_the_batch_is_not_taken_for_the_answer(watched):
+    """As in physics-informed networks: first the points of the batch, then a boundary."""
+    net = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1))
+
+    def loss_fn(model, points):
+        return (model(points) - points.sin()).square().mean() + model(torch.zeros(1, 1)).square().mean()
+
+    loader = DataLoader(TensorDataset(torch.rand(96, 1)), batch_size=16, shuffle=True)
+    made = Case(net, torch.optim.Adam(net.parameters(), lr=0.01), loss_fn, loader)
+
+    def loop(c):
+        for _ in range(4):
+            for (points,) in c.train_loader:
+                c.optimizer.zero_grad()
+                c.loss_fn(c.model, points).backward()
+                c.optimizer.step()
+
+    finding = watched(made, loop).check("zero_input")
+    assert finding.severity == "ok", finding.message
+
+
 def test_before_training_it_is_only_suspected(watched):
     assert watched(case(Overwritten())).check("zero_input").severity == "info"
     assert watched(case(gated())).check("zero_input").severity == "info"

@@ -10,6 +10,7 @@ from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.fit.made_up_input import made_up_input
+from nn_inspector.checks.fit.masked_out import mask_turned_round
 from nn_inspector.checks.init.first_weights import first_weights, redraw
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.course import course_of
@@ -31,8 +32,9 @@ INFO = CheckInfo(
     ),
     how=(
         "A copy answers for a batch, and again with the inputs handed on to the next item. If no answer changes, with the "
-        "first weights, with those of now and with weights drawn anew, the input is not used: an error. The source of the "
-        "loop is read as well, for an input that is made of random numbers while the batch is left aside."
+        "first weights, with those of now and with weights drawn anew, the input is not used: an error. So it is if a padding "
+        "mask leaves out all but one and the same token. The source of the loop is read as well, for an input that is made of "
+        "random numbers while the batch is left aside."
     ),
     remedy="Follow the input through forward(): print(x.std(0)) behind each layer, until it is 0.",
     sources=("Karpathy, A Recipe for Training Neural Networks (2019): an input-independent baseline",),
@@ -61,16 +63,40 @@ model(next(iter(train_loader))[0])"""
 
 def look(subject: Subject) -> Finding:
     """Swap the inputs of a copy, and read what the loop gives to the network."""
+    return _made_up(subject) or _left_out_by_mask(subject) or _swapped(subject)
+
+
+def _made_up(subject: Subject) -> Finding | None:
     made_up = made_up_input(subject)
-    if made_up is not None and _failed(subject):
-        message = (
-            f"No: the loop gives {made_up.name} to the network ({made_up.place}), which is made of random numbers. "
-            "Nothing of the batch goes in."
-        )
-        remedy = Remedy(
-            "Give the inputs of the batch to the network.", f"output = model(x)  # not model({made_up.name})"
-        )
-        return finding(INFO, "error", message, remedy=remedy, where=made_up.place, basis="structure")
+    if made_up is None or not _failed(subject):
+        return None
+    message = (
+        f"No: the loop gives {made_up.name} to the network ({made_up.place}), which is made of random numbers. "
+        "Nothing of the batch goes in."
+    )
+    remedy = Remedy("Give the inputs of the batch to the network.", f"output = model(x)  # not model({made_up.name})")
+    return finding(INFO, "error", message, remedy=remedy, where=made_up.place, basis="structure")
+
+
+def _left_out_by_mask(subject: Subject) -> Finding | None:
+    if subject.seconds <= 0:
+        return None
+    turned = mask_turned_round(subject, subject.batches()[0])
+    if turned is None:
+        return None
+    message = (
+        f"No: attention is told to leave out {turned.left_out:.0%} of the positions, and all that it may look at hold the same "
+        f"token, {turned.token}. In a padding mask True stands for what is left out."
+    )
+    remedy = Remedy(
+        "Turn the mask round: it has to be True where there is padding.",
+        "mask = tokens == padding  # not tokens != padding\nencoder(x, src_key_padding_mask=mask)",
+    )
+    evidence = {"left_out": turned.left_out}
+    return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=turned.module, basis="structure")
+
+
+def _swapped(subject: Subject) -> Finding:
     if subject.seconds <= 0:
         raise ExperimentError("This check makes an experiment, and there is no time left for one.")
     batch = subject.batches()[0]
@@ -129,14 +155,16 @@ def _answer(copied: TrainingCopy, batch: Any, *, swapped: bool) -> tuple[torch.T
     seen = take_apart(copied, batch, training=False, backward=False)
     weights = {id(parameter) for parameter in seen.model.parameters() if parameter.dim() >= 2}
     answers = [
-        call.output
+        call
         for call in seen.calls
         if call.module is not None and (call.name in LAYERS or any(id(one) in weights for one in call.inputs))
     ]
-    last = answers[-1] if answers else first_tensor(seen.output)
-    if last is None:
+    # of all its calls: the last one may be on something else than the batch, such as a boundary condition
+    last = [call.output for call in answers if call.module == answers[-1].module] or [first_tensor(seen.output)]
+    found = [one.detach().float().flatten() for one in last if one is not None]
+    if not found:
         raise ExperimentError("The network returned no tensor.")
-    return last.detach().float(), any(differ) or not swapped
+    return torch.cat(found), any(differ) or not swapped
 
 
 def _failed(subject: Subject) -> bool:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeGuard
+
+import torch
+from torch import nn
+
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.init.first_weights import LayerWeights, first_weights, redraw
 from nn_inspector.checks.race import FAILED, known_left, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.experiments import TrainingCopy
 from nn_inspector.history import Evidence, Finding, Remedy
 
 INFO = CheckInfo(
@@ -46,6 +53,12 @@ USUAL_RECURRENT = 1.5
 LARGE_BIAS = 3.0
 """A bias of so many standard deviations shuts or opens nearly all of a layer's activations."""
 
+WIDE = 0.5
+NARROWER = 0.1
+"""Embeddings of such a standard deviation that nothing but products are made of are tried with a tenth of it."""
+
+_LONG = 1000
+
 FAR = 5.0
 """Most layers so many times outside of what is usual are suspected also where no better ones could be tried."""
 
@@ -60,7 +73,9 @@ def look(subject: Subject) -> Finding:
     """Measure the first weights, and train a copy with better ones if they are unusual."""
     layers = first_weights(subject.anatomy("initial", training=False))
     if not layers:
-        return finding(INFO, "ok", "There is no layer of which the size of the first weights matters.")
+        return _of_embeddings(subject) or finding(
+            INFO, "ok", "There is no layer of which the size of the first weights matters."
+        )
     evidence: Evidence = {layer.name: layer.ratio for layer in layers}
     found = [layer for layer in layers if unusual(layer) is not None]
     if not found:
@@ -91,6 +106,50 @@ def look(subject: Subject) -> Finding:
     return finding(
         INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=worst.name, basis="experiment"
     )
+
+
+def _of_embeddings(subject: Subject) -> Finding | None:
+    """Embeddings that are multiplied with each other: torch draws them with a standard deviation of 1."""
+    tables = {
+        name: module
+        for name, module in subject.anatomy("initial", training=False).model.named_modules()
+        if _is_wide(module)
+    }
+    tried = race(subject, lambda copied: _narrow(copied, tables), most=_LONG) if tables else None
+    if tried is None or tried.severity == "info":
+        return None
+    name, table = next(iter(tables.items()))
+    spread, products = float(table.weight.std()), float(table.weight.std()) ** 2 * table.embedding_dim**0.5
+    return finding(
+        INFO,
+        tried.severity,
+        f"No: the first {name}.weight has a standard deviation of {spread:.2g}. A product of two such rows of {table.embedding_dim} has "
+        f"one of about {products:.2g}: the first answers are far from all targets. {tried.text}",
+        evidence={f"{name}.weight": spread},
+        remedy=Remedy(
+            "Draw embeddings that are multiplied with each other with a standard deviation of 0.1 or less.",
+            "for module in model.modules():\n    if isinstance(module, torch.nn.Embedding):\n"
+            "        torch.nn.init.normal_(module.weight, std=0.05)  # then make the optimizer",
+            tried.trial,
+        ),
+        where=f"{name}.weight",
+        basis="experiment",
+    )
+
+
+def _is_wide(module: nn.Module) -> TypeGuard[nn.Embedding]:
+    return (
+        isinstance(module, nn.Embedding)
+        and module.weight.requires_grad
+        and module.embedding_dim > 1
+        and float(module.weight.detach().std()) > WIDE
+    )
+
+
+@torch.no_grad()
+def _narrow(copied: TrainingCopy, tables: Mapping[str, nn.Embedding]) -> None:
+    for name in tables:
+        copied.model.get_submodule(name).weight.mul_(NARROWER)  # type: ignore[operator]
 
 
 def unusual(layer: LayerWeights) -> str | None:

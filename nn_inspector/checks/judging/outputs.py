@@ -76,7 +76,7 @@ def relu_of_scores(subject: Subject, seen: Judged) -> Complaint | None:
     tried = contest(subject, seen, place, asked)
     silent = seen.low == seen.high == 0 and not tried.well
     probability = seen.judge in ("probabilities", "logarithm")
-    suspicious = probability and tried.left is not None
+    suspicious = tried.left is not None and not (tried.well and not probability)
     without_proof: Severity = "error" if silent else "warning" if suspicious else "info"
     what = "a probability, which is 1 at most" if probability else "a score, which has to be free to go below 0"
     dead = " Here it is 0 for all items of the first batch." if silent else ""

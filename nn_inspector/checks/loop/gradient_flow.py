@@ -13,9 +13,11 @@ from nn_inspector.checks.loop.reading import Held, Reading
 from nn_inspector.checks.loop.source import forward_of, loop_of
 from nn_inspector.checks.model.fresh import looks_fresh
 from nn_inspector.checks.model.wiring import Wiring, parameters_of, wiring_of
+from nn_inspector.checks.race import WELL, known_left
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import ExperimentError, InspectorError
-from nn_inspector.experiments import Start, evaluate, isolated
+from nn_inspector.experiments import Start, evaluate, initial_state, isolated
+from nn_inspector.experiments.custom_backward import wrong_backward
 from nn_inspector.history import Basis, Finding, Remedy, Severity
 
 INFO = CheckInfo(
@@ -30,7 +32,8 @@ INFO = CheckInfo(
     how=(
         "It is an error if an optimizer makes steps while none of its parameters ever got a gradient. A layer that gets none "
         "is an error if it looks as if it had just been made and the loss changes when its weights do, on a copy. The loop "
-        "is read for summands of the loss that are cut off from what is stepped. Layers that are not used, targets "
+        "is read for summands of the loss that are cut off from what is stepped. Functions with a backward() of your own are "
+        "held against differences of their forward(). Layers that are not used, targets "
         "that are detached and layers that are moved by other means are fine."
     ),
     remedy="Take the cut out of the way from the weights to the loss; keep it for numbers that are only printed.",
@@ -53,7 +56,12 @@ def look(subject: Subject) -> Finding:
     if not wiring.stepped:
         raise InspectorError("No optimizer that is watched holds parameters of this model.")
     cut = cut_terms(reading)
-    result = _nothing_arrives(subject, wiring, cut) or _term_without_effect(cut) or _cut_off(subject, wiring)
+    result = (
+        _nothing_arrives(subject, wiring, cut)
+        or _term_without_effect(cut)
+        or _cut_off(subject, wiring)
+        or _wrong_backward(subject)
+    )
     if result is not None:
         return result
     reached = len(wiring.reached & wiring.stepped)
@@ -86,6 +94,34 @@ def _nothing_arrives(subject: Subject, wiring: Wiring, cut: Sequence[CutTerm]) -
             basis="structure",
         )
     return None
+
+
+def _wrong_backward(subject: Subject) -> Finding | None:
+    """A function of the user's own whose backward() does not belong to its forward()."""
+    if subject.seconds <= 0:
+        return None
+    try:
+        with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
+            found = wrong_backward(copied, subject.batches()[0])
+    except ExperimentError:
+        return None
+    left = known_left(subject) if found is not None else None
+    if found is None or (left is not None and left <= min(WELL.values())):
+        return None
+    return finding(
+        INFO,
+        "error",
+        f"No: what {found.name}.backward() returns is not the gradient of its forward(). Moving some inputs a little shows another "
+        f"one; the cosine between the two is {found.cosine:.2f}, where 1 is right.",
+        evidence={"cosine": found.cosine},
+        remedy=Remedy(
+            "Check it with torch.autograd.gradcheck until that passes, or write forward() with torch's own functions and leave "
+            "backward() to torch.",
+            f"x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)\ntorch.autograd.gradcheck({found.name}.apply, (x,))",
+        ),
+        where=f"{found.name}.backward",
+        basis="experiment",
+    )
 
 
 def _has_stepped(subject: Subject, index: int) -> bool:

@@ -28,7 +28,7 @@ INFO = CheckInfo(
     ),
     how=(
         "The learning rate is noted whenever it changes. It is suspicious if it stays below 1 % of its highest value from the "
-        "first half of the run on, or never reaches what the schedule leads to. A copy then goes on from the present "
+        "first half of the run on, never reaches what the schedule leads to, or never 2 % of what the optimizer was given. A copy then goes on from the present "
         "weights, once with the present rate and once with the highest: it is an error if that brings a clear gain. A "
         "schedule that ends when nothing is left to learn is fine."
     ),
@@ -45,6 +45,12 @@ EARLY = 0.5
 
 UNREACHED = 0.5
 """A rate that stays below this share of what its schedule leads to has not come out of its warm-up."""
+
+USUAL_RATE = 0.1
+"""A larger one was given to be multiplied, and is not a rate itself."""
+
+FAR_BELOW = 0.02
+"""A schedule that never gives more than this share of the optimizer's own rate is multiplied with it by mistake."""
 
 GAIN = 0.1
 """Share of the first loss of the run that the highest rate must win, so that a rate is said to be too low."""
@@ -63,7 +69,7 @@ def look(subject: Subject) -> Finding:
     if rates is None or run.steps < _ENOUGH_STEPS:
         raise InspectorError("Too few steps with a learning rate were seen yet. Run your training loop for a moment.")
     reading = loop_of(subject)
-    for judge in (_collapsed, _never_reached, _jumped):
+    for judge in (_collapsed, _never_reached, _far_below, _jumped):
         result = judge(subject, rates, reading)
         if result is not None:
             return result
@@ -120,6 +126,30 @@ def _never_reached(subject: Subject, rates: Rates, reading: Reading) -> Finding 
         trial,
     )
     return _told(severity, message, rates, remedy, reading)
+
+
+def _far_below(subject: Subject, rates: Rates, reading: Reading) -> Finding | None:
+    """A schedule whose highest rate is next to nothing of the rate that the optimizer was given: the two are multiplied."""
+    share = max((high / aim for high, aim in zip(rates.highest, rates.aims, strict=True) if aim > 0), default=1.0)
+    if share > FAR_BELOW:
+        return None
+    trial = _try_rates(subject, rates.highest, rates.aims)
+    gain = _gain(subject, trial)
+    highest, aim = max(rates.highest), max(rates.aims)
+    if gain is False or (gain is None and (aim > USUAL_RATE or not _is_unfinished(subject))):
+        return None
+    message = (
+        f"No: the learning rate never came above {highest:.2g}, though the optimizer was given {aim:.2g}. What a schedule returns is "
+        "multiplied with that."
+    )
+    remedy = Remedy(
+        "Let the function of LambdaLR return a factor of about 1 at its highest, or give the optimizer lr=1.0 where it returns "
+        "the rate itself.",
+        "optimizer = torch.optim.Adam(model.parameters(), lr=1.0)  # LambdaLR multiplies it with what noam() returns\n"
+        "scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, noam)",
+        trial,
+    )
+    return _told("error" if gain else "warning", message, rates, remedy, reading)
 
 
 def _jumped(subject: Subject, rates: Rates, reading: Reading) -> Finding | None:

@@ -18,7 +18,11 @@ TOLERANCE = 1e-3
 """A number has changed if it moved by this share of the spread of its tensor: far more than rounding, far less than an
 item's share in anything."""
 
+IGNORED = -100
+"""Cross entropy leaves out targets of this number."""
+
 _LOOKED_AT = (0, 1, -1)
+_FEWEST_TIMES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,10 @@ def leaks(copied: TrainingCopy, batch: Any) -> tuple[int, float] | None:
     if place is None or output is None:
         raise ExperimentError("The targets are not the inputs one position later.")
     items, times = given[place].shape[:2]
-    middle = times // 2
+    first = _first_counted(given[place], target)
+    middle = (first + times) // 2
+    if middle - first < _FEWEST_TIMES:
+        raise ExperimentError("Too few positions of the sequence have a target.")
 
     def exchange(tensor: torch.Tensor) -> torch.Tensor:
         changed = tensor.clone()
@@ -107,15 +114,27 @@ def leaks(copied: TrainingCopy, batch: Any) -> tuple[int, float] | None:
     changed = _by_time(_changed(output, other), items, times)
     if changed is None:
         raise ExperimentError("It is not known which axis of the output is time.")
-    early = float(changed[:, :middle].float().mean())
+    early = float(changed[:, first:middle].float().mean())
     return (middle, early) if early > 0 else None
 
 
 def _is_next(given: torch.Tensor, target: torch.Tensor) -> bool:
+    """Whether the targets are the inputs one position later, wherever they count."""
     if given.dim() < 2 or given.shape[1] < 4 or given.numel() != target.numel() or given.shape[0] < 2:
         return False
-    shaped = target.reshape(given.shape)
-    return torch.equal(shaped[:, :-1].to(given.dtype), given[:, 1:]) and not torch.equal(given[:, :-1], given[:, 1:])
+    shaped = target.reshape(given.shape)[:, :-1]
+    counted = shaped != IGNORED if not shaped.is_floating_point() else torch.ones_like(shaped, dtype=torch.bool)
+    if int(counted.sum()) < len(given):
+        return False
+    same = bool((shaped.to(given.dtype) == given[:, 1:])[counted].all())
+    return same and not torch.equal(given[:, :-1], given[:, 1:])
+
+
+def _first_counted(given: torch.Tensor, target: torch.Tensor | None) -> int:
+    """The first position of any item whose target counts: what is given before may be seen as a whole."""
+    if target is None or target.is_floating_point():
+        return 0
+    return int((target.reshape(given.shape) != IGNORED).any(0).flatten().nonzero()[0])
 
 
 def _exchanger(place: int, exchange: Any) -> Any:

@@ -1,0 +1,146 @@
+"""Gradients of the user's own `torch.autograd.Function`s, held against differences of what their forward() gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.autograd.function import BackwardCFunction, Function, FunctionCtx
+
+from nn_inspector.experiments.isolation import TrainingCopy
+from nn_inspector.experiments.random_state import preserved_random_state
+
+ELEMENTS = 24
+"""So many elements of each input are moved, evenly chosen."""
+
+AGREES = 0.5
+"""From this cosine on, forward and backward agree as far as they are meant to: a clamp may let all gradients through."""
+
+_NODES = 2000
+_FUNCTIONS = 4
+_FLAT = 1e-9
+_STEP = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class WrongBackward:
+    """A function whose backward() gives another gradient than the one of its forward().
+
+    Attributes:
+        name: of the class.
+        cosine: between the two gradients, over the elements that were moved.
+    """
+
+    name: str
+    cosine: float
+
+
+def wrong_backward(copied: TrainingCopy, batch: Any) -> WrongBackward | None:
+    """Look at the functions of the user's own in the graph of the copy's loss.
+
+    A function whose forward() is flat (rounding, spikes) has a backward() on purpose, and so has one whose gradient is
+    its true one times a number (gradient reversal): they are passed over.
+
+    Raises:
+        ExperimentError: the batch does not fit.
+    """
+    functions = list(dict.fromkeys(_own_functions(copied.loss(batch))))[:_FUNCTIONS]
+    for function in functions:
+        args = _args_of(function, lambda: copied.loss(batch))
+        cosine = _cosine(function, args) if args is not None else None
+        if cosine is not None and abs(cosine) < AGREES:
+            return WrongBackward(function.__name__, cosine)
+    return None
+
+
+def _own_functions(loss: torch.Tensor) -> Iterator[type[Function]]:
+    waiting: list[Any] = [loss.grad_fn]
+    seen: set[Any] = set()
+    while waiting and len(seen) < _NODES:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, BackwardCFunction):
+            function: type[Function] = getattr(type(node), "_forward_cls")  # noqa: B009 - torch does not declare it
+            if not function.__module__.startswith("torch."):
+                yield function
+        waiting.extend(before for before, _ in node.next_functions)
+
+
+def _args_of(function: type[Function], run: Callable[[], Any]) -> tuple[Any, ...] | None:
+    """What the function is called with first."""
+    found: list[tuple[Any, ...]] = []
+    own = function.__dict__.get("forward")
+    forward: Callable[..., Any] = function.forward
+
+    def note(*args: Any, **kwargs: Any) -> Any:
+        if not found:
+            given = args[1:] if args and isinstance(args[0], FunctionCtx) else args
+            found.append(tuple(_kept(one) for one in given))
+        return forward(*args, **kwargs)
+
+    if own is None:
+        return None
+    setattr(function, "forward", staticmethod(note))  # noqa: B010 - a type checker takes a method for a constant
+    try:
+        run()
+    finally:
+        setattr(function, "forward", own)  # noqa: B010
+    return found[0] if found else None
+
+
+def _kept(one: Any) -> Any:
+    return one.detach().clone().requires_grad_(one.requires_grad) if isinstance(one, torch.Tensor) else one
+
+
+def _cosine(function: type[Function], args: tuple[Any, ...]) -> float | None:
+    """Between the gradient that backward() gives and differences of forward(); None where forward() is flat."""
+    wide = [one.double() if isinstance(one, torch.Tensor) and one.is_floating_point() else one for one in args]
+    wide = [
+        one.detach().requires_grad_(before.requires_grad) if isinstance(one, torch.Tensor) else one
+        for one, before in zip(wide, args, strict=True)
+    ]
+    inputs = [one for one in wide if isinstance(one, torch.Tensor) and one.requires_grad]
+    try:
+        output = _called(function, wide)
+        direction = torch.randn(output.shape, dtype=output.dtype, generator=torch.Generator().manual_seed(0))
+        given = torch.autograd.grad(output, inputs, direction.to(output.device), allow_unused=True)
+        pairs = [
+            pair
+            for one, gradient in zip(inputs, given, strict=True)
+            for pair in _moved(function, wide, one, gradient, direction)
+        ]
+    except Exception:  # noqa: BLE001 - a function that takes no float64, or nothing but its own network's tensors
+        return None
+    if not pairs:
+        return None
+    analytic, numeric = (torch.tensor(column, dtype=torch.float64) for column in zip(*pairs, strict=True))
+    if float(numeric.norm()) < _FLAT or not bool(torch.isfinite(numeric).all() and torch.isfinite(analytic).all()):
+        return None
+    return float(analytic @ numeric / (analytic.norm() * numeric.norm()).clamp(min=1e-300))
+
+
+def _moved(
+    function: type[Function], args: list[Any], one: torch.Tensor, gradient: torch.Tensor | None, direction: torch.Tensor
+) -> Iterator[tuple[float, float]]:
+    """The gradient that was given and the difference that is found, for some elements of an input."""
+    flat = one.detach().reshape(-1)
+    for place in range(0, len(flat), max(1, len(flat) // ELEMENTS)):
+        values = []
+        for sign in (1, -1):
+            other = flat.clone()
+            other[place] += sign * _STEP
+            moved = [other.reshape(one.shape).requires_grad_() if arg is one else arg for arg in args]
+            values.append(float((_called(function, moved).detach() * direction).sum()))
+        yield (0.0 if gradient is None else float(gradient.reshape(-1)[place])), (values[0] - values[1]) / (2 * _STEP)
+
+
+def _called(function: type[Function], args: list[Any]) -> torch.Tensor:
+    with preserved_random_state(0):
+        output = function.apply(*args)
+    first = output[0] if isinstance(output, tuple) else output
+    assert isinstance(first, torch.Tensor), "functions that return no tensor first are not looked at"
+    return first
