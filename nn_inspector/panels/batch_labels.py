@@ -9,7 +9,12 @@ from nn_inspector.panels.panel import Panel, Selection
 
 def picture(run: Run, selection: Selection) -> Chart:
     """Share of each class among the labels of the measured training batches."""
-    return class_shares(run, run.series("confusion", "train"), "label", "Of each column the latest measured batch.")
+    return class_shares(
+        run,
+        run.series("confusion", "train"),
+        "label",
+        "Each column is the latest measured batch then, or of older ones the mean of several.",
+    )
 
 
 PANEL = Panel(

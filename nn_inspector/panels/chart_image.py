@@ -153,7 +153,7 @@ def _label(axes: Axes, chart: Chart) -> None:
         texts = [text for _, text in chart.labels]
         if chart.kind == "rows":
             axes.set_yticks(positions, texts)
-            axes.set_ylim(len(positions) - 0.5, -0.5)
+            axes.set_ylim((len(positions) if chart.heat is None else len(chart.heat.values)) - 0.5, -0.5)
             if chart.remarks:
                 axes.secondary_yaxis("right").set_yticks(positions, chart.remarks, fontsize=7)
             _pictures(axes, chart)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from torch import nn
 
 import nn_inspector as nni
@@ -23,7 +24,7 @@ from nn_inspector.panels import (
     weight_histogram,
     weight_history,
 )
-from nn_inspector.panels.chart_image import png
+from nn_inspector.panels.chart_image import draw, png
 from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.legend import legend_html
 from nn_inspector.panels.over_time import MOST_COLUMNS, columns, held
@@ -90,6 +91,9 @@ def test_the_history_of_a_distribution_has_a_column_for_each_measured_step():
     assert texts[first[0] + 0.5] == "1"
     assert texts[second[0] - 0.5] == "-1"
     assert first < second, "large values stand at the top"
+    axes = Figure().subplots()
+    draw(axes, chart)
+    assert axes.get_ylim() == (len(chart.heat.values) - 0.5, -0.5)
     assert activation_history.picture(run, Selection(layer="other")).empty
 
 
