@@ -44,6 +44,7 @@ _TIME = 0.9
 
 _PARTS = 8
 _JUDGED = 256
+_VALIDATION_BATCHES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,21 @@ def known_left(subject: Subject) -> float | None:
         return left_now(subject)[1]
     except ExperimentError:
         return None
+
+
+def left_of_validation(subject: Subject) -> float | None:
+    """What the network, as it is now, has left to learn of the validation data; None where that is not known."""
+
+    def look() -> float | None:
+        try:
+            batches = BatchSource(subject.training.val_loader, seconds=5.0).as_loaded(_VALIDATION_BATCHES)
+            with isolated(subject.training, start=Start()) as copied:
+                return _left(copied, batches)[1]
+        except ExperimentError:
+            return None
+
+    found: float | None = subject.once("left to learn of the validation", look) if subject.seconds > 0 else None
+    return found
 
 
 def _short(

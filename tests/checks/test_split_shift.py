@@ -68,3 +68,56 @@ def test_where_it_cannot_look_it_says_why(labels, validation, options, message):
     finding = checked(labels, validation, **options)
     assert finding.severity == "skipped"
     assert message in finding.message
+
+
+def words(names, codes, *, seed):
+    """Each item is six words; those of its kind come more often. `codes` numbers the words."""
+    generator = torch.Generator().manual_seed(seed)
+    kinds = torch.randint(3, (300,), generator=generator)
+    own = torch.randint(0, names // 3, (300, 6), generator=generator) * 3 + kinds[:, None]
+    other = torch.randint(0, names, (300, 6), generator=generator)
+    chosen = torch.where(torch.rand(300, 6, generator=generator) < 0.7, own, other)
+    return TensorDataset(codes[chosen], kinds)
+
+
+class Bag(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.last = nn.Embedding(30, 16), nn.Linear(16, 3)
+
+    def forward(self, tokens):
+        return self.last(self.embedding(tokens).mean(1))
+
+
+def with_codes(val_codes, *, epochs=10):
+    model = Bag()
+    loader = DataLoader(words(30, torch.arange(30), seed=0), batch_size=20, shuffle=True)
+    val_loader = DataLoader(words(30, val_codes, seed=1), batch_size=50)
+    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.02), nn.CrossEntropyLoss(), loader)
+    with nni.watch(
+        model, case.optimizer, case.loss_fn, train_loader=loader, val_loader=val_loader, show=False
+    ) as inspector:
+        case.run(epochs)
+        before = state_of(case)
+        finding = inspector.check("split_shift", seconds=300.0)
+        assert_equal(before, state_of(case))
+    return finding
+
+
+def test_validation_words_with_codes_of_their_own_are_an_error():
+    finding = with_codes(torch.randperm(30, generator=torch.Generator().manual_seed(3)))
+    assert finding.severity == "error", finding.message
+    assert "says nothing about the other" in finding.message
+    assert finding.evidence["explained_across"] < 0.1 < finding.evidence["explained_in_validation"]
+    assert "the same codes" in finding.remedy.code
+    assert finding.basis == "experiment"
+
+
+@pytest.mark.parametrize(
+    ("codes", "epochs"),
+    [(torch.arange(30), 10), (torch.randperm(30, generator=torch.Generator().manual_seed(3)), 0)],
+    ids=["the same codes", "before training"],
+)
+def test_the_same_codes_pass_and_nothing_is_said_before_training(codes, epochs):
+    assert with_codes(codes, epochs=epochs).severity in ("ok", "skipped")

@@ -15,10 +15,10 @@ from nn_inspector.checks.data.pairing import FEWEST, Fit, Pairs, fit
 from nn_inspector.checks.data.turned import turned
 from nn_inspector.checks.items_seen import look_at_items
 from nn_inspector.checks.loop.source import loop_of
-from nn_inspector.checks.race import WELL, known_left
+from nn_inspector.checks.race import WELL, known_left, left_of_validation
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import BatchSource, Start, initial_state, isolated, train
+from nn_inspector.experiments import BatchSource, initial_state, isolated, train
 from nn_inspector.history import Evidence, Finding, Remedy
 
 INFO = CheckInfo(
@@ -295,7 +295,7 @@ def _left_of_others(subject: Subject) -> float | None:
     None where that cannot be told, or says little: the user's own training was much longer.
     """
     if subject.run.steps > 2 * _STEPS:
-        return _left_of_validation(subject)
+        return left_of_validation(subject)
     try:
         batches = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 6, 0.1)).mixed(_STEPS)
         cut = math.ceil(_APART * len(batches))
@@ -313,19 +313,8 @@ def _left_of_others(subject: Subject) -> float | None:
                 left += [share] if share is not None else []
     except ExperimentError:
         return None
-    apart = _left_of_validation(subject)
+    apart = left_of_validation(subject)
     return min([*left, *([apart] if apart is not None else [])], default=None)
-
-
-def _left_of_validation(subject: Subject) -> float | None:
-    """What the network, as it is now, has left to learn of the validation data."""
-    try:
-        batches = BatchSource(subject.training.val_loader, seconds=5.0).as_loaded(_BATCHES)
-        with isolated(subject.training, start=Start()) as copied:
-            found = [one for one in (answers(copied, batch) for batch in batches) if one is not None]
-    except ExperimentError:
-        return None
-    return Answers.together(found).unlearned if found else None
 
 
 CHECK = Check(INFO, look)

@@ -1,4 +1,4 @@
-"""split_shift: do training and validation hold the same classes?"""
+"""split_shift: do training and validation hold the same kinds of data?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.data.class_labels import class_labels
+from nn_inspector.checks.data.other_meaning import other_meaning
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import BatchSource
 from nn_inspector.history import Chart, Finding, Remedy, Severity, curve, row_labels
@@ -15,7 +16,7 @@ INFO = CheckInfo(
     name="split_shift",
     stage="data",
     kind="active",
-    question="Do training and validation hold the same classes?",
+    question="Do training and validation hold the same kinds of data?",
     why=(
         "Data often lie in files class by class. Cut in two without shuffling, the second part holds the last classes and "
         "little else. The network does well in training and badly in validation, though it has learned what it could."
@@ -23,7 +24,8 @@ INFO = CheckInfo(
     how=(
         "The classes in your training batches are counted, and those in the first 64 batches of your val_loader. It is an "
         "error if most items of the validation are of classes that training does not hold. It is a warning if 70 % of the "
-        "validation items would have to be of another class to be shared out as in training."
+        "validation items would have to be of another class to be shared out as in training. If the network fails on the validation data, "
+        "a simple model is taught by each and asked about the other: it is an error if both teach their own labels and not the other's."
     ),
     remedy="Shuffle before you split, or split each class by itself (stratified).",
     sources=(
@@ -50,7 +52,45 @@ train_data, val_data = torch.utils.data.random_split(dataset, [0.8, 0.2])
 
 
 def look(subject: Subject) -> Finding:
-    """Count the classes in both loaders."""
+    """Count the classes in both loaders, and see whether what one teaches holds in the other."""
+    try:
+        found = _classes(subject)
+    except InspectorError:
+        found = None
+    if found is None or not found.raised:
+        other = _other_meaning(subject)
+        if other is not None:
+            return other
+    return found if found is not None else _classes(subject)
+
+
+def _other_meaning(subject: Subject) -> Finding | None:
+    other = other_meaning(subject)
+    if other is None:
+        return None
+    return finding(
+        INFO,
+        "error",
+        f"No: a simple model learns the labels from part of the training data (it explains {other.training:.0%} of the rest), and from "
+        f"part of the validation data ({other.validation:.0%}), but what it learns from the one says nothing about the other. The "
+        "inputs of the validation data mean something else.",
+        evidence={
+            "explained_in_training": other.training,
+            "explained_in_validation": other.validation,
+            "explained_across": other.across,
+        },
+        remedy=Remedy(
+            "Make vocabularies, category codes, scales and the order of columns from the training data, and use the same ones for "
+            "validation.",
+            "codes = {word: number for number, word in enumerate(sorted(set(train_words)))}  # once\n"
+            "x_val = [codes.get(word, unknown) for word in val_words]  # the same codes",
+        ),
+        where="val_loader",
+        basis="experiment",
+    )
+
+
+def _classes(subject: Subject) -> Finding:
     training = class_labels(subject)
     assert training.classes is not None, "they are chosen so"
     validation = _validation_classes(subject, training.place)
