@@ -135,3 +135,47 @@ def test_the_training_is_left_as_it_was(watched):
     inspector.check("hidden_activation")
     assert_equal(before, state_of(made))
     assert "forward" not in vars(made.model)
+
+
+def equation(activation, *, order=2):
+    """-u'' = pi^2 sin(pi x), or u' = pi cos(pi x), with u(0) = 0."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(1, 16), activation(), nn.Linear(16, 16), activation(), nn.Linear(16, 1))
+
+    def loss_fn(model, points):
+        points = points.clone().requires_grad_()
+        found = model(points)
+        for _ in range(order):
+            (found,) = torch.autograd.grad(found.sum(), points, create_graph=True)
+        wanted = -(torch.pi**2) * (torch.pi * points).sin() if order == 2 else torch.pi * (torch.pi * points).cos()
+        return (found - wanted).square().mean() / 10 + model(torch.zeros(1, 1)).square().mean()
+
+    loader = DataLoader(TensorDataset(torch.rand(96, 1)), batch_size=16, shuffle=True)
+    return Case(net, torch.optim.Adam(net.parameters(), lr=0.01), loss_fn, loader)
+
+
+def solved(c):
+    for _ in range(4):
+        for (points,) in c.train_loader:
+            c.optimizer.zero_grad()
+            c.loss_fn(c.model, points).backward()
+            c.optimizer.step()
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.LeakyReLU])
+def test_straight_pieces_where_second_derivatives_are_asked_for_are_an_error(watched, activation):
+    made = equation(activation)
+    inspector = watched(made, solved)
+    before = state_of(made)
+    finding = inspector.check("hidden_activation")
+    assert_equal(before, state_of(made))
+    assert finding.severity == "error", finding.message
+    assert "With tanh in place of `1` and the like it gets one of" in finding.message
+    assert "softplus" in finding.remedy.text
+    assert finding.where == "1"
+
+
+@pytest.mark.parametrize(("activation", "order"), [(nn.Tanh, 2), (nn.SiLU, 2), (nn.ReLU, 1)])
+def test_curves_and_first_derivatives_pass(watched, activation, order):
+    finding = watched(equation(activation, order=order), solved).check("hidden_activation")
+    assert finding.severity in ("ok", "info"), finding.message

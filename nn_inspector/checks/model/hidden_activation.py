@@ -10,6 +10,7 @@ import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.init.first_weights import first_weights, redraw
+from nn_inspector.checks.model.second_derivatives import NoCurve, no_curve
 from nn_inspector.checks.race import Change, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.experiments import Anatomy, TrainingCopy
@@ -31,7 +32,8 @@ INFO = CheckInfo(
         "A copy with its first weights makes one pass, and each function is seen with the layers around it. It looks for a "
         "softmax before a layer, for layers with nothing between them, and for three sigmoids or tanhs in a row behind "
         "which the items differ far less. Then a copy is trained with ReLU there. It is raised only if that copy gets much "
-        "further in a few steps than your whole training did."
+        "further in a few steps than your whole training did. It is an error as well if a part of the loss has a gradient with "
+        "tanh only: ReLU has no second derivative."
     ),
     remedy="Put a ReLU behind each hidden layer. Sigmoid and softmax belong to the output, if anywhere.",
     sources=(
@@ -83,7 +85,10 @@ class Suspicion:
 
 
 def look(subject: Subject) -> Finding:
-    """See what stands between the layers, and try ReLU there."""
+    """See what stands between the layers, and try ReLU there; where second derivatives are learned from, look for curves."""
+    without_curve = no_curve(subject)
+    if without_curve is not None:
+        return _without_curve(without_curve)
     seen = subject.anatomy("initial", training=False)
     suspicion = suspect(seen)
     if suspicion is None:
@@ -97,6 +102,22 @@ def look(subject: Subject) -> Finding:
         return finding(INFO, "info", message, remedy=remedy, where=suspicion.where)
     message = f"No: {suspicion.said}. {tried.text}"
     return finding(INFO, tried.severity, message, remedy=remedy, where=suspicion.where, basis="experiment")
+
+
+def _without_curve(found: NoCurve) -> Finding:
+    return finding(
+        INFO,
+        "error",
+        f"No: {found.part.name}, a part of the loss, gets no gradient. With tanh in place of `{found.where}` and the like it gets one "
+        f"of {found.curved:.2g}: it is about second derivatives, and those of a network of straight pieces are 0 everywhere.",
+        evidence={"gradient": found.part.gradient, "gradient_with_tanh": found.curved},
+        remedy=Remedy(
+            "Use a function that is curved: tanh, sin, softplus or SiLU.",
+            "model = torch.nn.Sequential(torch.nn.Linear(1, 64), torch.nn.Tanh(), torch.nn.Linear(64, 1))",
+        ),
+        where=found.where,
+        basis="experiment",
+    )
 
 
 def suspect(seen: Anatomy) -> Suspicion | None:
