@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from nn_inspector.checks.answers import Answers, answers
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.data.bags import wrong_bags
 from nn_inspector.checks.data.flattened import flattened_apart, said_of
 from nn_inspector.checks.data.own_input import own_input
 from nn_inspector.checks.data.pairing import FEWEST, Fit, Pairs, fit
@@ -98,7 +99,7 @@ x, y = x[order], y[order]  # one order for both"""
 
 def look(subject: Subject) -> Finding:
     """Learn the labels from the inputs, and permuted ones; if that is all the same, look for where they belong."""
-    aside = _turned_aside(subject) or _flattened_apart(subject) or _own_input_asked(subject)
+    aside = _turned_aside(subject) or _wrong_bags(subject) or _flattened_apart(subject) or _own_input_asked(subject)
     if aside is not None:
         return aside
     seen = look_at_items(subject, subject.training.train_loader, every_feature=True)
@@ -141,6 +142,29 @@ def _turned_aside(subject: Subject) -> Finding | None:
         evidence={"items": float(found.items), "turned_share": found.share},
         remedy=Remedy(f"Give image and {found.what} to the augmentation together, and turn both.", _BOTH[found.what]),
         where="train_loader",
+        basis="structure",
+    )
+
+
+def _wrong_bags(subject: Subject) -> Finding | None:
+    """Words that are put into the bags of other items."""
+    found = None
+    with contextlib.suppress(ExperimentError):
+        found = wrong_bags(subject)
+    if found is None:
+        return None
+    first = ", ".join(str(one) for one in found.offsets)
+    return finding(
+        INFO,
+        "error",
+        f"No: the offsets of {found.module} go down as well as up ({first}, ...), with {found.words} words in the batch. They have to "
+        "be where the words of each item begin; as they are, an item gets the words of others.",
+        evidence={"offsets": [float(one) for one in found.offsets], "words": float(found.words)},
+        remedy=Remedy(
+            "Add up the lengths: each item begins where the one before it ends.",
+            "offsets = torch.tensor([0, *lengths[:-1]]).cumsum(0)",
+        ),
+        where=found.module,
         basis="structure",
     )
 
