@@ -19,7 +19,7 @@ from nn_inspector.history import Chart, Finding, Remedy, Run, curve
 INFO = CheckInfo(
     name="loss_terms",
     stage="train",
-    kind="active",
+    kind="passive",
     question="If the loss has several parts, does each have its share?",
     why=(
         "A loss can be a sum: of tasks, of a penalty, of reconstruction and regularity. The gradient follows the part that changes "
