@@ -149,6 +149,8 @@ def look_at_items(
         busy = [_Pass(copied, batch, training=True) for batch in batches]
     rows = [one.rows() for one in resting]
     first = resting[0].call
+    if len({tuple(part.shape[1:] for part in row) for row in rows}) > 1:
+        raise ExperimentError("The batches differ in the size of their items, which this check does not read.")
     features, prediction, target = (torch.cat(parts)[:_ROWS] for parts in zip(*rows, strict=True))
     known = features.isfinite().all(1)
     if not known.any():

@@ -264,3 +264,21 @@ def test_bags_that_begin_where_the_one_before_ends_pass():
     finding = checked(*with_offsets(lambda lengths: lengths.cumsum(0)))
     assert finding.severity in ("ok", "info", "skipped", "warning")
     assert "offsets" not in finding.message
+
+
+def test_batches_of_different_lengths_are_not_judged(watched):
+    class OfMeans(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.last(torch.stack([x.mean(1), x.std(1)], 1))
+
+    model = OfMeans()
+    lengths = [5, 7] * 5
+    batches = [(torch.randn(16, length), torch.randint(0, 2, (16,))) for length in lengths]
+    made = Case(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss(), batches)
+    finding = watched(made, lambda c: c.run(2)).check("label_alignment")
+    assert finding.severity == "skipped"
+    assert "differ in the size" in finding.message
