@@ -83,7 +83,7 @@ class PanelChoice(ipywidgets.VBox):
         on_change: called when another choice was made.
 
     Attributes:
-        opener: folds them out and up again; it has its place elsewhere.
+        opener: folds them out and up again, by `STYLE`, so that it needs no kernel; it has its place elsewhere.
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
@@ -120,7 +120,6 @@ class PanelChoice(ipywidgets.VBox):
     def _fold(self, _: Any = None) -> None:
         self.opener.icon = "caret-up" if self.opener.value else "caret-down"
         self.opener.description = f"Panels: {len(self.chosen)} of {len(PANELS)}"
-        self.layout.display = None if self.opener.value else "none"
 
 
 def _heading(name: str) -> ipywidgets.HTML:

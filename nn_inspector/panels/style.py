@@ -17,6 +17,7 @@ GRID = "rgba(128, 128, 128, 0.25)"
 STYLE = (
     "<style>.nni-chart .bqplot { --bq-axislabel-font: 12px var(--jp-ui-font-family, sans-serif); } "
     ".nni-chart .bar { cursor: pointer; } .nni-chart .bar:hover { opacity: 0.15 !important; } "
+    ".nni-dashboard:not(:has(.nni-panel-opener.mod-active)) .nni-panel-choice { display: none; } "
     ".nni-step, .nni-stage { text-align: left; } .nni-step:focus-visible, .nni-stage:focus-visible { outline: 2px solid currentColor; }</style>"
 )
 """What bqplot offers no option for; put once into a view's HTML."""

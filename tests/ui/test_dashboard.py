@@ -43,7 +43,9 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
     expect(charts).to_have_count(4)
     opener = board.locator(".nni-panel-opener")
     opener.focus()
+    expect(board.locator(".nni-panel-choice")).to_be_hidden()
     opener.press("Enter")
+    expect(board.locator(".nni-panel-choice")).to_be_visible()
     for title in MORE:
         button = board.locator(".nni-panel-choice button", has_text=re.compile(f"^{title}$"))
         button.focus()
