@@ -86,6 +86,25 @@ def test_one_epoch_of_mixed_labels_is_enough_to_pass(watched):
     assert "one pass was seen" in finding.message
 
 
+def first_batches(c):
+    for _ in range(12):
+        x, y = next(iter(c.train_loader))
+        c.optimizer.zero_grad()
+        c.loss_fn(c.model(x), y).backward()
+        c.optimizer.step()
+
+
+def test_the_same_first_batch_in_every_step_is_an_error(watched):
+    finding = watched(classifier(shuffle=False), first_batches).check("shuffling")
+    assert (finding.severity, finding.basis) == ("error", "structure")
+    assert "The other 5 of 6 batches are never seen" in finding.message
+    assert "next(iter(train_loader))" in finding.remedy.code
+
+
+def test_a_first_batch_that_is_drawn_anew_passes(watched):
+    assert watched(classifier(), first_batches).check("shuffling").severity != "error"
+
+
 def test_one_batch_holds_everything(watched):
     case = classifier()
     case.train_loader = DataLoader(sorted_by_label(blobs(64)), batch_size=64)

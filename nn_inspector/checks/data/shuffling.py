@@ -14,7 +14,7 @@ from nn_inspector.checks.data.shuffling_remedy import by_design, remedy, speaks_
 from nn_inspector.checks.symptoms import NOT_LEARNING, UNSTABLE
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import item_sampler, preserved_state
-from nn_inspector.history import Finding, Severity
+from nn_inspector.history import Finding, Remedy, Severity
 from nn_inspector.probes import Epoch, LabelOrder
 
 INFO = CheckInfo(
@@ -30,7 +30,8 @@ INFO = CheckInfo(
         "Two passes over your loader are compared, and within a pass the batches are: do they differ in their classes "
         "(or in the mean of their targets) more than random order gives? The order within a batch does not matter. If a "
         "quarter of the labels' variation lies between batches, they are sorted or grouped; shuffled training on a copy "
-        "then shows what that costs, and without a gain in it this is a remark only."
+        "then shows what that costs, and without a gain in it this is a remark only. It is an error if every pass ends after "
+        "its first batch, and that is always the same."
     ),
     remedy="Pass shuffle=True to the DataLoader. Do not shuffle time within a sequence, and validation needs no shuffling.",
     sources=(
@@ -43,12 +44,18 @@ INFO = CheckInfo(
 GROUPED = 0.25
 """Share of the labels' variation between batches from which they count as sorted or grouped; random order gives 0."""
 
+PASSES = 5
+"""So many passes of one batch each are no accident."""
+
 UNREADABLE = "could not be read, so it is not known whether the order matters"
 
 
 def look(subject: Subject) -> Finding:
     """Compare what the loader handed out with what random order would give."""
     epochs = passes_of(subject)
+    stuck = _first_batch_only(subject, epochs)
+    if stuck is not None:
+        return stuck
     longest = max(epochs, key=lambda epoch: max((part.items for part in epoch.parts.values()), default=0))
     labels = likely_labels(longest.parts.values(), seen_target(subject.run.trace))
     same_order = _same_order(epochs, labels, _is_sequential(subject.training.train_loader))
@@ -70,6 +77,35 @@ def look(subject: Subject) -> Finding:
         if uneven:
             return _grouped(subject, spread, evidence, same_order)
     return _mixed(subject, [spread for _, spread in found], labels, evidence, same_order)
+
+
+def _first_batch_only(subject: Subject, epochs: Sequence[Epoch]) -> Finding | None:
+    """Every pass is left after its first batch, and the loader begins with the same one each time."""
+    loader = subject.training.train_loader
+    if not isinstance(loader, DataLoader) or max(epochs[-1].number + 1, len(epochs)) < PASSES:
+        return None
+    left = all(epoch.batches == 1 and not epoch.complete for epoch in epochs[:-1])
+    try:
+        batches = len(loader)
+    except TypeError:
+        return None
+    orders = {epoch.order for epoch in epochs if epoch.read and epoch.order}
+    if not left or batches < 2 or not (len(orders) == 1 or _is_sequential(loader)):
+        return None
+    return finding(
+        INFO,
+        "error",
+        f"No: each step begins a new pass over the train_loader and takes its first batch, which holds the same items every time. "
+        f"The other {batches - 1} of {batches} batches are never seen.",
+        evidence={"passes": float(epochs[-1].number + 1), "batches": float(batches)},
+        remedy=Remedy(
+            "Go through the loader with a for loop, or keep one iterator and begin a new one when it ends. next(iter(loader)) begins "
+            "anew each time.",
+            "for x, y in train_loader:  # not x, y = next(iter(train_loader)) in each step\n    ...",
+        ),
+        where="train_loader",
+        basis="structure",
+    )
 
 
 def _unevenness(subject: Subject, spread: Evenness) -> float:
