@@ -410,3 +410,43 @@ def test_a_backward_that_does_not_belong_to_its_forward_is_an_error():
 def test_functions_with_a_backward_of_their_own_that_is_meant_pass(apply):
     finding = finding_of(with_function(apply))
     assert finding.severity == "ok", finding.message
+
+
+class Adapted(nn.Module):
+    """A frozen layer with a product of two small matrices beside it."""
+
+    def __init__(self, spread):
+        super().__init__()
+        torch.manual_seed(0)
+        self.base = nn.Linear(FEATURES, CLASSES).requires_grad_(False)
+        self.a = nn.Parameter(spread * torch.randn(FEATURES, 2))
+        self.b = nn.Parameter(torch.zeros(2, CLASSES))
+
+    def forward(self, x):
+        return self.base(x) + x @ self.a @ self.b
+
+
+def adapted(spread):
+    model = Adapted(spread)
+    optimizer = torch.optim.SGD([model.a, model.b], lr=0.1)
+
+    def train():
+        for x, y in 4 * batches:
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    with nni.watch(model, optimizer, nn.CrossEntropyLoss(), train_loader=batches, loop=train, show=False) as inspector:
+        train()
+        return [inspector.check(name, seconds=60.0) for name in ("gradient_flow", "zero_input")]
+
+
+def test_two_factors_that_are_both_zero_are_an_error():
+    finding, other = adapted(0.0)
+    assert finding.severity == "error", finding.message
+    assert "2 matrices are all zero and never got a gradient other than 0 (a, b)" in finding.message
+    assert (finding.where, other.severity) == ("a", "ok")
+
+
+def test_one_factor_that_begins_with_zeros_passes():
+    assert [finding.severity for finding in adapted(0.3)] == ["ok", "ok"]

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
 from tests.checks.test_output_layer import KINDS, NUMBERS, ROWS, YES, X, by_own_loss, case, entropy, net
-from tests.trainings import Case, assert_equal, state_of
+from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, state_of
 
 
 def nothing_learned(case):
@@ -216,3 +216,29 @@ def test_two_classes_that_are_counted_from_one_are_left_to_label_range(watched):
     found = inspector.check("label_range")
     assert found.severity == "error"
     assert "from 1 to 2" in found.message
+
+
+def divergence(last):
+    torch.manual_seed(0)
+    x, y = blobs().tensors
+    shares = (F.one_hot(y, CLASSES) * 0.7 + 0.3 / CLASSES).float()
+    model = nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, CLASSES), *last)
+    loader = DataLoader(TensorDataset(x, shares), batch_size=16, shuffle=True)
+    return Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.KLDivLoss(reduction="batchmean"), loader)
+
+
+@pytest.mark.parametrize(
+    ("last", "what"),
+    [([nn.Softmax(dim=1)], "probabilities themselves"), ([], "plain scores")],
+    ids=["softmax", "scores"],
+)
+def test_a_divergence_of_what_is_no_logarithm_is_an_error(watched, last, what):
+    finding = watched(divergence(last), lambda c: c.run(2)).check("loss_match")
+    assert finding.severity == "error", finding.message
+    assert f"gets {what}, from" in finding.message
+    assert "log_softmax" in finding.remedy.text
+
+
+def test_a_divergence_of_logarithms_passes(watched):
+    finding = watched(divergence([nn.LogSoftmax(dim=1)]), lambda c: c.run(2)).check("loss_match")
+    assert finding.severity == "ok", finding.message

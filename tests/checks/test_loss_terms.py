@@ -148,3 +148,27 @@ def test_parts_get_the_weights_they_are_given():
         with pytest.raises(ExperimentError, match="more terms"), reweighted(copied, [1.0]):
             copied.loss((x, y))
     assert loss.item() == pytest.approx((2 * F.cross_entropy(model(x), y) - 10 * model(x).mean()).item())
+
+
+@pytest.mark.parametrize("optimizers", [1, 2])
+def test_adversaries_are_not_taken_for_parts_that_are_not_learned(optimizers):
+    """Real and made are told apart by ones and zeros; what one of them wins, the other one loses."""
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"maker": nn.Linear(2, 8), "judge": nn.Linear(8, 1)})
+    steppers = [torch.optim.Adam(part.parameters(), lr=0.01) for part in model.values()]
+    steppers = steppers if optimizers == 2 else [torch.optim.Adam(model.parameters(), lr=0.01)]
+    loader = DataLoader(blobs(), batch_size=16, shuffle=True)
+    loss_fn = nn.BCEWithLogitsLoss()
+    with nni.watch(model, steppers, loss_fn, train_loader=loader, show=False) as inspector:
+        for _ in range(14):
+            for x, _ in loader:
+                for stepper in steppers:
+                    stepper.zero_grad()
+                made = model["maker"](torch.randn(len(x), 2))
+                ones = torch.ones(len(x), 1)
+                loss = loss_fn(model["judge"](x), ones) + loss_fn(model["judge"](made), 0 * ones)
+                (loss + 300 * made.square().mean()).backward()
+                for stepper in steppers:
+                    stepper.step()
+        finding = inspector.check("loss_terms", seconds=60.0)
+    assert not finding.raised, finding.message

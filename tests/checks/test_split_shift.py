@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
 from nn_inspector.checks import find_check
-from tests.trainings import Case, assert_equal, state_of
+from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, state_of
 
 
 def parts(train_labels, val_labels):
@@ -121,3 +121,45 @@ def test_validation_words_with_codes_of_their_own_are_an_error():
 )
 def test_the_same_codes_pass_and_nothing_is_said_before_training(codes, epochs):
     assert with_codes(codes, epochs=epochs).severity in ("ok", "skipped")
+
+
+def scaled(change, *, epochs=10, lr=0.02):
+    """Inputs of the validation data are changed."""
+    x, y = blobs(300).tensors
+    val_x, val_y = blobs(150, seed=5).tensors
+    model = nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, CLASSES))
+    loader = DataLoader(TensorDataset(x, y), batch_size=20, shuffle=True)
+    val_loader = DataLoader(TensorDataset(change(val_x), val_y), batch_size=50)
+    case = Case(model, torch.optim.Adam(model.parameters(), lr=lr), nn.CrossEntropyLoss(), loader)
+    with nni.watch(
+        model, case.optimizer, case.loss_fn, train_loader=loader, val_loader=val_loader, show=False
+    ) as inspector:
+        case.run(epochs)
+        before = state_of(case)
+        finding = inspector.check("split_shift", seconds=300.0)
+        assert_equal(before, state_of(case))
+    return finding
+
+
+def test_validation_inputs_of_another_scale_are_an_error():
+    finding = scaled(lambda x: 0.1 * x + 3)
+    assert finding.severity == "error", finding.message
+    assert "in training, and 3" in finding.message
+    assert finding.evidence["left_rescaled"] < 0.5 * finding.evidence["left"]
+    assert "(x_val - mean) / std" in finding.remedy.code
+    assert finding.basis == "experiment"
+
+
+@pytest.mark.parametrize(
+    ("change", "epochs"),
+    [
+        (lambda x: x, 10),
+        (lambda x: 1.2 * x + 0.1, 10),
+        (lambda x: 0.1 * x + 3, 0),
+        (lambda x: x[torch.randperm(150)], 10),
+    ],
+    ids=["the same", "nearly the same", "before training", "other labels"],
+)
+def test_the_same_scale_and_other_reasons_pass(change, epochs):
+    torch.manual_seed(0)
+    assert scaled(change, epochs=epochs).severity in ("ok", "info", "skipped")

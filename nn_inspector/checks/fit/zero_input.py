@@ -132,13 +132,17 @@ def _ignored(subject: Subject, start: Start, batch: Any, change: Callable[[Train
         other, differ = _answer(copied, batch, swapped=True)
     if not differ:
         raise ExperimentError("All items of a batch have the same input, so that swapping them says nothing.")
+    return len(usual) == len(other) and all(_same(one, two) for one, two in zip(usual, other, strict=True))
+
+
+def _same(usual: torch.Tensor, other: torch.Tensor) -> bool:
     if usual.shape != other.shape or not bool(torch.isfinite(usual).all()):
         return False
     return bool(((usual - other).abs() <= SAME * usual.abs().amax().clamp(min=1e-12)).all())
 
 
-def _answer(copied: TrainingCopy, batch: Any, *, swapped: bool) -> tuple[torch.Tensor, bool]:
-    """What the last layer of a copy answers, and whether the swap changed anything of the input.
+def _answer(copied: TrainingCopy, batch: Any, *, swapped: bool) -> tuple[list[torch.Tensor], bool]:
+    """What the last layer of a copy and the whole copy answer, and whether the swap changed anything of the input.
 
     The last layer, because a softmax over one unit makes all answers alike whatever comes in.
     """
@@ -159,12 +163,13 @@ def _answer(copied: TrainingCopy, batch: Any, *, swapped: bool) -> tuple[torch.T
         for call in seen.calls
         if call.module is not None and (call.name in LAYERS or any(id(one) in weights for one in call.inputs))
     ]
-    # of all its calls: the last one may be on something else than the batch, such as a boundary condition
-    last = [call.output for call in answers if call.module == answers[-1].module] or [first_tensor(seen.output)]
-    found = [one.detach().float().flatten() for one in last if one is not None]
+    # Of all its calls: the last one may be on something else than the batch, such as a boundary condition. And what the
+    # model returns: a last layer that is added to something else may begin with zeros.
+    last = [call.output for call in answers if call.module == answers[-1].module]
+    found = [one.detach().float() for one in (*last, first_tensor(seen.output)) if one is not None]
     if not found:
         raise ExperimentError("The network returned no tensor.")
-    return torch.cat(found), any(differ) or not swapped
+    return found, any(differ) or not swapped
 
 
 def _failed(subject: Subject) -> bool:

@@ -16,6 +16,8 @@ from nn_inspector.history import Severity
 
 _BINARY_CODE = "loss = torch.nn.functional.binary_cross_entropy_with_logits(model(x), y)  # on the plain scores"
 
+_SLACK = 1e-3
+
 _LOGARITHMS = frozenset({"log_softmax", "log", "log_sigmoid", "logsumexp", "sub"})
 _LAYERS = frozenset({"linear", "conv", "lstm", "gru", "rnn", "relu", "leaky_relu", "elu", "tanh"})
 
@@ -50,6 +52,25 @@ def no_log_probabilities(subject: Subject, seen: Judged) -> Complaint | None:
         where=where_of(place),
         evidence={"highest_score": seen.high},
         contest=tried,
+    )
+
+
+def no_logarithms_for_divergence(subject: Subject, seen: Judged) -> Complaint | None:
+    """kl_div on probabilities or plain scores instead of logarithms of probabilities."""
+    if seen.loss != "kl_div" or seen.low is None or seen.high is None or not seen.high > _SLACK:
+        return None
+    if seen.last in _LOGARITHMS:
+        return None
+    probabilities = seen.low >= 0 and seen.high <= 1 + _SLACK
+    what = "probabilities themselves" if probabilities else "plain scores"
+    return Complaint(
+        "error",
+        f"{seen.name} wants logarithms of probabilities as its first argument, which are never above 0, but gets {what}, from "
+        f"{seen.low:.3g} to {seen.high:.3g}. It is then no distance between distributions: it goes below 0, and is least where all "
+        "weight lies on one answer.",
+        "Let log_softmax(dim=1) come last instead of softmax, or take the logarithm in the loop.",
+        "loss = torch.nn.functional.kl_div(scores.log_softmax(1), target, reduction='batchmean')  # the plain scores",
+        evidence={"lowest": seen.low, "highest": seen.high},
     )
 
 

@@ -32,7 +32,8 @@ INFO = CheckInfo(
     how=(
         "It is an error if an optimizer makes steps while none of its parameters ever got a gradient. A layer that gets none "
         "is an error if it looks as if it had just been made and the loss changes when its weights do, on a copy. The loop "
-        "is read for summands of the loss that are cut off from what is stepped. Functions with a backward() of your own are "
+        "is read for summands of the loss that are cut off from what is stepped. So are matrices that stay zero because their gradient is. "
+        "Functions with a backward() of your own are "
         "held against differences of their forward(). Layers that are not used, targets "
         "that are detached and layers that are moved by other means are fine."
     ),
@@ -41,7 +42,11 @@ INFO = CheckInfo(
     explains=(*OF_THE_LOOP, "update_direction"),
 )
 
+ENOUGH_NORMS = 10
+"""Of so many measured steps each gradient has to be 0."""
+
 _ENOUGH = 3
+_TWO = 2
 _NAMED = 3
 _NOISE = 0.5
 _NOTICEABLE = 1e-6
@@ -60,6 +65,7 @@ def look(subject: Subject) -> Finding:
         _nothing_arrives(subject, wiring, cut)
         or _term_without_effect(cut)
         or _cut_off(subject, wiring)
+        or _zeros_only(subject, wiring)
         or _wrong_backward(subject)
     )
     if result is not None:
@@ -94,6 +100,32 @@ def _nothing_arrives(subject: Subject, wiring: Wiring, cut: Sequence[CutTerm]) -
             basis="structure",
         )
     return None
+
+
+def _zeros_only(subject: Subject, wiring: Wiring) -> Finding | None:
+    """Matrices that are all zero, and whose gradients are, too, at every step: factors of one product, for one."""
+    stuck = []
+    for name in sorted(wiring.reached & wiring.stepped):
+        norms = subject.run.series("gradient_norm", name).values
+        parameter = wiring.parameters[name]
+        if len(norms) >= ENOUGH_NORMS and not norms.any() and parameter.dim() > 1 and not bool(parameter.any()):
+            stuck.append(name)
+    if len(stuck) < _TWO:
+        return None
+    named = ", ".join(stuck[:_NAMED]) + (", ..." if len(stuck) > _NAMED else "")
+    return finding(
+        INFO,
+        "error",
+        f"No: {len(stuck)} matrices are all zero and never got a gradient other than 0 ({named}). Where two of them are multiplied "
+        "with each other, each waits for the other one for ever.",
+        evidence={"matrices": float(len(stuck))},
+        remedy=Remedy(
+            "Let one of two factors begin with random numbers; only the other one may begin with zeros.",
+            "torch.nn.init.kaiming_uniform_(layer.lora_A)  # and lora_B with zeros; then make the optimizer",
+        ),
+        where=stuck[0],
+        basis="structure",
+    )
 
 
 def _wrong_backward(subject: Subject) -> Finding | None:

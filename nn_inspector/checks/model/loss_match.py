@@ -12,6 +12,7 @@ from nn_inspector.checks.judging.confusions import (
 )
 from nn_inspector.checks.judging.expectations import (
     no_log_probabilities,
+    no_logarithms_for_divergence,
     raw_scores_as_probabilities,
     squashed_twice,
     wrong_family,
@@ -59,6 +60,7 @@ RULES = (
     no_minus,
     targets_are_no_probabilities,
     no_log_probabilities,
+    no_logarithms_for_divergence,
     squashed_twice,
     raw_scores_as_probabilities,
     wrong_family,

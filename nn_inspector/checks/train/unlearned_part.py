@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from nn_inspector.checks.base import Subject
+from nn_inspector.checks.train.standing import takes_turns
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, Start, TrainingCopy, initial_state, isolated, train
 from nn_inspector.experiments.summands import Summand, reweighted, summands
 from nn_inspector.history import Trial
+from nn_inspector.probes import CallMode, LossCall
 
 UNLEARNED = 0.8
 """A part that still has this share of its first value was not learned."""
@@ -71,32 +75,45 @@ def unlearned_part(subject: Subject, parts: Sequence[Summand]) -> UnlearnedPart 
     Returns:
         None if each part was learned, or holding back the others does not help, or this cannot be tried.
     """
-    if subject.seconds <= 0 or subject.run.steps < _FEWEST_STEPS or len(parts) < 2:
+    if subject.seconds <= 0 or subject.run.steps < _FEWEST_STEPS or len(parts) < _TWO:
         return None
-    end = time.monotonic() + subject.seconds
+    if len(subject.training.optimizers) > 1 or takes_turns(subject.run):
+        return None  # adversaries keep each other's losses where they are
     try:
-        judges = subject.batches()[:_JUDGES]
-        start, now = _values(subject, judges, initial_state(subject.training, subject.run)), _values(subject, judges)
-        place = _weakest_unlearned(parts, start, now)
-        if place is None:
-            return None
-        others = [part.gradient for number, part in enumerate(parts) if number != place]
-        factor = max(others) / max(parts[place].gradient, 1e-30)
-        factor = min(max(factor, FACTOR[0]), FACTOR[1])
-        weights = [1.0 if number == place else 1 / factor for number in range(len(parts))]
-        batches = BatchSource(subject.training.train_loader, seconds=subject.seconds / 6).mixed(_STEPS)
-        treated = _trained(subject, batches, judges, place, weights, until=time.monotonic() / 2 + end / 2)
-        if not treated[-1] <= LEARNED * start[place]:
-            return None
-        without = _trained(subject, batches, judges, place, None, until=end)
+        return _tried(subject, parts, end=time.monotonic() + subject.seconds)
     except ExperimentError:
         return None
+
+
+def _tried(subject: Subject, parts: Sequence[Summand], *, end: float) -> UnlearnedPart | None:
+    judges = subject.batches()[:_JUDGES]
+    start, now = _values(subject, judges, initial_state(subject.training, subject.run)), _values(subject, judges)
+    place = None if _has_one_answer_for_all(subject, judges[0]) else _weakest_unlearned(parts, start, now)
+    if place is None:
+        return None
+    others = [part.gradient for number, part in enumerate(parts) if number != place]
+    factor = min(max(max(others) / max(parts[place].gradient, 1e-30), FACTOR[0]), FACTOR[1])
+    weights = [1.0 if number == place else 1 / factor for number in range(len(parts))]
+    batches = BatchSource(subject.training.train_loader, seconds=subject.seconds / 6).mixed(_STEPS)
+    treated = _trained(subject, batches, judges, place, weights, until=time.monotonic() / 2 + end / 2)
+    if not treated[-1] <= LEARNED * start[place]:
+        return None
+    without = _trained(subject, batches, judges, place, None, until=end)
     looks = min(len(treated), len(without))
     if looks <= _LOOKS // 2 or not treated[looks - 1] < BETTER * without[looks - 1]:
         return None
     every = _every(subject)
     trial = Trial(without[:looks], treated[:looks], helped=True, measure=parts[place].name, every=every)
     return UnlearnedPart(parts[place].name, start[place], now[place], factor, trial)
+
+
+def _has_one_answer_for_all(subject: Subject, batch: Any) -> bool:
+    """Whether a part compares all items with one and the same number, as adversaries do: real or made."""
+    calls: list[LossCall] = []
+    with isolated(subject.training, start=_NOW) as copied, torch.no_grad(), CallMode(calls.append):
+        copied.loss(batch)
+    targets = [call.target for call in calls if isinstance(call.target, torch.Tensor) and call.target.numel() > 1]
+    return any(bool((target == target.flatten()[0]).all()) for target in targets)
 
 
 def _weakest_unlearned(parts: Sequence[Summand], start: Sequence[float], now: Sequence[float]) -> int | None:
