@@ -138,6 +138,39 @@ def test_other_padding_masks_pass(watched, mask):
     assert finding.severity == "ok", finding.message
 
 
+def texts(unknown):
+    """Five words of twenty and padding; so large a share is not known."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(2, 20, (96, 8), generator=generator)
+    labels = tokens[:, 0] % CLASSES
+    tokens[torch.rand(96, 8, generator=generator) < unknown] = 1
+    tokens[:, 6:] = 0
+    return TensorDataset(tokens, labels)
+
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.last = nn.Embedding(20, 8, padding_idx=0), nn.Linear(8, CLASSES)
+
+    def forward(self, tokens):
+        return self.last(self.embedding(tokens).mean(1))
+
+
+def test_texts_of_words_that_are_not_known_are_an_error(watched):
+    finding = watched(case(Words(), texts(0.95)), lambda c: c.run(3)).check("zero_input")
+    assert finding.severity == "error", finding.message
+    assert "of the tokens are the same one, 1, of 20 that there could be" in finding.message
+    assert 0.9 < finding.evidence["share"] < 1
+
+
+@pytest.mark.parametrize("unknown", [0.0, 0.5])
+def test_texts_with_some_words_that_are_not_known_pass(watched, unknown):
+    finding = watched(case(Words(), texts(unknown)), lambda c: c.run(3)).check("zero_input")
+    assert finding.severity == "ok", finding.message
+
+
 def test_a_last_call_on_something_else_than_the_batch_is_not_taken_for_the_answer(watched):
     """As in physics-informed networks: first the points of the batch, then a boundary."""
     net = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1))

@@ -11,7 +11,9 @@ from torch import nn
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.fit.made_up_input import made_up_input
 from nn_inspector.checks.fit.masked_out import mask_turned_round
+from nn_inspector.checks.fit.one_token import one_token
 from nn_inspector.checks.init.first_weights import first_weights, redraw
+from nn_inspector.checks.race import known_left
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.course import course_of
 from nn_inspector.errors import ExperimentError, InspectorError
@@ -33,7 +35,7 @@ INFO = CheckInfo(
     how=(
         "A copy answers for a batch, and again with the inputs handed on to the next item. If no answer changes, with the "
         "first weights, with those of now and with weights drawn anew, the input is not used: an error. So it is if a padding "
-        "mask leaves out all but one and the same token. The source of the loop is read as well, for an input that is made of "
+        "mask leaves out all but one and the same token, or if most of the texts is one token and little was learned. The source of the loop is read as well, for an input that is made of "
         "random numbers while the batch is left aside."
     ),
     remedy="Follow the input through forward(): print(x.std(0)) behind each layer, until it is 0.",
@@ -51,6 +53,11 @@ SAME = 1e-6
 FAILED = 0.2
 """A loop that feeds something else than its batch is at fault if so little of the way to the least possible loss is done."""
 
+FAILED_MOSTLY = 0.6
+"""Texts of one token are at fault where the network has so much left to learn."""
+
+_BATCHES = 8
+
 _FOLLOW = """\
 def show(name):
     return lambda module, args, output: print(name, "differs between items by", output.std(0).mean().item())
@@ -63,7 +70,7 @@ model(next(iter(train_loader))[0])"""
 
 def look(subject: Subject) -> Finding:
     """Swap the inputs of a copy, and read what the loop gives to the network."""
-    return _made_up(subject) or _left_out_by_mask(subject) or _swapped(subject)
+    return _made_up(subject) or _left_out_by_mask(subject) or _one_token(subject) or _swapped(subject)
 
 
 def _made_up(subject: Subject) -> Finding | None:
@@ -94,6 +101,23 @@ def _left_out_by_mask(subject: Subject) -> Finding | None:
     )
     evidence = {"left_out": turned.left_out}
     return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=turned.module, basis="structure")
+
+
+def _one_token(subject: Subject) -> Finding | None:
+    if subject.seconds <= 0:
+        return None
+    found = one_token(subject.training.model, subject.batches()[:_BATCHES])
+    if found is None or (known_left(subject) or 0.0) < FAILED_MOSTLY:
+        return None
+    message = (
+        f"Hardly: {found.share:.0%} of the tokens are the same one, {found.token}, of {found.vocabulary} that there could be. If it stands "
+        "for words that are not known, next to nothing of the texts goes in."
+    )
+    remedy = Remedy(
+        "Print a few texts as the network gets them. Look words up the way the vocabulary was made: word by word, in the same case.",
+        "print([words[number] for number in tokens[0]])  # words: what each number stands for",
+    )
+    return finding(INFO, "error", message, evidence={"share": found.share}, remedy=remedy, where="train_loader")
 
 
 def _swapped(subject: Subject) -> Finding:
