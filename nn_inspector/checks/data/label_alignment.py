@@ -9,14 +9,10 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from nn_inspector.checks.answers import Answers, answers
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
-from nn_inspector.checks.data.bags import wrong_bags
-from nn_inspector.checks.data.flattened import flattened_apart, said_of
-from nn_inspector.checks.data.own_input import own_input
+from nn_inspector.checks.data.misplaced import seen_misplaced
 from nn_inspector.checks.data.pairing import FEWEST, Fit, Pairs, fit
-from nn_inspector.checks.data.turned import turned
 from nn_inspector.checks.items_seen import look_at_items
-from nn_inspector.checks.loop.source import loop_of
-from nn_inspector.checks.race import WELL, known_left, left_of_validation
+from nn_inspector.checks.race import left_of_validation
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, initial_state, isolated, train
@@ -70,28 +66,6 @@ _SHIFTS = (1, -1, 2, -2)
 _STEPS = 240
 _APART = 0.3
 
-LEARNED_SO = 0.12
-"""A network that has no more than this to learn of masks that lie otherwise has been told so on purpose."""
-
-_TURNED = 128
-_OFTEN = 0.2
-
-_MANY = {"mask": "masks", "box": "boxes"}
-
-_BOTH = {
-    "mask": """\
-if torch.rand(1) < 0.5:
-    image, mask = image.flip(-1), mask.flip(-1)  # the same for both""",
-    "box": """\
-if torch.rand(1) < 0.5:
-    image, (x1, y1, x2, y2) = image.flip(-1), box
-    box = torch.stack([width - x2, y1, width - x1, y2])  # the same for both""",
-}
-
-_ASKED = """\
-noisy = clean + noise * torch.randn_like(clean)
-loss = loss_fn(model(noisy), clean)  # not (model(noisy), noisy)"""
-
 _TOGETHER = """\
 order = torch.randperm(len(x))
 x, y = x[order], y[order]  # one order for both"""
@@ -99,9 +73,9 @@ x, y = x[order], y[order]  # one order for both"""
 
 def look(subject: Subject) -> Finding:
     """Learn the labels from the inputs, and permuted ones; if that is all the same, look for where they belong."""
-    aside = _turned_aside(subject) or _wrong_bags(subject) or _flattened_apart(subject) or _own_input_asked(subject)
-    if aside is not None:
-        return aside
+    misplaced = seen_misplaced(INFO, subject)
+    if misplaced is not None:
+        return misplaced
     seen = look_at_items(subject, subject.training.train_loader, every_feature=True)
     if seen.reconstructs:
         return _on_its_own_targets(subject)
@@ -123,97 +97,6 @@ def look(subject: Subject) -> Finding:
         _shifted(subject, evidence)
         or _as_in_validation(subject, pairs, evidence)
         or _unlearnable(subject, pairs, evidence)
-    )
-
-
-def _turned_aside(subject: Subject) -> Finding | None:
-    """Images that an augmentation turns while their masks or boxes stay as they were."""
-    if subject.seconds <= 0:
-        return None
-    source = BatchSource(subject.training.train_loader, seconds=min(5.0, subject.seconds / 4))
-    found, left = turned(source.mixed(1, size=_TURNED)[0]), known_left(subject)
-    if found is None or found.share < _OFTEN or (left is not None and left <= LEARNED_SO):
-        return None
-    return finding(
-        INFO,
-        "error" if left is not None else "warning",
-        f"No: of {found.items} images that show how their {_MANY[found.what]} lie to them, {found.share:.0%} fit better when "
-        f"the {found.what} is {found.how} or the like. One of the two is flipped or turned without the other.",
-        evidence={"items": float(found.items), "turned_share": found.share},
-        remedy=Remedy(f"Give image and {found.what} to the augmentation together, and turn both.", _BOTH[found.what]),
-        where="train_loader",
-        basis="structure",
-    )
-
-
-def _wrong_bags(subject: Subject) -> Finding | None:
-    """Words that are put into the bags of other items."""
-    found = None
-    with contextlib.suppress(ExperimentError):
-        found = wrong_bags(subject)
-    if found is None:
-        return None
-    first = ", ".join(str(one) for one in found.offsets)
-    return finding(
-        INFO,
-        "error",
-        f"No: the offsets of {found.module} go down as well as up ({first}, ...), with {found.words} words in the batch. They have to "
-        "be where the words of each item begin; as they are, an item gets the words of others.",
-        evidence={"offsets": [float(one) for one in found.offsets], "words": float(found.words)},
-        remedy=Remedy(
-            "Add up the lengths: each item begins where the one before it ends.",
-            "offsets = torch.tensor([0, *lengths[:-1]]).cumsum(0)",
-        ),
-        where=found.module,
-        basis="structure",
-    )
-
-
-def _own_input_asked(subject: Subject) -> Finding | None:
-    """A loss that asks for the network's own input, where something else in the batch is to be restored from it."""
-    found = None
-    with contextlib.suppress(ExperimentError):
-        found = own_input(subject)
-    if found is None:
-        return None
-    part = f"the tensor {list(found.shape)} at place {found.place} of the batch"
-    apart = {
-        "noisy": f"That is {part} and noise, and the noise is asked for as well.",
-        "unused": f"And {part}, which is as large, is used for nothing.",
-    }[found.how]
-    sure = "No:" if found.how == "noisy" else "Perhaps not:"
-    left, without = found.trial.treated[-1], found.trial.without[-1]
-    return finding(
-        INFO,
-        "warning",
-        f"{sure} the loss compares the network's answers with its own input. {apart} From that tensor the input is "
-        f"{found.before:.2g} of its variance away, and so are the answers of a copy: {without:.2g}. A copy that was told to "
-        f"answer it came as near as {left:.2g}.",
-        evidence={"input_distance": found.before, "answer_distance": without, "distance_if_asked": left},
-        remedy=Remedy(
-            "Compare the answers with what they should be, not with what the network was given.", _ASKED, found.trial
-        ),
-        where=loop_of(subject).place("loss"),
-        basis="experiment",
-    )
-
-
-def _flattened_apart(subject: Subject) -> Finding | None:
-    """Predictions and targets that lose each other where the loop flattens them."""
-    if subject.seconds <= 0:
-        return None
-    found = None
-    with (
-        contextlib.suppress(ExperimentError),
-        isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied,
-    ):
-        found = flattened_apart(copied, subject.batches()[0])
-    left = known_left(subject) if found is not None else None
-    if found is None or (left is not None and left <= WELL["classes"]):
-        return None
-    message, remedy = said_of(found)
-    return finding(
-        INFO, "error", message, evidence={"apart": found.apart}, remedy=remedy, where="loop", basis="experiment"
     )
 
 

@@ -1,0 +1,139 @@
+"""Labels that lie elsewhere than their inputs, where that is seen without learning them."""
+
+from __future__ import annotations
+
+import contextlib
+
+from nn_inspector.checks.base import CheckInfo, Subject, finding
+from nn_inspector.checks.data.bags import wrong_bags
+from nn_inspector.checks.data.flattened import flattened_apart, said_of
+from nn_inspector.checks.data.own_input import own_input
+from nn_inspector.checks.data.turned import turned
+from nn_inspector.checks.loop.source import loop_of
+from nn_inspector.checks.race import WELL, known_left
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import BatchSource, initial_state, isolated
+from nn_inspector.history import Finding, Remedy
+
+LEARNED_SO = 0.12
+"""A network that has no more than this to learn of masks that lie otherwise has been told so on purpose."""
+
+_TURNED = 128
+_OFTEN = 0.2
+
+_MANY = {"mask": "masks", "box": "boxes"}
+
+_BOTH = {
+    "mask": """\
+if torch.rand(1) < 0.5:
+    image, mask = image.flip(-1), mask.flip(-1)  # the same for both""",
+    "box": """\
+if torch.rand(1) < 0.5:
+    image, (x1, y1, x2, y2) = image.flip(-1), box
+    box = torch.stack([width - x2, y1, width - x1, y2])  # the same for both""",
+}
+
+_ASKED = """\
+noisy = clean + noise * torch.randn_like(clean)
+loss = loss_fn(model(noisy), clean)  # not (model(noisy), noisy)"""
+
+
+def seen_misplaced(info: CheckInfo, subject: Subject) -> Finding | None:
+    """Masks or boxes beside their images, words in the bags of others, predictions beside their targets, one's own input.
+
+    Returns:
+        None if nothing of that is seen.
+    """
+    looks = (_turned_aside, _wrong_bags, _flattened_apart, _own_input_asked)
+    return next((found for found in (look(info, subject) for look in looks) if found is not None), None)
+
+
+def _turned_aside(info: CheckInfo, subject: Subject) -> Finding | None:
+    """Images that an augmentation turns while their masks or boxes stay as they were."""
+    if subject.seconds <= 0:
+        return None
+    source = BatchSource(subject.training.train_loader, seconds=min(5.0, subject.seconds / 4))
+    found, left = turned(source.mixed(1, size=_TURNED)[0]), known_left(subject)
+    if found is None or found.share < _OFTEN or (left is not None and left <= LEARNED_SO):
+        return None
+    return finding(
+        info,
+        "error" if left is not None else "warning",
+        f"No: of {found.items} images that show how their {_MANY[found.what]} lie to them, {found.share:.0%} fit better when "
+        f"the {found.what} is {found.how} or the like. One of the two is flipped or turned without the other.",
+        evidence={"items": float(found.items), "turned_share": found.share},
+        remedy=Remedy(f"Give image and {found.what} to the augmentation together, and turn both.", _BOTH[found.what]),
+        where="train_loader",
+        basis="structure",
+    )
+
+
+def _wrong_bags(info: CheckInfo, subject: Subject) -> Finding | None:
+    """Words that are put into the bags of other items."""
+    found = None
+    with contextlib.suppress(ExperimentError):
+        found = wrong_bags(subject)
+    if found is None:
+        return None
+    first = ", ".join(str(one) for one in found.offsets)
+    return finding(
+        info,
+        "error",
+        f"No: the offsets of {found.module} go down as well as up ({first}, ...), with {found.words} words in the batch. They have to "
+        "be where the words of each item begin; as they are, an item gets the words of others.",
+        evidence={"offsets": [float(one) for one in found.offsets], "words": float(found.words)},
+        remedy=Remedy(
+            "Add up the lengths: each item begins where the one before it ends.",
+            "offsets = torch.tensor([0, *lengths[:-1]]).cumsum(0)",
+        ),
+        where=found.module,
+        basis="structure",
+    )
+
+
+def _own_input_asked(info: CheckInfo, subject: Subject) -> Finding | None:
+    """A loss that asks for the network's own input, where something else in the batch is to be restored from it."""
+    found = None
+    with contextlib.suppress(ExperimentError):
+        found = own_input(subject)
+    if found is None:
+        return None
+    part = f"the tensor {list(found.shape)} at place {found.place} of the batch"
+    apart = {
+        "noisy": f"That is {part} and noise, and the noise is asked for as well.",
+        "unused": f"And {part}, which is as large, is used for nothing.",
+    }[found.how]
+    sure = "No:" if found.how == "noisy" else "Perhaps not:"
+    left, without = found.trial.treated[-1], found.trial.without[-1]
+    return finding(
+        info,
+        "warning",
+        f"{sure} the loss compares the network's answers with its own input. {apart} From that tensor the input is "
+        f"{found.before:.2g} of its variance away, and so are the answers of a copy: {without:.2g}. A copy that was told to "
+        f"answer it came as near as {left:.2g}.",
+        evidence={"input_distance": found.before, "answer_distance": without, "distance_if_asked": left},
+        remedy=Remedy(
+            "Compare the answers with what they should be, not with what the network was given.", _ASKED, found.trial
+        ),
+        where=loop_of(subject).place("loss"),
+        basis="experiment",
+    )
+
+
+def _flattened_apart(info: CheckInfo, subject: Subject) -> Finding | None:
+    """Predictions and targets that lose each other where the loop flattens them."""
+    if subject.seconds <= 0:
+        return None
+    found = None
+    with (
+        contextlib.suppress(ExperimentError),
+        isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied,
+    ):
+        found = flattened_apart(copied, subject.batches()[0])
+    left = known_left(subject) if found is not None else None
+    if found is None or (left is not None and left <= WELL["classes"]):
+        return None
+    message, remedy = said_of(found)
+    return finding(
+        info, "error", message, evidence={"apart": found.apart}, remedy=remedy, where="loop", basis="experiment"
+    )
