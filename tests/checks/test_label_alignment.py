@@ -205,6 +205,22 @@ def test_scores_that_meet_their_own_targets_pass(order, by):
     assert checked(*flattening(*order, by=by)).severity in ("ok", "info", "skipped")
 
 
+def test_scores_of_one_position_for_each_item_pass():
+    """As in networks of convolutions only: [items, classes, 1, 1] has nothing that could be mixed."""
+    torch.manual_seed(0)
+    x = torch.randn(96, 3, 6, 6, generator=G)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1))
+    loader = DataLoader(TensorDataset(x, torch.arange(96) % 4), batch_size=16, shuffle=True)
+    case = Case(model, torch.optim.SGD(model.parameters(), lr=1e-3), nn.CrossEntropyLoss(), loader)
+    inspector = nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader, show=False)
+    for _ in range(4):
+        for inputs, y in loader:
+            case.optimizer.zero_grad()
+            case.loss_fn(model(inputs).view(-1, 4), y).backward()
+            case.optimizer.step()
+    assert "flattened" not in checked(inspector, case).message
+
+
 def test_a_last_layer_that_has_learned_the_order_is_left_alone():
     """What a linear layer gives is in no order of its own: it learns whichever is asked of it."""
     torch.manual_seed(0)

@@ -96,8 +96,8 @@ def _mixed_classes(call: LossCall) -> Flattened | None:
     if node is None or not node.name().startswith(_VIEWS):
         return None
     shape = tuple(int(size) for size in getattr(node, "_saved_self_sym_sizes", ()))
-    if len(shape) < 3 or shape[1] != columns or shape[-1] == columns:
-        return None
+    if len(shape) < 3 or shape[1] != columns or shape[-1] == columns or len(scores) == shape[0]:
+        return None  # the last: there is one position for each item, as behind a pooling over the whole image
     return Flattened("classes", shape, columns, 1.0)
 
 
