@@ -6,6 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import nn_inspector as nni
+from nn_inspector.experiments import isolated
+from nn_inspector.experiments.custom_backward import wrong_backward
+from nn_inspector.training import Training
 from tests.trainings import CLASSES, FEATURES, blobs, classifier
 
 batches = list(torch.utils.data.DataLoader(blobs(), batch_size=16))
@@ -400,6 +403,13 @@ def test_a_backward_that_does_not_belong_to_its_forward_is_an_error():
     assert "gradcheck(TurnedRelu.apply" in finding.remedy.code
     assert "forward" in TurnedRelu.__dict__
     assert isinstance(TurnedRelu.__dict__["forward"], staticmethod)
+
+
+def test_functions_that_may_talk_to_other_processes_are_not_called(monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    model, (x, y) = with_function(TurnedRelu.apply), batches[0]
+    with isolated(Training(model, sgd(model), nn.CrossEntropyLoss())) as copied:
+        assert wrong_backward(copied, (x, y)) is None
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ WORSE = 0.2
 HELPED = 0.5
 """Brought to the scale of training, it has no more than this share of it left."""
 
-_BATCHES = 20
+_BATCHES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,39 +60,67 @@ def other_scale(subject: Subject) -> OtherScale | None:
         return None
     with contextlib.suppress(ExperimentError):
         source = BatchSource(subject.training.val_loader, seconds=max(subject.seconds / 4, 0.1))
-        ours, theirs = _columns(subject.batches(_BATCHES)), _columns(source.as_loaded(_BATCHES))
-        if ours is None or theirs is None or ours.shape[1] != theirs.shape[1] or not _differ(ours, theirs):
+        held_apart = source.as_loaded(_BATCHES)
+        ours, theirs = _scale(subject.batches(_BATCHES)), _scale(held_apart)
+        if ours is None or theirs is None or ours.means.shape != theirs.means.shape or not _differ(ours, theirs):
             return None
-        rescaled = _left_of(subject, source.as_loaded(_BATCHES), _to_scale(theirs, ours))
+        rescaled = _left_of(subject, held_apart, _to_scale(theirs, ours))
         if rescaled is not None and rescaled <= HELPED * apart:
-            spreads = float(ours.std()), float(theirs.std())
-            return OtherScale(float(ours.mean()), spreads[0], float(theirs.mean()), spreads[1], apart, rescaled)
+            return OtherScale(ours.mean, ours.spread, theirs.mean, theirs.spread, apart, rescaled)
     return None
 
 
-def _columns(batches: Iterable[Any]) -> torch.Tensor | None:
-    """The first inputs as float32 [numbers, columns or channels]; None if they are no real numbers."""
-    firsts = [next(tensors_of(batch), None) for batch in batches]
-    found = [one.detach().float() for one in firsts if one is not None and one.is_floating_point() and one.dim() > 1]
-    if not found or len(found) < len(firsts) or len({one.shape[1:] for one in found}) > 1:
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Means and standard deviations, float64 [columns or channels]."""
+
+    means: torch.Tensor
+    spreads: torch.Tensor
+
+    @property
+    def mean(self) -> float:
+        return float(self.means.mean())
+
+    @property
+    def spread(self) -> float:
+        """Of all numbers together."""
+        return float((self.spreads.square() + (self.means - self.means.mean()).square()).mean().sqrt())
+
+
+def _scale(batches: Iterable[Any]) -> _Scale | None:
+    """Of the first inputs, batch by batch, so that no more than one is held; None if they are no real numbers."""
+    count, total, squares = 0, None, None
+    for batch in batches:
+        values = next(tensors_of(batch), None)
+        if values is None or not values.is_floating_point() or values.dim() <= 1:
+            return None
+        axis = 1 if values.dim() > 3 else values.dim() - 1
+        others = [one for one in range(values.dim()) if one != axis]
+        wide = values.detach().double()
+        sums, more = wide.sum(others), wide.square().sum(others)
+        if total is not None and total.shape != sums.shape:
+            return None
+        total, squares = (sums, more) if total is None or squares is None else (total + sums, squares + more)
+        count += values.numel() // values.shape[axis]
+    if total is None or squares is None or count == 0:
         return None
-    together = torch.cat(found)
-    return together.transpose(0, 1).flatten(1).T if together.dim() > 3 else together.reshape(-1, together.shape[-1])
+    means = total / count
+    return _Scale(means, (squares / count - means.square()).clamp(min=0).sqrt())
 
 
-def _differ(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
-    widths = ours.std(0).clamp(min=1e-12), theirs.std(0).clamp(min=1e-12)
-    far = (ours.mean(0) - theirs.mean(0)).abs() / widths[0]
+def _differ(ours: _Scale, theirs: _Scale) -> bool:
+    widths = ours.spreads.clamp(min=1e-12), theirs.spreads.clamp(min=1e-12)
+    far = (ours.means - theirs.means).abs() / widths[0]
     ratio = torch.maximum(widths[0] / widths[1], widths[1] / widths[0])
     return float(((far > FAR) | (ratio > WIDER)).float().mean()) > HELPED
 
 
-def _to_scale(theirs: torch.Tensor, ours: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+def _to_scale(theirs: _Scale, ours: _Scale) -> Callable[[torch.Tensor], torch.Tensor]:
     def change(values: torch.Tensor) -> torch.Tensor:
         shape = [1] * values.dim()
         shape[1 if values.dim() > 3 else -1] = -1
         mean, spread, wanted, width = (
-            one.to(values).reshape(shape) for one in (theirs.mean(0), theirs.std(0), ours.mean(0), ours.std(0))
+            one.to(values).reshape(shape) for one in (theirs.means, theirs.spreads, ours.means, ours.spreads)
         )
         return (values - mean) / spread.clamp(min=1e-12) * width + wanted
 
