@@ -86,6 +86,15 @@ def test_an_input_that_is_used_passes(watched, make):
     assert finding.severity == "ok", finding.message
 
 
+def test_first_weights_of_zero_are_not_taken_for_an_input_that_is_not_used(watched):
+    model = mlp()
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    inspector = watched(case(model), lambda c: c.run(12))
+    assert inspector.check("zero_input").severity == "info"
+    assert inspector.check("symmetry").severity == "error"
+
+
 def test_dead_units_are_told_from_an_input_that_is_not_used(watched):
     finding = watched(case(dead(), rate=1e-4), lambda c: c.run(2)).check("zero_input")
     assert finding.severity == "info"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.fit.made_up_input import made_up_input
 from nn_inspector.checks.fit.masked_out import mask_turned_round
 from nn_inspector.checks.fit.one_token import one_token
-from nn_inspector.checks.init.first_weights import first_weights, redraw
+from nn_inspector.checks.init.first_weights import LayerWeights, first_weights, redraw
 from nn_inspector.checks.race import known_left
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.course import course_of
@@ -133,7 +134,7 @@ def _swapped(subject: Subject) -> Finding:
     if not _ignored(subject, Start(), batch, None):
         return finding(INFO, "ok", "Yes: with the weights of now, other inputs lead to other answers.")
     layers = first_weights(subject.anatomy("initial", training=False))
-    if not _ignored(subject, start, batch, lambda copied: redraw(copied.model, layers)):
+    if not _ignored(subject, start, batch, lambda copied: _draw_anew(copied.model, layers)):
         message = (
             "It could: with other weights the answers depend on the input. With yours they do not, from the beginning: all "
             "units of a layer are dead, or its weights are zero."
@@ -145,6 +146,15 @@ def _swapped(subject: Subject) -> Finding:
     )
     remedy = Remedy("Follow the input through forward(), until the items do not differ any more.", _FOLLOW)
     return finding(INFO, "error", message, remedy=remedy, where="model.forward", basis="experiment")
+
+
+@torch.no_grad()
+def _draw_anew(model: nn.Module, layers: Sequence[LayerWeights]) -> None:
+    """Draw layers anew, and with them what passes nothing of the input on: weights that are all the same number."""
+    redraw(model, layers)
+    for weight in model.parameters():
+        if weight.dim() >= 2 and weight.numel() and bool((weight == weight.flatten()[0]).all()):
+            weight.normal_(0.0, 1 / math.sqrt(weight[0].numel()))
 
 
 def _ignored(subject: Subject, start: Start, batch: Any, change: Callable[[TrainingCopy], None] | None) -> bool:
