@@ -147,8 +147,9 @@ def _apart(subject: Subject) -> tuple[list[Any], list[Any]]:
     """Batches to train on, and others to judge by."""
     source = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 4, 0.1))
     size = batch_size(source.mixed(1)[0])
-    drawn = source.mixed(max(2, math.ceil(_ITEMS / size)))
-    cut = math.ceil(_JUDGED * len(drawn))
+    few = max(2, math.ceil(_ITEMS / size))
+    drawn = source.mixed(few + _steps(subject))
+    cut = math.ceil(_JUDGED * min(few, len(drawn)))
     if cut == len(drawn):
         raise ExperimentError("There is one batch only: nothing is left to judge by.")
     return drawn[cut:], drawn[:cut]
