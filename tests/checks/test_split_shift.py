@@ -151,12 +151,20 @@ def test_validation_inputs_of_another_scale_are_an_error():
     assert finding.basis == "experiment"
 
 
+@pytest.mark.parametrize("epochs", [0, 10])
+def test_a_scale_far_from_that_of_training_is_a_warning_though_the_network_bears_it(epochs):
+    finding = scaled(lambda x: 40 * x, epochs=epochs)
+    assert finding.severity == "warning", finding.message
+    assert "prepared in another way" in finding.message
+    assert finding.basis == "structure"
+
+
 @pytest.mark.parametrize(
     ("change", "epochs"),
     [
         (lambda x: x, 10),
         (lambda x: 1.2 * x + 0.1, 10),
-        (lambda x: 0.1 * x + 3, 0),
+        (lambda x: 0.2 * x + 3, 0),
         (lambda x: x[torch.randperm(150)], 10),
     ],
     ids=["the same", "nearly the same", "before training", "other labels"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ WIDER = 2.5
 WORSE = 0.2
 """The network has so much more left to learn of the validation data."""
 
+MUCH_WIDER = 10.0
+"""One is so many times as wide as the other: hardly on purpose, even if the network bears it."""
+
 HELPED = 0.5
 """Brought to the scale of training, it has no more than this share of it left."""
 
@@ -38,35 +42,40 @@ class OtherScale:
     Attributes:
         mean, spread: of all inputs, in training.
         val_mean, val_spread: in validation.
-        left, rescaled: of the validation data as they are, and brought to the scale of training.
+        left, rescaled: of the validation data as they are, and brought to the scale of training; None where the network is not
+            much worse for it.
     """
 
     mean: float
     spread: float
     val_mean: float
     val_spread: float
-    left: float
-    rescaled: float
+    left: float | None = None
+    rescaled: float | None = None
 
 
 def other_scale(subject: Subject) -> OtherScale | None:
     """Compare the scales, and what a copy answers for validation inputs that are brought to the one of training.
 
     Returns:
-        None unless the scales differ, the network does worse in validation, and that makes up for most of it.
+        None unless the scales differ and the network does worse in validation and that makes up for most of it, or unless
+        one is very much wider than the other.
     """
     left, apart = known_left(subject), left_of_validation(subject)
-    if left is None or apart is None or apart < left + WORSE:
-        return None
+    worse = left is not None and apart is not None and apart >= left + WORSE
     with contextlib.suppress(ExperimentError):
         source = BatchSource(subject.training.val_loader, seconds=max(subject.seconds / 4, 0.1))
         held_apart = source.as_loaded(_BATCHES)
         ours, theirs = _scale(subject.batches(_BATCHES)), _scale(held_apart)
-        if ours is None or theirs is None or ours.means.shape != theirs.means.shape or not _differ(ours, theirs):
+        if ours is None or theirs is None or ours.means.shape != theirs.means.shape:
             return None
-        rescaled = _left_of(subject, held_apart, _to_scale(theirs, ours))
-        if rescaled is not None and rescaled <= HELPED * apart:
-            return OtherScale(ours.mean, ours.spread, theirs.mean, theirs.spread, apart, rescaled)
+        scales = ours.mean, ours.spread, theirs.mean, theirs.spread
+        if worse and _differ(ours, theirs):
+            rescaled = _left_of(subject, held_apart, _to_scale(theirs, ours))
+            if rescaled is not None and apart is not None and rescaled <= HELPED * apart:
+                return OtherScale(*scales, apart, rescaled)
+        if _differ(ours, theirs, wider=MUCH_WIDER, far=math.inf):
+            return OtherScale(*scales)
     return None
 
 
@@ -108,11 +117,11 @@ def _scale(batches: Iterable[Any]) -> _Scale | None:
     return _Scale(means, (squares / count - means.square()).clamp(min=0).sqrt())
 
 
-def _differ(ours: _Scale, theirs: _Scale) -> bool:
+def _differ(ours: _Scale, theirs: _Scale, *, wider: float = WIDER, far: float = FAR) -> bool:
     widths = ours.spreads.clamp(min=1e-12), theirs.spreads.clamp(min=1e-12)
-    far = (ours.means - theirs.means).abs() / widths[0]
+    between = (ours.means - theirs.means).abs() / widths[0]
     ratio = torch.maximum(widths[0] / widths[1], widths[1] / widths[0])
-    return float(((far > FAR) | (ratio > WIDER)).float().mean()) > HELPED
+    return float(((between > far) | (ratio > wider)).float().mean()) > HELPED
 
 
 def _to_scale(theirs: _Scale, ours: _Scale) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -10,7 +10,7 @@ from nn_inspector.checks.data.other_meaning import other_meaning
 from nn_inspector.checks.data.other_scale import other_scale
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import BatchSource
-from nn_inspector.history import Chart, Finding, Remedy, Severity, curve, row_labels
+from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, curve, row_labels
 from nn_inspector.probes import Epoch
 
 INFO = CheckInfo(
@@ -27,7 +27,7 @@ INFO = CheckInfo(
         "error if most items of the validation are of classes that training does not hold. It is a warning if 70 % of the "
         "validation items would have to be of another class to be shared out as in training. If the network fails on the validation data, "
         "a simple model is taught by each and asked about the other: it is an error if both teach their own labels and not the other's. So it is if the inputs have another scale, and the network does well "
-        "once that is made up for."
+        "once that is made up for. It is a warning if one scale is ten times the other."
     ),
     remedy="Shuffle before you split, or split each class by itself (stratified).",
     sources=(
@@ -70,24 +70,30 @@ def _other_scale(subject: Subject) -> Finding | None:
     other = other_scale(subject)
     if other is None:
         return None
+    message = (
+        f"No: the inputs have mean {other.mean:.3g} and standard deviation {other.spread:.3g} in training, and {other.val_mean:.3g} and "
+        f"{other.val_spread:.3g} in validation."
+    )
+    evidence: Evidence = {"training": [other.mean, other.spread], "validation": [other.val_mean, other.val_spread]}
+    if other.left is not None and other.rescaled is not None:
+        message += (
+            f" As they are, the network has {other.left:.0%} left to learn of the validation data; brought to the scale of training, "
+            f"{other.rescaled:.0%}."
+        )
+        evidence |= {"left": other.left, "left_rescaled": other.rescaled}
+    else:
+        message += " It looks as if one of them was prepared in another way."
     return finding(
         INFO,
-        "error",
-        f"No: the inputs have mean {other.mean:.3g} and standard deviation {other.spread:.3g} in training, and {other.val_mean:.3g} and "
-        f"{other.val_spread:.3g} in validation. As they are, the network has {other.left:.0%} left to learn of the validation data; "
-        f"brought to the scale of training, {other.rescaled:.0%}.",
-        evidence={
-            "training": [other.mean, other.spread],
-            "validation": [other.val_mean, other.val_spread],
-            "left": other.left,
-            "left_rescaled": other.rescaled,
-        },
+        "error" if other.left is not None else "warning",
+        message,
+        evidence=evidence,
         remedy=Remedy(
             "Prepare both in the same way, with mean and standard deviation of the training data.",
             "mean, std = x_train.mean(0), x_train.std(0)\nx_train, x_val = (x_train - mean) / std, (x_val - mean) / std",
         ),
         where="val_loader",
-        basis="experiment",
+        basis="experiment" if other.left is not None else "structure",
     )
 
 
