@@ -163,7 +163,7 @@ def positions():
     return TensorDataset(x, x.argmax(-1))
 
 
-def flattening(*order, by=lambda scores: scores.reshape(-1, 3), epochs=6):
+def flattening(*order, by=lambda scores: scores.reshape(-1, 3), to=lambda y: y.reshape(-1), epochs=6):
     torch.manual_seed(0)
     model = Scores(*order)
     loader = DataLoader(positions(), batch_size=16, shuffle=True)
@@ -172,7 +172,7 @@ def flattening(*order, by=lambda scores: scores.reshape(-1, 3), epochs=6):
     for _ in range(epochs):
         for x, y in loader:
             case.optimizer.zero_grad()
-            case.loss_fn(by(model(x)), y.reshape(-1)).backward()
+            case.loss_fn(by(model(x)), to(y)).backward()
             case.optimizer.step()
     return inspector, case
 
@@ -184,6 +184,18 @@ def test_scores_that_are_flattened_with_their_classes_in_the_middle_are_an_error
     assert "scores.permute(0, 2, 1).reshape(-1, 3)" in finding.remedy.code
 
 
+@pytest.mark.parametrize(
+    "by",
+    [lambda scores: scores.view(-1, 3, 5), lambda scores: scores.reshape(-1, 3).view(-1, 3, 5).log_softmax(1)],
+    ids=["of one shape", "of what was flattened"],
+)
+def test_scores_that_are_given_another_shape_instead_of_another_order_are_an_error(by):
+    finding = checked(*flattening(0, 1, 2, by=by, to=lambda y: y))
+    assert finding.severity == "error", finding.message
+    assert "given another shape with their 3 classes on axis 1" in finding.message
+    assert "scores.transpose(1, 2)" in finding.remedy.code
+
+
 def test_predictions_in_another_order_of_axes_than_their_targets_are_an_error():
     finding = checked(*flattening(1, 0, 2))
     assert finding.severity == "error", finding.message
@@ -193,16 +205,18 @@ def test_predictions_in_another_order_of_axes_than_their_targets_are_an_error():
 
 
 @pytest.mark.parametrize(
-    ("order", "by"),
+    ("order", "by", "to"),
     [
-        ((0, 1, 2), lambda scores: scores.reshape(-1, 3)),
-        ((0, 2, 1), lambda scores: scores.permute(0, 2, 1).reshape(-1, 3)),
-        ((1, 0, 2), lambda scores: scores.transpose(0, 1).reshape(-1, 3)),
+        ((0, 1, 2), lambda scores: scores.reshape(-1, 3), torch.flatten),
+        ((0, 2, 1), lambda scores: scores.permute(0, 2, 1).reshape(-1, 3), torch.flatten),
+        ((1, 0, 2), lambda scores: scores.transpose(0, 1).reshape(-1, 3), torch.flatten),
+        ((0, 2, 1), lambda scores: scores, lambda y: y),
+        ((0, 2, 1), lambda scores: scores.unflatten(2, (5, 1)), lambda y: y.unsqueeze(2)),
     ],
-    ids=["as they are", "classes moved to the end", "moved back"],
+    ids=["as they are", "classes moved to the end", "moved back", "classes in the middle", "of images"],
 )
-def test_scores_that_meet_their_own_targets_pass(order, by):
-    assert checked(*flattening(*order, by=by)).severity in ("ok", "info", "skipped")
+def test_scores_that_meet_their_own_targets_pass(order, by, to):
+    assert checked(*flattening(*order, by=by, to=to)).severity in ("ok", "info", "skipped")
 
 
 def test_scores_of_one_position_for_each_item_pass():

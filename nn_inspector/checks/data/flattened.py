@@ -25,13 +25,14 @@ class Flattened:
     """How predictions and targets miss each other.
 
     Attributes:
-        how: "classes" are not the last axis of what was flattened, or "items" lie in another order than their targets.
-        shape: of what was flattened, where that is known.
+        how: "classes" are not the last axis of what was flattened, or were the last and are called the second one ("axes"), or
+            "items" lie in another order than their targets.
+        shape: of what was flattened or given another shape, where that is known.
         columns: how many classes there are, or columns of the prediction.
         apart: of the targets of an item the share that meets predictions of other items.
     """
 
-    how: Literal["classes", "items"]
+    how: Literal["classes", "axes", "items"]
     shape: tuple[int, ...]
     columns: int
     apart: float
@@ -40,8 +41,8 @@ class Flattened:
 def flattened_apart(copied: TrainingCopy, batch: Any) -> Flattened | None:
     """Look at what the loss is called on, in evaluation mode; None if each prediction meets its own target.
 
-    Scores [N, C] are a mix of positions if they are a view of [B, C, ...]: the classes would have to be last. Of items it
-    is seen by exchanging one for another: the targets that change must be among those whose predictions do.
+    Scores [N, C] are a mix of positions if they are a view of [B, C, ...]: the classes would have to be last. So are scores
+    [B, C, ...] that are a view of [..., C]. Of items it is seen by exchanging one for another: the targets that change must be among those whose predictions do.
 
     Raises:
         ExperimentError: the batch does not fit.
@@ -51,7 +52,7 @@ def flattened_apart(copied: TrainingCopy, batch: Any) -> Flattened | None:
         call = _call(copied, batch)
         if call is None:
             return None
-        mixed = _mixed_classes(call)
+        mixed = _mixed_classes(call) or _mixed_axes(call)
         return mixed if mixed is not None else _crossed_items(copied, batch, call)
     finally:
         copied.train_mode()
@@ -68,6 +69,15 @@ def said_of(found: Flattened) -> tuple[str, Remedy]:
             "Move the classes to the end before you flatten, or give the loss both as they are.",
             f"loss = loss_fn(scores.permute({axes}).reshape(-1, {found.columns}), labels.flatten())\n"
             "loss = loss_fn(scores, labels)  # CrossEntropyLoss takes [items, classes, ...] and [items, ...]",
+        )
+    if found.how == "axes":
+        return (
+            f"No: scores of shape {list(found.shape)} are given another shape with their {found.columns} classes on axis 1 by view() or "
+            "reshape(). That moves no number: scores of one position are taken for those of others."
+        ), Remedy(
+            "Move the axis instead.",
+            "scores = scores.transpose(1, 2)  # [batch, time, classes] becomes [batch, classes, time]\n"
+            "scores = scores.permute(0, 3, 1, 2)  # of images",
         )
     return (
         f"No: the predictions are flattened in another order than the targets. {found.apart:.0%} of the targets of an item "
@@ -90,15 +100,30 @@ def _mixed_classes(call: LossCall) -> Flattened | None:
     scores, target = call.prediction, call.target
     if call.name not in _CLASS_LOSSES or scores.dim() != 2 or target.shape != scores.shape[:1]:
         return None
-    node, columns = scores.grad_fn, scores.shape[1]
-    if node is not None and node.name().startswith("LogSoftmaxBackward"):
-        node = node.next_functions[0][0]
-    if node is None or not node.name().startswith(_VIEWS):
-        return None
-    shape = tuple(int(size) for size in getattr(node, "_saved_self_sym_sizes", ()))
+    shape, columns = _shape_before(scores), scores.shape[1]
     if len(shape) < 3 or shape[1] != columns or shape[-1] == columns or len(scores) == shape[0]:
         return None  # the last: there is one position for each item, as behind a pooling over the whole image
     return Flattened("classes", shape, columns, 1.0)
+
+
+def _mixed_axes(call: LossCall) -> Flattened | None:
+    scores, target = call.prediction, call.target
+    if call.name not in _CLASS_LOSSES or scores.dim() < 3 or target.shape != (scores.shape[0], *scores.shape[2:]):
+        return None
+    shape, columns = _shape_before(scores), scores.shape[1]
+    positions = scores[0, 0].numel()
+    last = len(shape) > 1 and shape[-1] == columns and shape != scores.shape
+    return Flattened("axes", shape, columns, 1.0) if last and positions > 1 and columns > 1 else None
+
+
+def _shape_before(scores: torch.Tensor) -> tuple[int, ...]:
+    """Of what the scores are a view of; empty if they are none."""
+    node = scores.grad_fn
+    if node is not None and node.name().startswith("LogSoftmaxBackward"):
+        node = node.next_functions[0][0]
+    if node is None or not node.name().startswith(_VIEWS):
+        return ()
+    return tuple(int(size) for size in getattr(node, "_saved_self_sym_sizes", ()))
 
 
 def _crossed_items(copied: TrainingCopy, batch: Any, call: LossCall) -> Flattened | None:

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.loop.cut_inside import cuts_of, without_cuts
 from nn_inspector.checks.loop.cut_terms import CutTerm, cut_terms
 from nn_inspector.checks.loop.reading import Held, Reading
 from nn_inspector.checks.loop.source import forward_of, loop_of
 from nn_inspector.checks.model.fresh import looks_fresh
 from nn_inspector.checks.model.wiring import Wiring, parameters_of, wiring_of
-from nn_inspector.checks.race import WELL, known_left
+from nn_inspector.checks.race import FAILED, FEWEST, WELL, known_left
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import Start, evaluate, initial_state, isolated
@@ -33,7 +34,7 @@ INFO = CheckInfo(
         "It is an error if an optimizer makes steps while none of its parameters ever got a gradient. A layer that gets none "
         "is an error if it looks as if it had just been made and the loss changes when its weights do, on a copy. The loop "
         "is read for summands of the loss that are cut off from what is stepped. So are matrices that stay zero because their gradient is. "
-        "Functions with a backward() of your own are "
+        "Where forward() detaches something, a copy that does not is trained. Functions with a backward() of your own are "
         "held against differences of their forward(). Layers that are not used, targets "
         "that are detached and layers that are moved by other means are fine."
     ),
@@ -66,6 +67,7 @@ def look(subject: Subject) -> Finding:
         or _term_without_effect(cut)
         or _cut_off(subject, wiring)
         or _zeros_only(subject, wiring)
+        or _cut_inside(subject)
         or _wrong_backward(subject)
     )
     if result is not None:
@@ -128,6 +130,33 @@ def _zeros_only(subject: Subject, wiring: Wiring) -> Finding | None:
     )
 
 
+def _cut_inside(subject: Subject) -> Finding | None:
+    """The forward pass detaches something, and the network learns once it does not."""
+    cuts = cuts_of(subject) if subject.seconds > 0 else None
+    tried = without_cuts(subject, cuts) if cuts is not None else None
+    proven = tried is not None and tried.severity != "info"
+    if cuts is None or not (proven or (cuts.each_step and tried is None and _failed(subject))):
+        return None
+    message = "No: within the forward pass something is detached that the answers depend on."
+    if cuts.each_step:
+        message = (
+            f"No: what a layer gave is detached before it gets it again, {cuts.between} times in a forward pass. It never learns what "
+            "to keep for later."
+        )
+    return finding(
+        INFO,
+        tried.severity if tried is not None else "warning",
+        f"{message} {tried.text}" if tried is not None else message,
+        evidence={"between_runs": float(cuts.between)},
+        remedy=Remedy(
+            "Pass it on as it is. A state is detached between batches, if at all, and not between the steps within one.",
+            "state = cell(inputs[:, step], state)  # not state.detach()",
+        ),
+        where=forward_of(subject).place("cut") or "model.forward",
+        basis="experiment" if proven else "structure",
+    )
+
+
 def _wrong_backward(subject: Subject) -> Finding | None:
     """A function of the user's own whose backward() does not belong to its forward()."""
     if subject.seconds <= 0:
@@ -154,6 +183,10 @@ def _wrong_backward(subject: Subject) -> Finding | None:
         where=f"{found.name}.backward",
         basis="experiment",
     )
+
+
+def _failed(subject: Subject) -> bool:
+    return subject.run.steps >= FEWEST and (known_left(subject) or 0.0) > FAILED
 
 
 def _has_stepped(subject: Subject, index: int) -> bool:
