@@ -80,7 +80,7 @@ def _other_scale(subject: Subject) -> Finding | None:
             f" As they are, the network has {other.left:.0%} left to learn of the validation data; brought to the scale of training, "
             f"{other.rescaled:.0%}."
         )
-        evidence |= {"left": other.left, "left_rescaled": other.rescaled}
+        evidence = {**evidence, "left": other.left, "left_rescaled": other.rescaled}
     else:
         message += " It looks as if one of them was prepared in another way."
     return finding(
