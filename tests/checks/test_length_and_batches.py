@@ -1,6 +1,6 @@
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
 
@@ -22,6 +22,28 @@ def test_a_training_that_stopped_on_its_way_is_trained_on(watched):
     assert "epochs" in finding.remedy.code
     assert finding.remedy.tried.helped
     assert_equal(before, state_of(broken))
+
+
+def surface(steps, *, watched, noise=0.0):
+    """A curved surface that Adam learns in some 300 steps."""
+    torch.manual_seed(0)
+    x = 4 * torch.rand(1000, 2) - 2
+    z = (torch.sin(2 * x[:, :1]) * x[:, 1:]) + noise * torch.randn(1000, 1)
+    model = nn.Sequential(nn.Linear(2, 48), nn.Tanh(), nn.Linear(48, 48), nn.Tanh(), nn.Linear(48, 1))
+    loader = DataLoader(TensorDataset(x, z), batch_size=40, shuffle=True)
+    made = Case(model, torch.optim.Adam(model.parameters(), lr=0.006), nn.MSELoss(), loader)
+    return watched(made, lambda c: c.run(steps // 25)).check("training_length", seconds=120.0)
+
+
+def test_a_short_training_that_left_much_of_what_can_be_learned_is_trained_on(watched):
+    finding = surface(50, watched=watched)
+    assert finding.severity == "warning", finding.message
+    assert "stopped after 50 steps" in finding.message
+
+
+def test_where_a_long_training_or_noise_leaves_as_much_it_is_none(watched):
+    assert surface(50, watched=watched, noise=0.8).severity in ("ok", "info")
+    assert surface(400, watched=watched).severity == "ok"
 
 
 def test_a_training_that_arrived_is_long_enough(watched):

@@ -9,7 +9,14 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.laps import FEWEST, Lap, Laps, laps_of
 from nn_inspector.checks.train.levels import judge, judged_loss, loss_levels
-from nn_inspector.checks.train.standing import MOST_OF_IT, lap_is_proof, require_plain, standing_at_its_length
+from nn_inspector.checks.train.standing import (
+    AS_GOOD,
+    MOST_OF_IT,
+    Standing,
+    lap_is_proof,
+    require_plain,
+    standing_at_its_length,
+)
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import isolated, train
 from nn_inspector.history import Chart, Finding, Remedy, Trial, curve
@@ -25,8 +32,8 @@ INFO = CheckInfo(
     ),
     how=(
         "If the loss has come most of the way from chance to the least possible one, it is long enough. Else a copy is trained on "
-        "from where you stopped, for up to four times as many steps. It is a warning if it had come a fifth of the way at "
-        "most, and that brings it far further, on items that the copy is not trained on."
+        "from where you stopped, for up to four times as many steps. It is a warning if that brings it far further, on items "
+        "that the copy is not trained on, and it had come a fifth of the way at most, or made few steps and left four times as much to learn."
     ),
     remedy="Train for more epochs, with smaller batches (more steps an epoch), or with a higher rate.",
     sources=(
@@ -36,11 +43,17 @@ INFO = CheckInfo(
     explains=("no_learning", "slow_learning", "constant_predictions", "update_ratio", "simpler_baseline"),
 )
 
-FINE = 0.6
+FINE = 0.7
 """From this share of the way from chance to the least possible loss on, nothing is tried."""
 
 ON_ITS_WAY = 0.2
-"""A training that came further than this when it was stopped needs no telling that more steps would help."""
+"""A training that came further than this when it was stopped needs no telling that more steps would help, unless"""
+
+SHORT = 300
+"""it made no more steps than these, and"""
+
+A_FRACTION = 1 / 4
+"""so little of what it left to learn is left after the longer training."""
 
 _MORE = 0.2
 """More steps are worth a remark if they take the loss so much further on the way."""
@@ -76,7 +89,9 @@ def look(subject: Subject) -> Finding:
         "progress_later": reached,
     }
     far = reached >= MOST_OF_IT and place.run <= ON_ITS_WAY and place.missed(reached, lap.right)
-    if not (lap_is_proof(lap) and far and place.own <= place.run + _NOISE):
+    if not (
+        lap_is_proof(lap) and (far or _cut_short(subject, place, lap, reached)) and place.own <= place.run + _NOISE
+    ):
         if reached >= place.run + _MORE:
             message = (
                 f"It was well on its way when it stopped: {lap.steps} more steps take the loss from {lap.start:.3g} to "
@@ -95,6 +110,12 @@ def look(subject: Subject) -> Finding:
         Trial([lap.start] * len(lap.losses), lap.losses, helped=True),
     )
     return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where="loop", basis="experiment")
+
+
+def _cut_short(subject: Subject, place: Standing, lap: Lap, reached: float) -> bool:
+    """Whether a training of few steps had still most to learn of what a longer one learns easily."""
+    answered = place.right is not None and lap.right is not None and place.right >= lap.right - AS_GOOD
+    return subject.run.steps <= SHORT and 1 - reached <= A_FRACTION * (1 - place.run) and not answered
 
 
 def chart(result: Finding) -> Chart | None:
