@@ -68,6 +68,25 @@ def test_what_makes_learning_slow_is_a_warning_at_least(watched, case, words):
     assert "plain scores" in finding.remedy.text
 
 
+@pytest.mark.parametrize("function", [nn.Softplus(), nn.ReLU()])
+def test_a_rate_that_is_taken_for_its_logarithm_is_a_warning(watched, function):
+    finding = watched(case(net(1, function), NUMBERS.abs().round(), nn.PoissonNLLLoss()), nothing_learned).check(
+        "loss_match"
+    )
+    assert finding.severity == "warning"
+    assert "for the logarithm of the rate" in finding.message
+    assert "log_input=False" in finding.remedy.code
+
+
+def test_a_plain_score_that_is_taken_for_a_rate_is_an_error(watched):
+    finding = watched(case(net(1), NUMBERS.abs().round(), nn.PoissonNLLLoss(log_input=False)), nothing_learned).check(
+        "loss_match"
+    )
+    assert finding.severity == "error"
+    assert "a rate below 0 has no logarithm" in finding.message
+    assert "log_input" in finding.remedy.text
+
+
 def test_a_softmax_in_the_loop_is_repeated_in_the_trial(watched):
     squashed = case(net(3), KINDS, nn.CrossEntropyLoss(), lr=0.5, optimizer=torch.optim.SGD)
     loop = by_own_loss(lambda out, t: F.cross_entropy(out.softmax(1), t), epochs=4)
@@ -118,6 +137,7 @@ def test_a_loss_for_numbers_that_does_not_learn_classes(watched):
         (net(3), KINDS, lambda out, t: -out.log_softmax(1).gather(1, t[:, None]).mean()),
         (net(1), NUMBERS, F.mse_loss),
         (net(1), NUMBERS.abs(), F.poisson_nll_loss),
+        (net(1, nn.Softplus()), NUMBERS.abs(), lambda out, t: F.poisson_nll_loss(out, t, log_input=False)),
         (net(16), NUMBERS, lambda out, t: (t * out.log_softmax(0)[:, :1]).mean()),
     ],
 )

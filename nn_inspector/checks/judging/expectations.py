@@ -19,6 +19,7 @@ _BINARY_CODE = "loss = torch.nn.functional.binary_cross_entropy_with_logits(mode
 _SLACK = 1e-3
 
 _LOGARITHMS = frozenset({"log_softmax", "log", "log_sigmoid", "logsumexp", "sub"})
+_POSITIVE = frozenset({"softplus", "exp", "relu", "square"})
 _LAYERS = frozenset({"linear", "conv", "lstm", "gru", "rnn", "relu", "leaky_relu", "elu", "tanh"})
 
 
@@ -71,6 +72,34 @@ def no_logarithms_for_divergence(subject: Subject, seen: Judged) -> Complaint | 
         "Let log_softmax(dim=1) come last instead of softmax, or take the logarithm in the loop.",
         "loss = torch.nn.functional.kl_div(scores.log_softmax(1), target, reduction='batchmean')  # the plain scores",
         evidence={"lowest": seen.low, "highest": seen.high},
+    )
+
+
+def rates_for_logarithms(subject: Subject, seen: Judged) -> Complaint | None:
+    """A Poisson loss that takes its prediction for the logarithm of a rate, on rates, or for a rate, on plain scores."""
+    if seen.loss != "poisson_nll_loss" or not seen.path:
+        return None
+    logarithm = (seen.options or {}).get("log_input", True)
+    if not logarithm and seen.last in _LAYERS - {"relu"} and seen.low is not None and seen.low < 0:
+        return Complaint(
+            "error",
+            f"{seen.name} takes its prediction for a rate, but the network gives plain scores, down to {seen.low:.3g}: a rate below 0 "
+            "has no logarithm, and the loss becomes NaN.",
+            "Leave log_input=True, as it is by default, and take exp() of the answers afterwards. Or put a softplus at the end.",
+            "loss_fn = torch.nn.PoissonNLLLoss()",
+            where="loop",
+            evidence={"lowest": seen.low},
+        )
+    if not logarithm or seen.last not in _POSITIVE:
+        return None
+    place = place_of(subject, seen, seen.path[0])
+    return Complaint(
+        "warning",
+        f"{seen.name} takes its prediction for the logarithm of the rate, but `{seen.last}` {text_of(place)} lets nothing below 0 pass, "
+        "as if it were the rate itself. The network learns logarithms then, and cannot say that less than 1 is expected.",
+        f"Say that it is the rate, with log_input=False. Or leave out `{seen.last}`, and take exp() of the answers afterwards.",
+        "loss_fn = torch.nn.PoissonNLLLoss(log_input=False)",
+        where=where_of(place),
     )
 
 

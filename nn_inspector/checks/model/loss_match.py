@@ -13,6 +13,7 @@ from nn_inspector.checks.judging.confusions import (
 from nn_inspector.checks.judging.expectations import (
     no_log_probabilities,
     no_logarithms_for_divergence,
+    rates_for_logarithms,
     raw_scores_as_probabilities,
     squashed_twice,
     wrong_family,
@@ -61,6 +62,7 @@ RULES = (
     targets_are_no_probabilities,
     no_log_probabilities,
     no_logarithms_for_divergence,
+    rates_for_logarithms,
     squashed_twice,
     raw_scores_as_probabilities,
     wrong_family,
