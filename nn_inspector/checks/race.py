@@ -39,6 +39,9 @@ BETTER = {True: 1 / 2, False: 1 / 3}
 """A remedy clearly helps if it leaves less than this share of what is left without it, for a training that did badly and for
 one that did not."""
 
+WORTH = 0.05
+"""With less than this to learn of the validation data, nothing is tried for them."""
+
 _TIME = 0.9
 """Share of a check's time after which the training with the remedy ends; the one without has half, if it is not known yet."""
 
@@ -207,11 +210,39 @@ def left_of_validation(subject: Subject) -> float | None:
     return found
 
 
+def unseen_race(subject: Subject, change: Change) -> Race | None:
+    """A race against a training that does worse on the validation data than on its own, judged by the validation data.
+
+    Returns:
+        None unless the copy with the remedy has far less of them left to learn.
+    """
+    seen, unseen = known_left(subject), left_of_validation(subject)
+    if seen is None or unseen is None or not subject.run.steps or unseen < max(WORTH, seen / BETTER[False]):
+        return None
+    until = time.monotonic() + _TIME * subject.seconds
+    try:
+        judges = BatchSource(subject.training.val_loader, seconds=5.0).as_loaded(_VALIDATION_BATCHES)
+        treated = _short(subject, change, None, _PARTS, until=until, judges=judges)
+        kind, _ = left_now(subject)
+    except ExperimentError:
+        return None
+    if len(treated) <= _PARTS // 2 or not treated[-1] < BETTER[False] * unseen:
+        return None
+    return Race([], treated, unseen, (len(treated) - 1) * _part(subject), kind)
+
+
 def _short(
-    subject: Subject, change: Change | None, data: DataChange | None, parts: int, *, until: float
+    subject: Subject,
+    change: Change | None,
+    data: DataChange | None,
+    parts: int,
+    *,
+    until: float,
+    judges: Sequence[Any] | None = None,
 ) -> list[float]:
     """What is left to learn at the start of a short training and after each part of it."""
-    batches, judges = _data(subject)
+    batches, apart = _data(subject)
+    judges = apart if judges is None else judges
     if data is not None:
         batches, judges = [data(batch) for batch in batches], [data(batch) for batch in judges]
     part = _part(subject)

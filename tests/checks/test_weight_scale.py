@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import nn_inspector as nni
 from nn_inspector.checks.init.first_weights import LayerWeights
 from nn_inspector.checks.init.weight_scale import unusual
 from tests.scene_data import regression
@@ -210,3 +211,37 @@ def test_embeddings_that_are_multiplied_with_each_other_begin_too_wide(watched):
 def test_embeddings_that_begin_narrow_or_were_not_trained_pass(watched, spread, epochs):
     finding = watched(ratings(spread), lambda c: c.run(epochs)).check("weight_scale")
     assert finding.severity == ("ok" if spread < 1 else "error"), finding.message
+
+
+def patches(spread, *, items=500, epochs=30):
+    """Eight kinds of noisy signals of 40 numbers. A wide tanh network learns its own by heart, and little else."""
+    torch.manual_seed(0)
+    kinds = torch.randn(8, 40)
+    y = torch.arange(items) % 8
+    x = 0.6 * kinds[y] + torch.randn(items, 40)
+    model = nn.Sequential(nn.Linear(40, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 8))
+    if spread is not None:
+        wide(model, spread)
+    part = items - 200
+    loaders = [DataLoader(TensorDataset(x[:part], y[:part]), batch_size=20, shuffle=True),
+               DataLoader(TensorDataset(x[part:], y[part:]), batch_size=100)]  # fmt: skip
+    optimizer, loss_fn = torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()
+    with nni.watch(model, optimizer, loss_fn, train_loader=loaders[0], val_loader=loaders[1], show=False) as inspector:
+        for _ in range(epochs):
+            for inputs, labels in loaders[0]:
+                optimizer.zero_grad()
+                loss_fn(model(inputs), labels).backward()
+                optimizer.step()
+        return inspector.check("weight_scale", seconds=60.0)
+
+
+def test_wide_weights_that_learn_by_heart_are_a_warning():
+    finding = patches(1.0)
+    assert finding.severity == "warning", finding.message
+    assert "learned its own data, but of the validation data it has" in finding.message
+    assert finding.basis == "experiment"
+
+
+@pytest.mark.parametrize(("spread", "options"), [(None, {}), (1.0, {"items": 4000, "epochs": 8})])
+def test_usual_weights_and_much_data_pass(spread, options):
+    assert patches(spread, **options).severity in ("ok", "info")

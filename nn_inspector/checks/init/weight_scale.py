@@ -10,7 +10,7 @@ from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.init.first_weights import LayerWeights, first_weights, redraw
-from nn_inspector.checks.race import FAILED, known_left, race
+from nn_inspector.checks.race import FAILED, known_left, race, unseen_race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.experiments import TrainingCopy
 from nn_inspector.history import Evidence, Finding, Remedy
@@ -29,7 +29,7 @@ INFO = CheckInfo(
         "The standard deviation of each layer's first weights is compared with what He, Glorot and LeCun advise for its "
         "inputs and activation. If one is far off, or a bias is much larger than what the weights make of the data, a copy "
         "is trained with these layers drawn anew. It is raised only if that copy gets much further in a few steps than "
-        "your whole training did. Where no copy could be trained, it is a warning if most layers are far off and your training "
+        "your whole training did, or if its answers for the validation data are far better. Where no copy could be trained, it is a warning if most layers are far off and your training "
         "learned little."
     ),
     remedy="Leave the first weights to torch, or draw them with torch.nn.init.kaiming_normal_ (ReLU) or xavier_normal_.",
@@ -91,14 +91,19 @@ def look(subject: Subject) -> Finding:
         _CODE,
         tried.trial if tried is not None else None,
     )
-    if (
-        tried is None
-        and 2 * len(found) > len(layers)
-        and _distance(worst) > FAR
-        and (known_left(subject) or 0.0) > FAILED
-    ):
+    mostly = 2 * len(found) > len(layers)
+    if tried is None and mostly and _distance(worst) > FAR and (known_left(subject) or 0.0) > FAILED:
         message = f"No: {said}. Your training has learned little. Whether this is why could not be tried."
         return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where=worst.name)
+    unseen = None
+    if mostly and (tried is None or tried.severity == "info"):
+        unseen = unseen_race(subject, lambda copied: redraw(copied.model, found))
+    if unseen is not None and unseen.now is not None:
+        message = (
+            f"No: {said}. Your training has learned its own data, but of the validation data it has {unseen.now:.0%} left to learn. A "
+            f"copy with better first weights has {max(unseen.treated[-1], 0.0):.0%} left after {unseen.steps} steps."
+        )
+        return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where=worst.name, basis="experiment")
     if tried is None or tried.severity == "info":
         message = f"{said}. That is unusual, but no harm was seen."
         return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=worst.name)
@@ -119,7 +124,8 @@ def _of_embeddings(subject: Subject) -> Finding | None:
     if tried is None or tried.severity == "info":
         return None
     name, table = next(iter(tables.items()))
-    spread, products = float(table.weight.std()), float(table.weight.std()) ** 2 * table.embedding_dim**0.5
+    spread = float(table.weight.detach().std())
+    products = spread**2 * table.embedding_dim**0.5
     return finding(
         INFO,
         tried.severity,
