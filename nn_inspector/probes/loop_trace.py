@@ -21,6 +21,7 @@ from nn_inspector.probes.origin import node_number, origin
 from nn_inspector.probes.outputs import all_tensors, first_tensor
 from nn_inspector.probes.probe import Removable, StepReader
 from nn_inspector.probes.recorder import TRACED_STEPS, Phase, Recorder
+from nn_inspector.probes.rescaling import Rescaling
 from nn_inspector.probes.same_line import sign_of
 from nn_inspector.probes.state_watch import StateWatch
 from nn_inspector.probes.tape import ModuleCall
@@ -71,6 +72,7 @@ class LoopTrace(StepReader):
         self._listed = train_loader if isinstance(train_loader, list | tuple) else ()
         self._mode = WatchMode(self, recorder.schedule)
         self._between = BetweenEvents(recorder, optimizers)
+        self._rescaling = Rescaling(recorder, optimizers)
         self._makings = Makings()
         self._hooks: list[Removable] = []
         self._forward_seen = self._retired = False
@@ -164,6 +166,8 @@ class LoopTrace(StepReader):
         if self.recorder.tracing:
             self._between.look("step")
             self._writes.look("the loop")
+            self._rescaling.step(optimizer_index)
+            self.tape.factor = self._rescaling.factor
 
     def after_step(self, optimizer_index: int) -> None:
         if self._retired:
@@ -252,6 +256,7 @@ class LoopTrace(StepReader):
             return
         if func is torch.Tensor.backward:
             self._between.note_gradients()
+            self._rescaling.note_gradients()
             return
         if self.tape.recording:
             self.tape.safely(self.tape.called, func, args, kwargs, result)
@@ -313,4 +318,5 @@ class LoopTrace(StepReader):
         clip = find_clip(name)
         if clip is not None and not (clip.kind == "value" and clip.frame == self._clipping):
             self._clipping = clip.frame if clip.kind == "value" else None
+            self._rescaling.clips(clip)
             self.recorder.trace("clip", kind=clip.kind, limit=clip.limit, norm=clip.norm)

@@ -171,6 +171,7 @@ class Tape:
         objectives: what backward() was called on; the loss is their sum.
         items: how many items the batch had.
         changing: in which constants steps differed, in words: a schedule, random numbers of Python's.
+        taken_back: by what the loop multiplied the loss and divided the gradients again: no part of the program.
     """
 
     inputs: dict[int, Input]
@@ -178,6 +179,7 @@ class Tape:
     objectives: tuple[int, ...]
     items: int
     changing: tuple[str, ...] = field(default=())
+    taken_back: float = 1.0
 
     @property
     def needs_graph(self) -> bool:

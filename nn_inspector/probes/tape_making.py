@@ -30,6 +30,8 @@ _PLACES = frozenset({"roll", "getitem", "narrow", "select"})
 _SUMS_IN_PLACE = frozenset({"add_", "iadd"})
 _SUMS = frozenset({"add", "radd"}) | _SUMS_IN_PLACE
 
+_SAME = 0.01
+
 
 class NotReplayable(Exception):  # noqa: N818 - it is an answer
     """The loss cannot be computed again from what was seen; the message says why."""
@@ -193,16 +195,25 @@ class _Match:
 
 def without_share(tape: Tape, passes: int) -> Tape:
     """The program without the division of its loss by the number of passes whose gradients are added up."""
-    if passes < 2 or len(tape.objectives) != 1:
+    return tape if passes < 2 else without_factor(tape, 1 / passes)
+
+
+def without_factor(tape: Tape, factor: float) -> Tape:
+    """The program without the product of its loss and a factor, if that is its last operation."""
+    if len(tape.objectives) != 1 or not tape.operations:
         return tape
     last = tape.operations[-1]
     ends = [number for path, number in last.results if not path]
     if ends != list(tape.objectives) or len(last.args) != 2 or not isinstance(last.args[0], Ref):
         return tape
-    factor = last.args[1]
-    whole = factor == passes and last.name in ("div", "truediv")
-    share = isinstance(factor, float) and math.isclose(factor, 1 / passes) and last.name == "mul"
-    if not (whole or share):
+    found = last.args[1]
+    if not isinstance(found, int | float) or isinstance(found, bool) or found <= 0 or factor == 1:
+        return tape
+    if last.name in ("div", "truediv"):
+        found = 1 / found
+    elif last.name not in ("mul", "rmul"):
+        return tape
+    if not math.isclose(found, factor, rel_tol=_SAME):
         return tape
     return dataclasses.replace(tape, operations=tape.operations[:-1], objectives=(last.args[0].number,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from nn_inspector.probes.scaling import is_scaling
 from nn_inspector.probes.tape import ModuleCall, Named, Ref, Tape
 from nn_inspector.probes.tape_check import gives_the_same
 from nn_inspector.probes.tape_draft import Draft
-from nn_inspector.probes.tape_making import NotReplayable, agree, tape_of, without_share
+from nn_inspector.probes.tape_making import NotReplayable, agree, tape_of, without_factor, without_share
 from nn_inspector.probes.tape_sizes import SCALES, with_sizes
 
 PASSES = 3
@@ -57,6 +58,7 @@ class TapeRecorder:
 
     Attributes:
         parts_are_called: whether the loop seems to call parts of the model itself.
+        factor: by which the loop multiplies its gradients before the step; None where that is not known.
         failure: an error of our own.
     """
 
@@ -93,11 +95,22 @@ class TapeRecorder:
         self._backwards = 0
         self._is_first_backward = True
         self._accumulated = 1
+        self.factor: float | None = None
 
     @property
     def tape(self) -> Tape | None:
-        """The program, once two passes have agreed; a share of an accumulated gradient is taken as a whole."""
-        return self._tape if self._tape is None else without_share(self._tape, self._accumulated)
+        """The program, once two passes have agreed.
+
+        A share of an accumulated gradient is taken as a whole, and a scale that the loop takes from the gradients again is
+        left out.
+        """
+        if self._tape is None:
+            return None
+        whole = without_share(self._tape, self._accumulated)
+        if self.factor is None:
+            return whole
+        unscaled = without_factor(whole, 1 / self.factor)
+        return unscaled if unscaled is whole else dataclasses.replace(unscaled, taken_back=1 / self.factor)
 
     @property
     def reason(self) -> str | None:

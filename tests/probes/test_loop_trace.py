@@ -109,6 +109,23 @@ def scaled_and_clipped(c, x, y):
     scaler.step(c.optimizer)
 
 
+def doubled_behind_clipping(c, x, y):
+    c.optimizer.zero_grad()
+    c.loss_fn(c.model(x), y).backward()
+    torch.nn.utils.clip_grad_norm_(c.model.parameters(), 0.01)
+    for parameter in c.model.parameters():
+        parameter.grad = 2 * parameter.grad
+    c.optimizer.step()
+
+
+def noisy_gradients(c, x, y):
+    c.optimizer.zero_grad()
+    c.loss_fn(c.model(x), y).backward()
+    for parameter in c.model.parameters():
+        parameter.grad += torch.randn_like(parameter)
+    c.optimizer.step()
+
+
 def scaled(c, x, y):
     c.optimizer.zero_grad()
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
@@ -142,8 +159,8 @@ ORDERS = {
         ["zero_grad", "batch", "forward", "cross_entropy", "clip", "backward", "step"],
     ),
     "clipped one by one and by value": (clipped_twice, [*STEP[:-1], *["clip"] * 5, "step"]),
-    "unscaled and clipped": (scaled_and_clipped, [*STEP[:-1], "unscale", "clip", "step"]),
-    "unscaled by the scaler": (scaled, [*STEP[:-1], "unscale", "step"]),
+    "unscaled and clipped": (scaled_and_clipped, [*STEP[:-1], "unscale", "clip", "rescale", "step"]),
+    "unscaled by the scaler": (scaled, [*STEP[:-1], "unscale", "rescale", "step"]),
     "a rate that changes": (decaying, ["scheduler", *STEP]),
 }
 
@@ -172,6 +189,20 @@ def test_what_was_clipped():
     assert 0.01 < first[0]["norm"] < 10
     assert [one["kind"] for one in second] == ["norm"] * 4 + ["value"]
     assert second[-1] == {"kind": "value", "limit": 0.5, "norm": None}
+
+
+@pytest.mark.parametrize(
+    ("loop", "before", "after"),
+    [(scaled, 1.0, 1 / 8), (scaled_and_clipped, 1 / 8, 1.0), (doubled_behind_clipping, 1.0, 2.0)],
+)
+def test_by_what_the_gradients_are_multiplied(loop, before, after):
+    (seen,) = facts(traced(loop), "rescale")
+    assert seen == {"optimizer": 0, "before": pytest.approx(before, rel=1e-4), "after": pytest.approx(after, rel=1e-4)}
+
+
+@pytest.mark.parametrize("loop", [usual, clipped_twice, noisy_gradients])
+def test_what_is_no_product_of_the_gradients_is_not_taken_for_one(loop):
+    assert not facts(traced(loop), "rescale")
 
 
 def test_who_unscaled_and_what_the_rates_are():

@@ -489,6 +489,20 @@ def test_a_share_of_an_accumulated_gradient_is_taken_as_a_whole():
     torch.testing.assert_close(loss, functional(model, batch))
 
 
+@pytest.mark.parametrize(("taken", "factor"), [(64.0, 1.0), (2.0, 64.0), (None, 64.0)])
+def test_a_scale_that_is_taken_from_the_gradients_is_left_out(taken, factor):
+    def in_scale(model, optimizer, batch):
+        (functional(model, batch) * 64.0).backward()
+        for parameter in model.parameters() if taken is not None else ():
+            parameter.grad.div_(taken)
+
+    model = mlp()
+    training = trained(model, in_scale)
+    batch = batch_of(tuples, ITEMS)
+    torch.testing.assert_close(training.loss(model, None, batch), factor * functional(model, batch))
+    assert training.tape.taken_back == pytest.approx(64.0 / factor)
+
+
 def test_parts_of_a_batch_are_added_up():
     def in_parts(model, optimizer, batch):
         for x, y in zip(batch[0].split(4), batch[1].split(4), strict=True):

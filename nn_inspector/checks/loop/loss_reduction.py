@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -70,7 +71,16 @@ def _numbers(scale: LossScale) -> dict[str, float]:
 
 
 def _scaled(subject: Subject, scale: LossScale) -> Finding:
-    if scale.factor > 1:
+    if scale.factor > 1 and scale.how == "mean" and not math.isclose(scale.factor, scale.items, rel_tol=0.1):
+        what = (
+            f"Each step follows {scale.factor:,.3g} times the gradient of the mean loss: the loss is multiplied, or the "
+            "gradients of as many batches are added up"
+        )
+        advice = (
+            "Take the loss as the loss function returns it, and divide it by the number of batches that are added up."
+        )
+        code = "loss.backward()  # without the factor"
+    elif scale.factor > 1:
         what = (
             f"The loss adds up its items where a mean is usual, so that each step is {scale.factor:,.0f} times as large"
         )

@@ -23,6 +23,8 @@ _BY_CLASS = ("cross_entropy", "nll_loss", "multi_margin_loss")
 class LossScale:
     """What a step's gradient is multiplied with, against the mean over all that the loss is made of.
 
+    A factor that the loop takes from the gradients again, as a gradient scaler does, is no part of it.
+
     Attributes:
         factor: above 1 for a sum, below 1 where the mean is divided once more.
         items: how many numbers the loss is made of.
@@ -50,7 +52,13 @@ def _scales(trace: Sequence[TraceEntry]) -> Iterator[LossScale]:
         if not losses:
             found = _by_hand(before)
         if found is not None:
-            yield LossScale(found.factor * len(backwards), found.items, found.how)
+            yield LossScale(found.factor * len(backwards) * _rescaled(step), found.items, found.how)
+
+
+def _rescaled(step: Sequence[TraceEntry]) -> float:
+    """By what the loop multiplies the gradients before the step."""
+    factors: list[dict[str, Any]] = [dict(entry.facts) for entry in step if entry.call == "rescale"]
+    return float(factors[0]["before"] * factors[0]["after"]) if factors else 1.0
 
 
 def _steps(trace: Sequence[TraceEntry]) -> Iterator[list[TraceEntry]]:
