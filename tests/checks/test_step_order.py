@@ -151,6 +151,95 @@ def test_clipping_at_the_wrong_place_is_judged_by_what_it_would_have_changed(wat
     assert finding.basis == "structure"
 
 
+SCALE = 4096.0
+
+
+def unscale(parameters):
+    for parameter in parameters:
+        parameter.grad /= SCALE
+
+
+def scaled_by_hand(c, order, optimizer):
+    for x, y in c.train_loader:
+        optimizer.zero_grad()
+        (c.loss_fn(c.model(x), y) * SCALE).backward()
+        for act in order:
+            act(c.model.parameters())
+        optimizer.step()
+
+
+def scaled_by_a_scaler(c, unscales, optimizer, scaler):
+    for x, y in c.train_loader:
+        optimizer.zero_grad()
+        scaler.scale(c.loss_fn(c.model(x), y)).backward()
+        if unscales:
+            scaler.unscale_(optimizer)
+        clip(c.model.parameters(), 1.0)
+        scaler.step(optimizer)
+        scaler.update()
+
+
+def scaled_loss(loop, way, kind=torch.optim.SGD, **options):
+    case = classifier()
+    case.optimizer = kind(case.model.parameters(), **{"lr": 0.1, **options})
+    scaler = () if loop is scaled_by_hand else (torch.amp.GradScaler("cpu", init_scale=SCALE),)
+
+    def train():
+        for _ in range(30):
+            loop(case, way, case.optimizer, *scaler)
+
+    inspector = nni.watch(
+        case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, loop=train, show=False
+    )
+    train()
+    return inspector
+
+
+def limited(parameters):
+    clip(parameters, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("loop", "way", "code"),
+    [
+        (scaled_by_hand, [limited, unscale], "parameter.grad /= 4096"),
+        (scaled_by_a_scaler, False, "scaler.unscale_(optimizer)"),
+    ],
+)
+def test_clipping_under_the_scale_of_the_loss_is_an_error_where_the_training_failed(loop, way, code):
+    with scaled_loss(loop, way) as inspector:
+        finding = inspector.check("step_order", seconds=300.0)
+        assert finding.severity == "error", finding.message
+        assert "the scale of the loss, 4,096, is still on them" in finding.message
+        assert finding.evidence["above_limit"] == 1.0
+        assert finding.remedy.tried.helped
+        assert code in finding.remedy.code
+        assert finding.where is None or finding.where.endswith("clip(c.model.parameters(), 1.0)")
+        assert inspector.check("loss_reduction", seconds=300.0).severity == "ok"
+
+
+@pytest.mark.parametrize(("loop", "way"), [(scaled_by_hand, [limited, unscale]), (scaled_by_a_scaler, False)])
+def test_clipping_under_the_scale_of_the_loss_is_a_remark_where_the_training_did_well(loop, way):
+    with scaled_loss(loop, way, torch.optim.Adam, lr=0.02) as inspector:
+        assert inspector.check("step_order", seconds=300.0).severity == "info"
+
+
+@pytest.mark.parametrize(
+    ("loop", "way"),
+    [
+        (scaled_by_hand, [unscale, limited]),
+        (scaled_by_hand, [unscale]),
+        (scaled_by_a_scaler, True),
+    ],
+)
+def test_a_scale_that_is_taken_from_the_gradients_is_no_part_of_the_loss(loop, way):
+    with scaled_loss(loop, way) as inspector:
+        for name in ("step_order", "loss_reduction"):
+            finding = inspector.check(name, seconds=300.0)
+            assert finding.severity == "ok", finding.message
+        assert inspector.check("learning_rate", seconds=300.0).severity in ("ok", "info")
+
+
 @pytest.mark.parametrize("loop", [step_first, step_first_on_nothing])
 def test_a_step_before_backward_is_seen(watched, loop):
     model = nn.Linear(FEATURES, CLASSES)  # of a deeper network torch says itself that its weights have changed

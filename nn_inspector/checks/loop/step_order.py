@@ -17,6 +17,7 @@ from nn_inspector.checks.loop.reading import Event, Reading
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.loop.traced import Interval, gradient_sizes, intervals_of
 from nn_inspector.checks.model.wiring import parameters_of
+from nn_inspector.checks.race import BADLY, Change, Race, known_left, race
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import Arm, BatchSource, TrainingCopy
@@ -34,7 +35,9 @@ INFO = CheckInfo(
     how=(
         "The calls of the first 20 steps are noted as they come, and your loop is read for its lines. Clipping at the wrong "
         "place is an error if at least half of the gradients were above its limit, a warning if some were, and else a "
-        "remark: it would have changed nothing. Clipping each part by itself, or while accumulating, is fine."
+        "remark: it would have changed nothing. Where gradients are clipped while the scale of the loss is still on them, "
+        "two copies train with the limit that this comes to and with yours. Clipping each part by itself, or while "
+        "accumulating, is fine."
     ),
     remedy="Keep the order: zero_grad(), forward pass, loss, backward(), (unscale, clip), optimizer.step(), scheduler.",
     sources=("PyTorch documentation: torch.nn.utils.clip_grad_norm_", "PyTorch: automatic mixed precision examples"),
@@ -43,6 +46,9 @@ INFO = CheckInfo(
 
 OFTEN = 0.5
 """Share of gradients above the limit from which on clipping at the wrong place is an error."""
+
+LARGE = 4.0
+"""A scale of the loss from which on clipping under it is looked at."""
 
 _ENOUGH = 3
 _MOST = 0.8
@@ -64,12 +70,14 @@ class _Clipping:
         place: "right", "after step", "before backward", "scaled" or "empty".
         limit: what it clips to.
         norms: of the gradients it met, where it clips by norm.
+        scale: by what gradients are divided after it: the scale of the loss, where that is still on them.
     """
 
     place: str
     limit: float
     norms: Sequence[float]
     by_value: bool
+    scale: float = 1.0
 
 
 def look(subject: Subject) -> Finding:
@@ -79,11 +87,13 @@ def look(subject: Subject) -> Finding:
         raise InspectorError("Too few steps were seen with their backward(). Run your training loop for a moment.")
     if _steps_come_early(intervals):
         return _early(reading)
-    clipping = _clipping_of(intervals)
+    clipping = _clipping_of(intervals, _taken_back(subject))
     if clipping is None:
         return finding(INFO, "ok", "Yes: backward() comes before step(). Nothing is clipped.", basis="structure")
     if clipping.place == "right":
         return finding(INFO, "ok", "Yes: backward(), then clipping, then step().", basis="structure")
+    if clipping.place == "scaled":
+        return _scaled(subject, clipping, reading)
     return _misplaced(subject, clipping, reading)
 
 
@@ -109,9 +119,15 @@ def _early(reading: Reading) -> Finding:
     )
 
 
-def _clipping_of(intervals: Sequence[Interval]) -> _Clipping | None:
+def _taken_back(subject: Subject) -> float:
+    """By what the loop itself multiplied its loss and divided the gradients again; 1 where it did not."""
+    tape = subject.training.tape if subject.training.step is None else None
+    return tape.taken_back if tape is not None else 1.0
+
+
+def _clipping_of(intervals: Sequence[Interval], taken_back: float) -> _Clipping | None:
     """Where nearly all clipping happened; None if there was none, or it was mixed."""
-    by_step = [_places(interval) for interval in intervals]
+    by_step = [_places(interval, taken_back) for interval in intervals]
     found = [clip for clips in by_step for clip in clips]
     if len(found) < _ENOUGH:
         return None
@@ -124,18 +140,28 @@ def _clipping_of(intervals: Sequence[Interval]) -> _Clipping | None:
     met = [any(norm != 0 for _, _, norm in clips) for clips in by_step if clips]
     if place == "right" and met.count(False) >= _MOST * len(met):
         place = "empty"
-    return _Clipping(place, max(limits), norms, by_value=by_value)
+    scales = [1 / after for after in map(_after_clipping, intervals) if after is not None] if place == "scaled" else []
+    return _Clipping(place, max(limits), norms, by_value=by_value, scale=float(np.median(scales)) if scales else 1.0)
 
 
-def _places(interval: Interval) -> list[tuple[str, float, float | None]]:
+def _after_clipping(interval: Interval) -> float | None:
+    """By what the loop, or its scaler, multiplied the gradients between clipping and step."""
+    found = [entry.facts["after"] for entry in interval.entries if entry.call == "rescale"]
+    return float(found[0]) if found else None  # type: ignore[arg-type]
+
+
+def _places(interval: Interval, taken_back: float) -> list[tuple[str, float, float | None]]:
     calls = interval.calls
+    after = _after_clipping(interval)
+    by_hand = taken_back >= LARGE and after is not None and math.isclose(after * taken_back, 1.0, rel_tol=0.1)
     implicit = [not entry.facts["explicit"] for entry in interval.entries if entry.call == "unscale"]
     found = []
     for index, entry in enumerate(interval.entries):
         if entry.call != "clip":
             continue
         if "backward" in calls[:index]:
-            scaled = bool(implicit) and implicit[-1] and "unscale" not in calls[:index]
+            by_scaler = bool(implicit) and implicit[-1] and "unscale" not in calls[:index]
+            scaled = by_scaler or by_hand
             place = "scaled" if scaled else "right"
         else:
             place = "before backward" if "forward" in calls[:index] or "batch" in calls[:index] else "after step"
@@ -147,7 +173,6 @@ def _places(interval: Interval) -> list[tuple[str, float, float | None]]:
 _SAID = {
     "after step": "Gradients are clipped after step(): the step has used them already",
     "before backward": "Gradients are clipped before backward(): those that the step uses do not exist yet",
-    "scaled": "Gradients are clipped while they are still multiplied by the scale of the GradScaler",
     "empty": "Clipping meets no gradient at all: it is given other parameters than those that are trained, or a generator that is used up",
 }
 
@@ -162,26 +187,80 @@ def _misplaced(subject: Subject, clipping: _Clipping, reading: Reading) -> Findi
         limit *= math.sqrt(max(count, 1))
     share = float(np.mean(~(sizes <= limit))) if len(sizes) else 0.0  # what is not finite is above any limit
     finite = sizes[np.isfinite(sizes)]
-    severity = rule(share) if clipping.place != "scaled" else "warning"
     effect = (
         f"{share:.0%} of the gradients were above the limit of {clipping.limit:g}, the largest was {finite.max(initial=0.0):.3g}"
         if share
         else f"no gradient was above the limit of {clipping.limit:g}, so that nothing would have changed"
     )
-    unscale = "scaler.unscale_(optimizer)\n" if clipping.place == "scaled" else ""
     return finding(
         INFO,
-        severity,
+        rule(share),
         f"No. {_SAID[clipping.place]}; {effect}.",
         evidence={"above_limit": share, "limit": clipping.limit},
         remedy=Remedy(
             "Clip the parameters that the optimizer steps, after backward() and before step().",
-            f"loss.backward()\n{unscale}torch.nn.utils.clip_grad_norm_(model.parameters(), {clipping.limit:g})\noptimizer.step()",
+            f"loss.backward()\ntorch.nn.utils.clip_grad_norm_(model.parameters(), {clipping.limit:g})\noptimizer.step()",
             _try_clipping(subject, clipping) if share else None,
         ),
         where=_line(reading),
         basis="structure",
     )
+
+
+def _scaled(subject: Subject, clipping: _Clipping, reading: Reading) -> Finding:
+    """Clipping that meets gradients with the scale of the loss on them: its limit is as much lower."""
+    above = float(np.mean([not norm <= clipping.limit for norm in clipping.norms])) if clipping.norms else None
+    tried = _try_unscaled(subject, clipping) if clipping.scale > 1 and above else None
+    scale = f", {clipping.scale:,.0f}," if clipping.scale > 1 else ""
+    effect = f"the limit of {clipping.limit:g} is as if it were {clipping.limit / clipping.scale:.3g}"
+    if above is not None:
+        effect += f", and {above:.0%} of the gradients were above it"
+    by_hand = _taken_back(subject) > 1
+    unscale = (
+        f"for parameter in model.parameters():\n    parameter.grad /= {clipping.scale:g}\n"
+        if by_hand
+        else "scaler.unscale_(optimizer)\n"
+    )
+    message = f"No. Gradients are clipped while the scale of the loss{scale} is still on them: {effect}."
+    return finding(
+        INFO,
+        _severity(subject, tried, above),
+        f"{message} {tried.text}" if tried is not None else message,
+        evidence={"limit": clipping.limit, "scale": clipping.scale} | ({} if above is None else {"above_limit": above}),
+        remedy=Remedy(
+            "Take the scale from the gradients before you clip them.",
+            f"{unscale}torch.nn.utils.clip_grad_norm_(model.parameters(), {clipping.limit:g})\n"
+            + ("optimizer.step()" if by_hand else "scaler.step(optimizer)"),
+            tried.trial if tried is not None else None,
+        ),
+        where=_line(reading),
+        basis="experiment" if tried is not None else "structure",
+    )
+
+
+def _severity(subject: Subject, tried: Race | None, above: float | None) -> Severity:
+    if tried is not None:
+        return tried.severity
+    left = known_left(subject)
+    return "info" if above == 0 or (left is not None and left <= BADLY) else "warning"
+
+
+def _try_unscaled(subject: Subject, clipping: _Clipping) -> Race | None:
+    """Copies train without the scale of the loss: theirs is the lower limit beside the one that was meant."""
+    if clipping.by_value:
+        return None
+    return race(subject, _clipping_at(clipping.limit), without=_clipping_at(clipping.limit / clipping.scale))
+
+
+def _clipping_at(limit: float) -> Change:
+    def before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        clip_grad_norm_(parameters_of(optimizer), limit)
+
+    def change(copied: TrainingCopy) -> None:
+        for optimizer in copied.optimizers:
+            optimizer.register_step_pre_hook(before_step)
+
+    return change
 
 
 def rule(share: float) -> Severity:

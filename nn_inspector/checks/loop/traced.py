@@ -11,7 +11,7 @@ import numpy as np
 from nn_inspector.history import Run
 from nn_inspector.probes import TraceEntry
 
-_NOTED = frozenset({"batch", "forward", "backward", "clip", "unscale", "zero_grad", "scheduler", "step"})
+_NOTED = frozenset({"batch", "forward", "backward", "clip", "unscale", "rescale", "zero_grad", "scheduler", "step"})
 
 
 @dataclass(frozen=True, slots=True)
