@@ -33,7 +33,8 @@ INFO = CheckInfo(
     how=(
         "If the loss has come most of the way from chance to the least possible one, it is long enough. Else a copy is trained on "
         "from where you stopped, for up to four times as many steps. It is a warning if that brings it far further, on items "
-        "that the copy is not trained on, and it had come a fifth of the way at most, or made few steps and left four times as much to learn."
+        "that the copy is not trained on: it had come a fifth of the way at most, or made few steps and left four times as "
+        "much to learn."
     ),
     remedy="Train for more epochs, with smaller batches (more steps an epoch), or with a higher rate.",
     sources=(
