@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, def
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.model.mixing import Mixing, leaks, mixing
+from nn_inspector.checks.model.standing import Standing, comes_by_chance, standing
+from nn_inspector.checks.race import BADLY, known_left
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, Start, batch_size, initial_state, isolated, tensors_of
@@ -29,7 +31,7 @@ INFO = CheckInfo(
     ),
     how=(
         "On a copy in evaluation mode one item of a batch is exchanged for another one, and then all others are. No output "
-        "may change both times. Where the targets are the inputs one position later, the second half of the sequences is "
+        "may change both times. A batch that holds one and the same item at all places has to give one answer. Where the targets are the inputs one position later, the second half of the sequences is "
         "exchanged, and nothing may change before it. Batch normalization, graphs and comparisons between items are "
         "not mistaken for it."
     ),
@@ -64,12 +66,16 @@ def look(subject: Subject) -> Finding:
     items = batch_size(doubled) // 2
     if items < 2:
         raise ExperimentError("There are too few items to exchange some.")
+    by_chance = comes_by_chance(subject.training, batch, doubled)
     # A last layer that begins with zeros answers everything alike at first; the present weights may be NaN.
     for weights in (start, Start()):
         with isolated(subject.training, start=weights) as copied:
             found = mixing(copied, doubled, items)
             if found is not None:
                 return _mixed(subject, found, batch)
+            place = standing(copied, doubled, items) if by_chance else None
+        if place is not None:
+            return _by_place(subject, place)
     message = f"Yes: of {items} items in a batch, each changes its own output only."
     return finding(INFO, "ok", message, evidence={"items": float(items)})
 
@@ -163,6 +169,26 @@ def _mixed(subject: Subject, found: Mixing, batch: Any) -> Finding:
     remedy = Remedy(cause.text, cause.code)
     where = _where(found.node)
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where, basis="structure")
+
+
+def _by_place(subject: Subject, found: Standing) -> Finding:
+    """The same item gets another answer at each place: an error if the training did badly."""
+    left = known_left(subject)
+    what = f"a tensor {found.shape}" if found.tensor is None else f"a part {found.shape} of {found.tensor}"
+    message = (
+        f"No: an item's answer depends on where in the batch it stands. A batch that holds one item {found.items} times gets "
+        f"{found.answers} different answers: {found.call}() brings in {what}, which is another one for each place in the batch."
+    )
+    remedy = Remedy(
+        "Print the shapes where the two meet. A tensor of positions is cut to the length of the sequence, not to the size of the "
+        "batch: time is the second axis of [batch, time, features].",
+        "x = x + pe[: x.size(1)]  # pe: [longest, features], x: [batch, time, features]; not pe[: x.size(0)]",
+    )
+    evidence = {"items": float(found.items), "answers": float(found.answers)}
+    severity: Severity = "error" if left is not None and left > BADLY else "warning"
+    return finding(
+        INFO, severity, message, evidence=evidence, remedy=remedy, where=found.module or "model", basis="structure"
+    )
 
 
 def _leak(middle: int, share: float) -> Finding:
