@@ -131,6 +131,35 @@ def test_the_channels_of_images_are_scaled_each(watched):
     assert "mean(dim=(0, 2, 3), keepdim=True)" in finding.remedy.code
 
 
+class Scaling(nn.Module):
+    """Scales its input at the start of forward()."""
+
+    def __init__(self, scale, shift=0.0):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(108, 16), nn.ReLU(), nn.Linear(16, 4))
+        self.scale, self.shift = scale, shift
+
+    def forward(self, x):
+        return self.layers(self.scale * x + self.shift)
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "severity"), [(1 / 255**2, 0.0, "error"), (1 / 64, -2.0, "ok")], ids=["twice", "once"]
+)
+def test_what_forward_makes_of_the_inputs_counts(watched, scale, shift, severity):
+    case = classifier(data=images())
+    case.model = Scaling(scale, shift)
+    case.optimizer = torch.optim.SGD(case.model.parameters(), lr=0.1)
+    finding = watched(case, lambda case: case.run(20)).check("input_scale")
+    assert finding.severity == severity, finding.message
+    if severity == "error":
+        assert "inputs are small once forward() has scaled them" in finding.message
+        assert "in layers.1" in finding.message
+        assert finding.where == "model.forward"
+        assert "Scale them once" in finding.remedy.text
+
+
 def line(scale=1.0, shift=0.0):
     inputs = torch.randn(128, FEATURES, generator=torch.Generator().manual_seed(2))
     return TensorDataset(inputs, inputs[:, :1] * scale + shift)

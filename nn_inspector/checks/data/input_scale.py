@@ -60,23 +60,26 @@ def look(subject: Subject) -> Finding:
         return finding(INFO, "info", f"The inputs hold NaN or Inf ({measured}); their scale comes after that.")
     if unusual is None:
         return finding(INFO, "ok", f"Yes: {measured}.", evidence=evidence)
+    if seen.where:
+        unusual, measured = f"{unusual} once forward() has scaled them", f"{measured} in {seen.where}"
     if seen.normalized_first:
         message = f"{unusual} ({measured}), but the first layer normalizes them."
         return finding(INFO, "ok", message, evidence=evidence)
     tried = race(subject, lambda copied: standardize(seen, copied))
+    where = "model.forward" if seen.where else "train_loader"
     remedy = Remedy(
-        "Standardize the inputs with the mean and standard deviation of the training data, and use the same two numbers "
+        "Scale them once, either in the data set or in forward()."
+        if seen.where
+        else "Standardize the inputs with the mean and standard deviation of the training data, and use the same two numbers "
         "for validation.",
         _code(seen),
         tried.trial if tried is not None else None,
     )
     if tried is None or tried.severity == "info":
         message = f"{unusual} ({measured}). That is unusual, but no harm was seen."
-        return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where="train_loader")
-    message = f"No: {unusual.lower()} ({measured}). {tried.text}"
-    return finding(
-        INFO, tried.severity, message, evidence=evidence, remedy=remedy, where="train_loader", basis="experiment"
-    )
+        return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=where)
+    message = f"No: {unusual[0].lower()}{unusual[1:]} ({measured}). {tried.text}"
+    return finding(INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=where, basis="experiment")
 
 
 def rule(seen: InputsSeen) -> str | None:

@@ -1,7 +1,8 @@
-"""What the network really gets: its first input, after all that the loop and the data set did to it."""
+"""What the network really gets: its first input, after all that the loop, the data set and forward() itself did to it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import TrainingCopy, initial_state, isolated
 
 _BATCHES = 8
+_ROUNDING = 1e-5
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
@@ -25,6 +27,7 @@ class InputsSeen:
         dims: how many axes the input has.
         whole: whether all values are whole numbers.
         normalized_first: whether the first layer is a normalization, which makes the scale of its input irrelevant.
+        where: the first layer, if forward() scales the input before that gets it, and else "": the model.
     """
 
     values: torch.Tensor
@@ -32,6 +35,7 @@ class InputsSeen:
     dims: int
     whole: bool
     normalized_first: bool
+    where: str = ""
 
     @property
     def mean(self) -> torch.Tensor:
@@ -69,7 +73,7 @@ def standardize(seen: InputsSeen, copied: TrainingCopy) -> None:
         scaled = (one - mean.to(one).reshape(shape)) / spread.to(one).reshape(shape)
         return (*args[:place], scaled, *args[place + 1 :])
 
-    copied.model.register_forward_pre_hook(scale)
+    copied.model.get_submodule(seen.where).register_forward_pre_hook(scale)
 
 
 def _look(subject: Subject) -> InputsSeen:
@@ -78,26 +82,58 @@ def _look(subject: Subject) -> InputsSeen:
             "This check looks at what a copy of the network gets, and there is no time left for that."
         )
     batches = subject.batches(_BATCHES)
-    found: list[torch.Tensor] = []
-    first_layers: list[nn.Module] = []
     with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
-        copied.model.register_forward_pre_hook(lambda _module, args: _note(found, args))
-        for module in copied.model.modules():
-            if next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None:
-                module.register_forward_pre_hook(lambda module, _args: first_layers.append(module))
+        taken = _Taken(copied.model)
         with torch.no_grad():
             for batch in batches:
                 copied.loss(batch)
-    if not found:
+    if not taken.by_model:
         raise ExperimentError("The network was given no tensor of real numbers to look at.")
+    layer = copied.model.get_submodule(taken.first) if taken.first else None
+    inside = _scaled(taken.by_model, taken.by_first)
+    found = taken.by_first if inside else taken.by_model
     shape = found[0].shape
     alike = [one for one in found if one.dim() == len(shape)]
-    layer = first_layers[0] if first_layers else None
     axis = 1 if len(shape) >= 3 and (isinstance(layer, nn.modules.conv._ConvNd) or len(shape) > 3) else len(shape) - 1
     axis = axis if all(one.shape[axis] == shape[axis] for one in alike) else 0
     columns = [one.movedim(axis, -1).reshape(-1, one.shape[axis]) for one in alike] if axis else []
     values = torch.cat(columns or [one.reshape(-1, 1) for one in alike]).float()
-    return InputsSeen(values, axis, len(shape), bool((values == values.round()).all()), isinstance(layer, _NORMS))
+    whole, where = bool((values == values.round()).all()), taken.first if inside else ""
+    return InputsSeen(values, axis, len(shape), whole, isinstance(layer, _NORMS), where)
+
+
+class _Taken:
+    """What a model is given, and what its first layer with parameters is then given.
+
+    Attributes:
+        by_model, by_first: the tensors.
+        first: name of that layer; "" before it was seen.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.by_model: list[torch.Tensor] = []
+        self.by_first: list[torch.Tensor] = []
+        self.first = ""
+        model.register_forward_pre_hook(lambda _module, args: _note(self.by_model, args))
+        for name, module in model.named_modules():
+            if next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None:
+                module.register_forward_pre_hook(lambda _module, args, name=name: self._at_layer(name, args))
+
+    def _at_layer(self, name: str, args: tuple[object, ...]) -> None:
+        self.first = self.first or name
+        if name == self.first and len(self.by_first) < len(self.by_model):
+            _note(self.by_first, args)
+
+
+def _scaled(given: Sequence[torch.Tensor], taken: Sequence[torch.Tensor]) -> bool:
+    """Whether the first layer gets what the model is given, times a number and plus another one, which change it."""
+    if len(given) != len(taken) or any(one.numel() != other.numel() for one, other in zip(given, taken, strict=True)):
+        return False
+    before, after = (torch.cat([one.flatten() for one in all_of]).double() for all_of in (given, taken))
+    if torch.equal(before, after) or not bool(torch.isfinite(before).all() and torch.isfinite(after).all()):
+        return False
+    before, after = before - before.mean(), after - after.mean()
+    return float((before @ after).abs()) > (1 - _ROUNDING) * float(before.norm() * after.norm()) > 0
 
 
 def _note(found: list[torch.Tensor], args: tuple[object, ...]) -> None:
