@@ -154,7 +154,7 @@ def test_what_forward_makes_of_the_inputs_counts(watched, scale, shift, severity
     finding = watched(case, lambda case: case.run(20)).check("input_scale")
     assert finding.severity == severity, finding.message
     if severity == "error":
-        assert "inputs are small once forward() has scaled them" in finding.message
+        assert "inputs are almost constant once forward() has scaled them" in finding.message
         assert "in layers.1" in finding.message
         assert finding.where == "model.forward"
         assert "Scale them once" in finding.remedy.text
