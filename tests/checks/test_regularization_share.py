@@ -4,7 +4,9 @@ import torch
 from torch import nn
 
 from nn_inspector.checks.base import Subject
+from nn_inspector.checks.race import Race
 from nn_inspector.checks.train.decay_pull import pull_at_start, strongest_decay, usual
+from nn_inspector.checks.train.dropout_share import _severity
 from nn_inspector.checks.train.regularization_share import penalty_share
 from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
 
@@ -201,6 +203,21 @@ def test_a_share_that_was_to_be_kept_is_a_warning(watched):
     assert finding.severity == "warning", finding.message
     assert "dropout takes 90% of the signal away" in finding.message
     assert finding.remedy.tried.treated[-1] < 0.5 * finding.remedy.tried.without[-1]
+
+
+@pytest.mark.parametrize(
+    ("left", "treated", "p", "severity"),
+    [
+        (0.9, 0.1, 0.75, "error"),
+        (0.5, 0.1, 0.8, "warning"),
+        (0.25, 0.01, 0.8, "warning"),
+        (0.25, 0.01, 0.75, "info"),
+        (0.25, 0.2, 0.9, "info"),
+        (0.1, 0.0, 0.9, "info"),
+    ],
+)
+def test_what_is_left_to_learn_says_how_bad_dropout_is(left, treated, p, severity):
+    assert _severity(Race([1.0, 1.0], [1.0, treated], left, 240, "classes"), p) == severity
 
 
 @pytest.mark.parametrize(("p", "lr", "severity"), [(0.5, 0.1, "ok"), (0.75, 0.1, "info"), (0.97, 1e-6, "info")])

@@ -50,7 +50,7 @@ def much_dropout(info: CheckInfo, subject: Subject) -> Finding | None:
 
 
 def _severity(found: Race | None, p: float) -> Severity:
-    if found is None or found.severity != "error":
+    if found is None or found.severity == "info":
         return "info"
     if found.left > NOTHING:
         return "error"
