@@ -13,14 +13,15 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.fit.made_up_input import made_up_input
 from nn_inspector.checks.fit.masked_out import mask_turned_round
 from nn_inspector.checks.fit.one_token import one_token
+from nn_inspector.checks.fit.unused_part import unused_part
 from nn_inspector.checks.init.first_weights import LayerWeights, first_weights, redraw
-from nn_inspector.checks.race import known_left
+from nn_inspector.checks.race import BADLY, FAILED, known_left
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.course import course_of
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import Start, TrainingCopy, initial_state, isolated, take_apart, tensors_of
 from nn_inspector.experiments.flow import LAYERS
-from nn_inspector.history import Finding, Remedy
+from nn_inspector.history import Finding, Remedy, Severity
 from nn_inspector.probes import first_tensor
 
 INFO = CheckInfo(
@@ -36,7 +37,8 @@ INFO = CheckInfo(
     how=(
         "A copy answers for a batch, and again with the inputs handed on to the next item. If no answer changes, with the "
         "first weights, with those of now and with weights drawn anew, the input is not used: an error. So it is if a padding "
-        "mask leaves out all but one and the same token, or if most of the texts is one token and little was learned. The source of the loop is read as well, for an input that is made of "
+        "mask leaves out all but one and the same token, or if most of the texts is one token and little was learned. Of several "
+        "inputs each has to be used, if little was learned and a part of the network works on it without ever getting a gradient. The source of the loop is read as well, for an input that is made of "
         "random numbers while the batch is left aside."
     ),
     remedy="Follow the input through forward(): print(x.std(0)) behind each layer, until it is 0.",
@@ -51,11 +53,8 @@ INFO = CheckInfo(
 SAME = 1e-6
 """Answers that change by no more than this share of their size do not change."""
 
-FAILED = 0.2
+LITTLE = 0.2
 """A loop that feeds something else than its batch is at fault if so little of the way to the least possible loss is done."""
-
-FAILED_MOSTLY = 0.6
-"""Texts of one token are at fault where the network has so much left to learn."""
 
 _BATCHES = 8
 
@@ -71,7 +70,13 @@ model(next(iter(train_loader))[0])"""
 
 def look(subject: Subject) -> Finding:
     """Swap the inputs of a copy, and read what the loop gives to the network."""
-    return _made_up(subject) or _left_out_by_mask(subject) or _one_token(subject) or _swapped(subject)
+    return (
+        _made_up(subject)
+        or _left_out_by_mask(subject)
+        or _one_token(subject)
+        or _unused_part(subject)
+        or _swapped(subject)
+    )
 
 
 def _made_up(subject: Subject) -> Finding | None:
@@ -108,7 +113,7 @@ def _one_token(subject: Subject) -> Finding | None:
     if subject.seconds <= 0:
         return None
     found = one_token(subject.training.model, subject.batches()[:_BATCHES])
-    if found is None or (known_left(subject) or 0.0) < FAILED_MOSTLY:
+    if found is None or (known_left(subject) or 0.0) < FAILED:
         return None
     message = (
         f"Hardly: {found.share:.0%} of the tokens are the same one, {found.token}, of {found.vocabulary} that there could be. If it stands "
@@ -119,6 +124,25 @@ def _one_token(subject: Subject) -> Finding | None:
         "print([words[number] for number in tokens[0]])  # words: what each number stands for",
     )
     return finding(INFO, "error", message, evidence={"share": found.share}, remedy=remedy, where="train_loader")
+
+
+def _unused_part(subject: Subject) -> Finding | None:
+    """An error if the training failed, a warning if it did badly: a part that runs for nothing need not be missed."""
+    found = unused_part(subject)
+    left = known_left(subject) if found is not None else None
+    if found is None or left is None or left <= BADLY:
+        return None
+    message = (
+        f"Only in part: {found.given} goes into {found.part}, and nothing of what that returns is used. No answer changes if the items of a "
+        f"batch swap their {found.given}, and none of the {found.parameters} parameters of {found.part} ever got a gradient."
+    )
+    remedy = Remedy(
+        f"Hand on what {found.part} returns. A decoder begins with the last state of the encoder, or attends to its outputs.",
+        "outputs, state = self.encoder(source)\nlogits, _ = self.decoder(target, state)  # not self.decoder(target)",
+    )
+    evidence = {"parameters": float(found.parameters)}
+    severity: Severity = "error" if left > FAILED else "warning"
+    return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=found.part, basis="experiment")
 
 
 def _swapped(subject: Subject) -> Finding:
@@ -211,7 +235,7 @@ def _failed(subject: Subject) -> bool:
         course = course_of(subject)
     except InspectorError:
         return False
-    return course.end < FAILED if course.levels is not None else not course.curve.falling
+    return course.end < LITTLE if course.levels is not None else not course.curve.falling
 
 
 CHECK = Check(INFO, look)
