@@ -27,6 +27,7 @@ from nn_inspector.probes.state_watch import StateWatch
 from nn_inspector.probes.tape import ModuleCall
 from nn_inspector.probes.tape_modules import ModuleCalls
 from nn_inspector.probes.tape_recorder import TapeRecorder
+from nn_inspector.probes.undoing import Undoing
 from nn_inspector.probes.watch_mode import WatchMode
 
 DETAILED_STEPS = 3
@@ -73,6 +74,7 @@ class LoopTrace(StepReader):
         self._mode = WatchMode(self, recorder.schedule)
         self._between = BetweenEvents(recorder, optimizers)
         self._rescaling = Rescaling(recorder, optimizers)
+        self._undoing = Undoing(recorder, optimizers)
         self._makings = Makings()
         self._hooks: list[Removable] = []
         self._forward_seen = self._retired = False
@@ -168,10 +170,12 @@ class LoopTrace(StepReader):
             self._writes.look("the loop")
             self._rescaling.step(optimizer_index)
             self.tape.factor = self._rescaling.factor
+            self._undoing.before_step(optimizer_index)
 
     def after_step(self, optimizer_index: int) -> None:
         if self._retired:
             return
+        self._undoing.after_step(optimizer_index)
         self._reach.new_round()
         self._states.new_round()
         self._detailed_steps += self._backwards > 0
@@ -203,6 +207,7 @@ class LoopTrace(StepReader):
         if not self.recorder.tracing:
             return
         self._between.look("forward")
+        self._undoing.forward()
         self._writes.look("the loop")
         if self._passes == 0 and self.detailed:
             self._makings.mark(all_tensors(self._listed[:_LISTED]), "target")

@@ -79,7 +79,8 @@ class Rescaling:
 def _numbers(optimizer: Optimizer) -> torch.Tensor:
     """A few numbers of the gradients of some parameters, on the host."""
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    dense = [one for one in gradients if one.layout == torch.strided and not hasattr(one, "to_local")]
+    dense = [one for one in gradients if one.layout == torch.strided and one.is_floating_point() and one.numel()]
+    dense = [one for one in dense if not hasattr(one, "to_local")]
     chosen = dense[:: max(1, len(dense) // _WITNESSES)][:_WITNESSES]
     flat = [one.reshape(-1)[:: max(1, one.numel() // _NUMBERS)][:_NUMBERS] for one in chosen]
     return torch.cat([one.to("cpu", torch.float64) for one in flat]) if flat else torch.empty(0)

@@ -197,3 +197,143 @@ def test_a_step_on_the_gradients_of_a_whole_pass_is_sound():
     with nni.watch(model, optimizer, criterion, loop=steps_on_the_whole_pass, show=False) as inspector:
         steps_on_the_whole_pass()
         assert inspector.check("optimizer_step").severity == "ok"
+
+
+class Average:
+    """Of the weights, as many loops write it themselves."""
+
+    def __init__(self, net, decay):
+        self.net, self.decay = net, decay
+        self.kept = [p.detach().clone() for p in net.parameters()]
+
+    @torch.no_grad()
+    def update(self):
+        for kept, p in zip(self.kept, self.net.parameters(), strict=True):
+            kept.lerp_(p, 1 - self.decay)
+
+    def put_into(self):
+        for kept, p in zip(self.kept, self.net.parameters(), strict=True):
+            p.data.copy_(kept)
+
+
+def averaged_in_training(case, average, epoch):
+    average.update()
+    average.put_into()
+
+
+def averaged_apart(case, average, epoch):
+    average.update()
+
+
+def clipped_weights(case, average, epoch):
+    for p in case.model.parameters():
+        p.data.clamp_(-0.01, 0.01)
+
+
+def limited_norms(case, average, epoch):
+    with torch.no_grad():
+        for p in case.model.parameters():
+            p.copy_(torch.renorm(p.reshape(len(p), -1), 2, 0, 0.5).view_as(p))
+
+
+def masked(case, average, epoch):
+    with torch.no_grad():
+        for p in case.model.parameters():
+            p.mul_(torch.arange(p.numel()).view_as(p) % 10 == 0)
+
+
+def looking_ahead(case, average, epoch):
+    average.count = getattr(average, "count", 0) + 1
+    if average.count % 5 == 0:
+        average.update()
+        average.put_into()
+
+
+def one_layer_restored(case, average, epoch):
+    with torch.no_grad():
+        case.model[0].weight.copy_(average.kept[0])
+
+
+def trained_with(after_step, *, decay=0.99, lr=0.1, epochs=30, kind=torch.optim.SGD):
+    case = classifier()
+    case.optimizer = kind(case.model.parameters(), lr=lr)
+    average = Average(case.model, decay)
+
+    def train():
+        for epoch in range(epochs):
+            for x, y in case.train_loader:
+                case.optimizer.zero_grad()
+                case.loss_fn(case.model(x), y).backward()
+                case.optimizer.step()
+                after_step(case, average, epoch)
+
+    inspector = nni.watch(
+        case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, loop=train, show=False
+    )
+    train()
+    inspector.detach()
+    return inspector.check("optimizer_step", seconds=300.0), case
+
+
+@pytest.mark.parametrize(("kind", "lr"), [(torch.optim.SGD, 0.05), (torch.optim.Adam, 0.003)])
+def test_an_average_that_is_put_into_the_trained_model_is_an_error(kind, lr):
+    finding, _ = trained_with(averaged_in_training, kind=kind, lr=lr)
+    assert finding.severity == "error", finding.message
+    assert "99% of what each step changes is taken back" in finding.message
+    assert finding.basis == "experiment"
+    assert finding.remedy.tried.helped
+    assert "p.data.copy_(kept)" in finding.where
+
+
+def test_weights_that_are_loaded_again_after_each_step_are_an_error():
+    finding, case = trained_with(lambda case, average, epoch: average.put_into())
+    assert (finding.severity, finding.evidence["undone"]) == ("error", 1.0)
+    assert all(torch.equal(p, mlp().state_dict()[name]) for name, p in case.model.named_parameters())
+
+
+def test_steps_that_are_taken_back_are_a_remark_where_the_training_did_well():
+    finding, _ = trained_with(averaged_in_training, decay=0.8, lr=0.3, epochs=60)
+    assert finding.severity == "info"
+    assert "No harm of it is known" in finding.message
+
+
+@pytest.mark.parametrize("after_step", [averaged_apart, clipped_weights, limited_norms, masked, looking_ahead])
+def test_weights_may_be_changed_between_steps(after_step):
+    finding, _ = trained_with(after_step, lr=0.01, epochs=5)
+    assert finding.severity == "ok", finding.message
+
+
+def test_a_layer_that_is_restored_is_no_reason_to_doubt_all_steps():
+    finding, _ = trained_with(one_layer_restored, epochs=5)
+    assert "undone" not in finding.evidence
+
+
+def test_an_average_may_be_put_in_for_validation():
+    def only_at_the_end_of_an_epoch(case, average, epoch):
+        average.update()
+        if getattr(average, "epoch", 0) != epoch:
+            average.epoch = epoch
+            average.put_into()
+
+    assert trained_with(only_at_the_end_of_an_epoch)[0].severity == "ok"
+
+
+def test_steps_within_a_task_are_taken_back_after_they_were_used():
+    net = mlp()
+    inner, outer = (torch.optim.SGD(net.parameters(), lr=rate) for rate in (0.1, 1e-4))
+
+    def loop():
+        for x, y in batches * 3:
+            kept = [p.detach().clone() for p in net.parameters()]
+            inner.zero_grad()
+            criterion(net(x), y).backward()
+            inner.step()
+            inner.zero_grad()
+            criterion(net(x), y).backward()
+            for p, old in zip(net.parameters(), kept, strict=True):
+                p.data.copy_(old)
+            outer.step()
+
+    with nni.watch(net, inner, criterion, train_loader=batches, loop=loop, show=False) as inspector:
+        loop()
+        assert inspector.check("optimizer_step", seconds=300.0).severity == "ok"

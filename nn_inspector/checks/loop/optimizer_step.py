@@ -9,6 +9,7 @@ import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.loop.source import loop_of
+from nn_inspector.checks.loop.undone import place_of_undoing, race_to_plain_steps, undone_steps
 from nn_inspector.checks.loop.wasted import one_forward, step_behind_batches, wasted_batches
 from nn_inspector.checks.model.wiring import Wiring, wiring_of
 from nn_inspector.checks.symptoms import OF_THE_LOOP
@@ -27,8 +28,8 @@ INFO = CheckInfo(
     how=(
         "Steps, gradients and changes are counted. It is an error if your loop ran and no weight is other than it was, if "
         "every learning rate is 0, or if parameters get gradients while not one of their numbers ever changes. So it is if "
-        "the step stands behind the loop over the batches, which clears the gradients of all but the last. Updates by hand "
-        "count as steps."
+        "the step stands behind the loop over the batches, which clears the gradients of all but the last. Where most of each "
+        "step is taken back before the model is called again, copies train with and without that. Updates by hand count as steps."
     ),
     remedy="Call loss.backward() and then optimizer.step() for each batch, with a learning rate above 0.",
     sources=("PyTorch documentation: torch.optim, taking an optimization step",),
@@ -46,6 +47,13 @@ NO_GRADIENT = 1e-10
 
 _NAMED = 3
 
+_AVERAGE = """\
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.99))
+# after each step of the optimizer:
+averaged.update_parameters(model)
+# and validate `averaged`, train `model`"""
+
 _LOOP = """\
 for x, y in train_loader:
     optimizer.zero_grad()
@@ -59,7 +67,13 @@ def look(subject: Subject) -> Finding:
     wiring = wiring_of(subject)
     if not subject.run.steps:
         return _without_steps(subject, wiring)
-    return _zero_rates(subject) or _behind_the_loop(subject) or _dropped(subject, wiring) or _sound(subject, wiring)
+    return (
+        _zero_rates(subject)
+        or _behind_the_loop(subject)
+        or _undone(subject)
+        or _dropped(subject, wiring)
+        or _sound(subject, wiring)
+    )
 
 
 def _without_steps(subject: Subject, wiring: Wiring) -> Finding:
@@ -112,6 +126,30 @@ def _behind_the_loop(subject: Subject) -> Finding | None:
         remedy=Remedy("Indent optimizer.step() so that it stands within the loop over the batches.", _LOOP),
         where=step.place,
         basis="structure",
+    )
+
+
+def _undone(subject: Subject) -> Finding | None:
+    """Steps that are taken back before they are used, as where an average of the weights is put into the model each time."""
+    undone = undone_steps(subject.run)
+    if undone is None:
+        return None
+    tried = race_to_plain_steps(subject, undone)
+    raised = tried is not None and tried.severity != "info"
+    message = f"{undone.share:.0%} of what each step changes is taken back before the model is called again"
+    return finding(
+        INFO,
+        tried.severity if tried is not None else "info",
+        f"No: {message}. {tried.text}" if tried is not None and raised else f"{message}. No harm of it is known.",
+        evidence={"undone": undone.share, "steps": float(subject.run.steps)},
+        remedy=Remedy(
+            "Leave the weights that are trained as step() made them. Keep an average of them in a copy, and put it into the "
+            "model for validation only.",
+            _AVERAGE,
+            tried.trial if tried is not None else None,
+        ),
+        where=place_of_undoing(loop_of(subject)),
+        basis="experiment" if tried is not None else "structure",
     )
 
 

@@ -1,0 +1,87 @@
+"""Steps that something else takes back: weights that are set to an average of what they were, or loaded again, after each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim import Optimizer
+
+from nn_inspector.checks.base import Subject
+from nn_inspector.checks.loop.reading import Reading
+from nn_inspector.checks.model.wiring import parameters_of
+from nn_inspector.checks.race import Race, race
+from nn_inspector.experiments import TrainingCopy
+from nn_inspector.history import Run
+
+LARGE = 0.7
+"""Share of a step that is taken back, from which on it is looked at: at least three steps do what one would do."""
+
+_SAME = 0.1
+"""What is changed after a step is the step itself taken back, and not a mask or a limit, if no more of it than this is
+anything else."""
+
+_ENOUGH = 5
+_MOST = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What is taken back of the steps of one optimizer.
+
+    Attributes:
+        share: of a step's change, from 0 to 1.
+        optimizer: which one.
+    """
+
+    share: float
+    optimizer: int
+
+
+def undone_steps(run: Run) -> Undone | None:
+    """What was taken back of nearly all steps; None if it was not, or only of some, or something else was changed."""
+    trace = list(run.trace)
+    for optimizer in {entry.facts["optimizer"] for entry in trace if entry.call == "undone"}:
+        own: list[dict[str, Any]] = [
+            dict(entry.facts) | {"call": entry.call} for entry in trace if entry.facts.get("optimizer") == optimizer
+        ]
+        steps = sum(one["call"] == "step" for one in own) - 1
+        shares = [
+            one["share"] for one in own if one["call"] == "undone" and one["share"] >= LARGE and one["apart"] <= _SAME
+        ]
+        if len(shares) >= max(_ENOUGH, _MOST * steps):
+            return Undone(min(float(np.median(shares)), 1.0), int(optimizer))  # type: ignore[arg-type]
+    return None
+
+
+def race_to_plain_steps(subject: Subject, undone: Undone) -> Race | None:
+    """Copies make plain steps, and steps that are taken back as those of the loop are."""
+    return race(subject, without=lambda copied: _take_back(copied, undone))
+
+
+def _take_back(copied: TrainingCopy, undone: Undone) -> None:
+    held: list[torch.Tensor] = []
+
+    def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        held[:] = [parameter.detach().clone() for parameter in parameters_of(optimizer)]
+
+    @torch.no_grad()
+    def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        for parameter, old in zip(parameters_of(optimizer), held, strict=True):
+            parameter.lerp_(old, undone.share)
+
+    optimizer = copied.optimizers[undone.optimizer]
+    optimizer.register_step_pre_hook(before)
+    optimizer.register_step_post_hook(after)
+
+
+def place_of_undoing(reading: Reading) -> str | None:
+    """The first line after step() that writes to the weights."""
+    step = reading.first("step")
+    if step is None:
+        return None
+    behind = reading.events[reading.events.index(step) :]
+    written = [e for e in behind if e.kind == "weights" and e.loops[: len(step.loops)] == step.loops]
+    return written[0].place if written else None

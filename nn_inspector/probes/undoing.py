@@ -1,0 +1,80 @@
+"""Sees whether something takes back what the optimizer has just changed, before the model is called with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.parameter import UninitializedParameter
+from torch.optim import Optimizer
+
+from nn_inspector.probes.recorder import Recorder
+
+_WITNESSES = 3
+_NUMBERS = 64
+
+_Numbers = list[torch.Tensor]
+
+
+class Undoing:
+    """Compares a few numbers of the weights in the first steps: before a step, after it, and when the model is called next.
+
+    Their values are compared: what writes to `.data` is not counted in a tensor's version.
+
+    Args:
+        recorder: takes the entries "undone": "share" of a step's change is taken back, in the parameter where that is least,
+            and "apart" is how much of what was changed then is something else, from 0 (nothing) to 1 (all).
+        optimizers: the watched ones; the list may grow.
+    """
+
+    def __init__(self, recorder: Recorder, optimizers: Sequence[Optimizer]) -> None:
+        self._recorder = recorder
+        self._optimizers = optimizers
+        self._before: dict[int, _Numbers] = {}
+        self._stepped: dict[int, tuple[_Numbers, _Numbers]] = {}
+
+    def before_step(self, index: int) -> None:
+        """An optimizer is about to step."""
+        self._before[index] = _numbers(self._optimizers[index])
+
+    def after_step(self, index: int) -> None:
+        """It has stepped."""
+        before = self._before.pop(index, None)
+        if before is not None:
+            self._stepped[index] = before, _numbers(self._optimizers[index])
+
+    def forward(self) -> None:
+        """The model is about to be called."""
+        stepped, self._stepped = self._stepped, {}
+        for index, (before, after) in stepped.items():
+            now = _numbers(self._optimizers[index])
+            if [one.shape for one in before] == [one.shape for one in after] == [one.shape for one in now]:
+                self._note(index, _differences(after, before), _differences(now, after))
+
+    def _note(self, index: int, steps: _Numbers, changes: _Numbers) -> None:
+        moved = [(step, change) for step, change in zip(steps, changes, strict=True) if step.any()]
+        changed = float(torch.cat(changes).norm()) if changes else 0.0
+        if not moved or not changed:
+            return
+        share = min(-float(change @ step) / float(step @ step) for step, change in moved)
+        rest = torch.cat([change + share * step for step, change in moved])
+        self._recorder.trace("undone", optimizer=index, share=share, apart=float(rest.norm()) / changed)
+
+
+@torch.no_grad()
+def _numbers(optimizer: Optimizer) -> _Numbers:
+    held = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+    dense = [p.detach() for p in held if _is_plain(p)]
+    chosen = dense[:: max(1, len(dense) // _WITNESSES)][:_WITNESSES]
+    flat = [one.reshape(-1)[:: max(1, one.numel() // _NUMBERS)][:_NUMBERS] for one in chosen]
+    return [one.to("cpu", torch.float64, copy=True) for one in flat]
+
+
+def _is_plain(parameter: torch.Tensor) -> bool:
+    if isinstance(parameter, UninitializedParameter) or parameter.is_meta or hasattr(parameter, "to_local"):
+        return False
+    return parameter.layout == torch.strided and parameter.is_floating_point() and parameter.numel() > 0
+
+
+def _differences(ones: _Numbers, others: _Numbers) -> _Numbers:
+    return [one - other for one, other in zip(ones, others, strict=True)]
