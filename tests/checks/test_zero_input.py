@@ -86,6 +86,39 @@ def test_an_input_that_is_used_passes(watched, make):
     assert finding.severity == "ok", finding.message
 
 
+class OfPairs(nn.Module):
+    """Takes tokens and their lengths as one argument."""
+
+    def __init__(self, *, packed):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.layer = nn.Embedding(20, 8), nn.GRU(8, 8, batch_first=True)
+        self.last, self.packed = nn.Linear(8, CLASSES), packed
+
+    def forward(self, inputs):
+        if not self.packed:
+            inputs = nn.utils.rnn.pack_padded_sequence(inputs[0], inputs[1], batch_first=True, enforce_sorted=False)
+        return self.last(self.layer(inputs._replace(data=self.embedding(inputs.data)))[1][-1])
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["in a tuple", "packed"])
+def test_inputs_within_others_are_swapped_as_well_or_nothing_is_said(watched, packed):
+    tokens, lengths = torch.randint(0, 20, (64, 7)), torch.randint(2, 8, (64,))
+    whole = nn.utils.rnn.pack_padded_sequence(tokens, lengths, batch_first=True, enforce_sorted=False)
+    batches = [(whole if packed else (tokens, lengths), tokens[:, 0] % CLASSES)]
+    model = OfPairs(packed=packed)
+    used = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), batches)
+    finding = watched(used, lambda c: c.run(5)).check("zero_input")
+    assert finding.severity == ("skipped" if packed else "ok"), finding.message
+
+
+def test_what_has_learned_from_its_inputs_uses_them(watched, monkeypatch):
+    monkeypatch.setattr("nn_inspector.checks.fit.zero_input._ignored", lambda *args: True)
+    finding = watched(case(mlp()), lambda c: c.run(10)).check("zero_input")
+    assert finding.severity == "ok"
+    assert "of what the inputs can tell was learned" in finding.message
+
+
 def test_first_weights_of_zero_are_not_taken_for_an_input_that_is_not_used(watched):
     model = mlp()
     for parameter in model.parameters():

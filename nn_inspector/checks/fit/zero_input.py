@@ -19,7 +19,8 @@ from nn_inspector.checks.race import BADLY, FAILED, known_left
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.course import course_of
 from nn_inspector.errors import ExperimentError, InspectorError
-from nn_inspector.experiments import Start, TrainingCopy, initial_state, isolated, take_apart, tensors_of
+from nn_inspector.experiments import Start, TrainingCopy, initial_state, isolated, take_apart
+from nn_inspector.experiments.batch_contents import map_leaves
 from nn_inspector.experiments.flow import LAYERS
 from nn_inspector.history import Finding, Remedy, Severity
 from nn_inspector.probes import first_tensor
@@ -157,6 +158,9 @@ def _swapped(subject: Subject) -> Finding:
         return finding(INFO, "info", message)
     if not _ignored(subject, Start(), batch, None):
         return finding(INFO, "ok", "Yes: with the weights of now, other inputs lead to other answers.")
+    left = known_left(subject)
+    if left is not None and left < FAILED:
+        return finding(INFO, "ok", f"Yes: {1 - left:.0%} of what the inputs can tell was learned.")
     layers = first_weights(subject.anatomy("initial", training=False))
     if not _ignored(subject, start, batch, lambda copied: _draw_anew(copied.model, layers)):
         message = (
@@ -189,7 +193,9 @@ def _ignored(subject: Subject, start: Start, batch: Any, change: Callable[[Train
         usual, _ = _answer(copied, batch, swapped=False)
         other, differ = _answer(copied, batch, swapped=True)
     if not differ:
-        raise ExperimentError("All items of a batch have the same input, so that swapping them says nothing.")
+        raise ExperimentError(
+            "All items of a batch have the same input, or one that cannot be swapped: nothing can be said."
+        )
     return len(usual) == len(other) and all(_same(one, two) for one, two in zip(usual, other, strict=True))
 
 
@@ -206,11 +212,14 @@ def _answer(copied: TrainingCopy, batch: Any, *, swapped: bool) -> tuple[list[to
     """
     differ: list[bool] = []
 
+    def rolled(leaf: Any) -> Any:
+        if not isinstance(leaf, torch.Tensor) or not leaf.dim():
+            return leaf
+        differ.append(not torch.equal(leaf, leaf.roll(1, 0)))
+        return leaf.roll(1, 0)
+
     def swap(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        changed = {id(one): (one, one.roll(1, 0)) for one in tensors_of([args, kwargs]) if one.dim()}
-        differ.extend(not torch.equal(before, after) for before, after in changed.values())
-        after = {key: pair[1] for key, pair in changed.items()}
-        return tuple(after.get(id(one), one) for one in args), {k: after.get(id(v), v) for k, v in kwargs.items()}
+        return map_leaves(args, rolled), map_leaves(kwargs, rolled)
 
     if swapped:
         copied.model.register_forward_pre_hook(swap, with_kwargs=True)
