@@ -11,6 +11,7 @@ import torch
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.init.first_weights import first_weights, redraw
 from nn_inspector.checks.model.second_derivatives import NoCurve, no_curve
+from nn_inspector.checks.model.single_softmax import single_softmax
 from nn_inspector.checks.race import Change, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.experiments import Anatomy, TrainingCopy
@@ -32,7 +33,8 @@ INFO = CheckInfo(
         "A copy with its first weights makes one pass, and each function is seen with the layers around it. It looks for a "
         "softmax before a layer, for layers with nothing between them, and for three sigmoids or tanhs in a row behind "
         "which the items differ far less. Then a copy is trained with ReLU there. It is raised only if that copy gets much "
-        "further in a few steps than your whole training did. It is an error as well if a part of the loss has a gradient with "
+        "further in a few steps than your whole training did. A softmax along an axis with one number on it, whose weights are all 1, "
+        "is tried along the longest other axis. It is an error as well if a part of the loss has a gradient with "
         "tanh only: ReLU has no second derivative."
     ),
     remedy="Put a ReLU behind each hidden layer. Sigmoid and softmax belong to the output, if anywhere.",
@@ -76,12 +78,15 @@ class Suspicion:
         changes: what to do instead, by call.
         where: the module in which the first of these calls is made.
         redrawn: whether the weights are drawn anew as well, as wide as a ReLU wants them.
+        text, code: the remedy.
     """
 
     said: str
     changes: Mapping[Spot, Replacement]
     where: str | None
     redrawn: bool = False
+    text: str = "Put a ReLU behind each hidden layer."
+    code: str = _CODE
 
 
 def look(subject: Subject) -> Finding:
@@ -90,13 +95,11 @@ def look(subject: Subject) -> Finding:
     if without_curve is not None:
         return _without_curve(without_curve)
     seen = subject.anatomy("initial", training=False)
-    suspicion = suspect(seen)
+    suspicion = _of_single_numbers(subject, seen) or suspect(seen)
     if suspicion is None:
         return finding(INFO, "ok", "Yes: nothing unusual stands between the layers.")
     tried = race(subject, _change(suspicion, seen), most=_STEPS)
-    remedy = Remedy(
-        "Put a ReLU behind each hidden layer.", _CODE, tried.trial if tried is not None else None
-    )  # fmt: skip
+    remedy = Remedy(suspicion.text, suspicion.code, tried.trial if tried is not None else None)
     if tried is None or tried.severity == "info":
         message = f"{suspicion.said[0].upper()}{suspicion.said[1:]}. That is unusual, but no harm was seen."
         return finding(INFO, "info", message, remedy=remedy, where=suspicion.where)
@@ -124,6 +127,26 @@ def suspect(seen: Anatomy) -> Suspicion | None:
     """The first of what may be wrong: a softmax between layers, nothing between them, or a long row that lets nothing through."""
     flow = flow_of(seen)
     return _softmax(flow) or _nothing_between(flow) or _long_row(flow)
+
+
+def _of_single_numbers(subject: Subject, seen: Anatomy) -> Suspicion | None:
+    """A softmax that is to weigh the positions of a sequence, along an axis with one number on it."""
+    found = single_softmax(subject, seen)
+    if found is None:
+        return None
+    said = (
+        f"a softmax of {found.shape} works along axis {found.axis}, which holds a single number. All its weights are 1, and "
+        "nothing before it can learn"
+    )
+    if found.idle:
+        said += f": the gradient of {', '.join(found.idle[:2])} was 0 in each step that was measured"
+    return Suspicion(
+        said,
+        {(found.node.call.name, found.node.turn): found.instead},
+        found.node.call.module or None,
+        text=f"Let it work along the axis of what it is to weigh: dim={found.meant}, with {found.shape[found.meant]} numbers on it.",
+        code=f"weights = torch.softmax(scores, dim={found.meant})  # scores: {found.shape}; not dim={found.axis}",
+    )
 
 
 def _softmax(flow: Flow) -> Suspicion | None:
