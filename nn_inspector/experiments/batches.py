@@ -74,6 +74,27 @@ class BatchSource:
             check_count("size", size)
         return self._draw(lambda: self._mixed(count, size), count)
 
+    def drawn_again(self, size: int, times: int = 2) -> list[Any]:
+        """One batch of the same items, drawn several times: what an augmentation does to them differs.
+
+        Args:
+            size: items in it, from all over the data; fewer if there are no more.
+            times: how often.
+
+        Raises:
+            ExperimentError: the data are no `DataLoader` of items that can be asked for by their number.
+        """
+        loader = self._loader
+        if (
+            not isinstance(loader, DataLoader)
+            or isinstance(loader.dataset, IterableDataset)
+            or loader.batch_sampler is None
+        ):
+            raise ExperimentError("Items can be drawn again only where the loader's data set has them by their number.")
+        indices = all_indices(loader)
+        chosen = indices[:: max(1, len(indices) // size)][:size]
+        return self._draw(lambda: (_collate(loader, chosen) for _ in range(times)), times, keep_rest=True)
+
     def for_training(self, count: int) -> tuple[list[Any], Any]:
         """Up to `count` mixed batches to train on, and one more to judge by (the same one if there is only one)."""
         check_count("count", count)

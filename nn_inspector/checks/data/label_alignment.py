@@ -32,7 +32,7 @@ INFO = CheckInfo(
         "true ones on items that it has not seen, rows are tried that are shifted by one or two, and the validation data. "
         "It is an error if the labels can be learned there, if the inputs are the targets in training only, or if the loop "
         "flattens predictions and targets in different orders. So it is if masks or boxes fit their images better when flipped "
-        "or turned, and are not learned so. It is a warning if your network, too, learns nothing of unseen items, or is asked "
+        "or turned, and are not learned so, or if an augmentation makes images of one class look like another. It is a warning if your network, too, learns nothing of unseen items, or is asked "
         "for its own input where a copy restores another tensor of the batch."
     ),
     remedy="Shuffle inputs and labels with one and the same order, and look at a few pairs by eye before you train.",

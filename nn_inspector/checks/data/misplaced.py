@@ -7,6 +7,7 @@ import contextlib
 from nn_inspector.checks.base import CheckInfo, Subject, finding
 from nn_inspector.checks.data.bags import wrong_bags
 from nn_inspector.checks.data.flattened import flattened_apart, said_of
+from nn_inspector.checks.data.mirrored import mirrored
 from nn_inspector.checks.data.own_input import own_input
 from nn_inspector.checks.data.turned import turned
 from nn_inspector.checks.loop.source import loop_of
@@ -39,12 +40,15 @@ loss = loss_fn(model(noisy), clean)  # not (model(noisy), noisy)"""
 
 
 def seen_misplaced(info: CheckInfo, subject: Subject) -> Finding | None:
-    """Masks or boxes beside their images, words in the bags of others, predictions beside their targets, one's own input.
+    """Look for labels that are where they do not belong.
+
+    Masks or boxes beside their images, words in the bags of others, predictions beside their targets, one's own input, and
+    images that an augmentation makes into those of another class.
 
     Returns:
         None if nothing of that is seen.
     """
-    looks = (_turned_aside, _wrong_bags, _flattened_apart, _own_input_asked)
+    looks = (_turned_aside, _wrong_bags, _flattened_apart, _own_input_asked, _mirrored)
     return next((found for found in (look(info, subject) for look in looks) if found is not None), None)
 
 
@@ -116,6 +120,31 @@ def _own_input_asked(info: CheckInfo, subject: Subject) -> Finding | None:
             "Compare the answers with what they should be, not with what the network was given.", _ASKED, found.trial
         ),
         where=loop_of(subject).place("loss"),
+        basis="experiment",
+    )
+
+
+def _mirrored(info: CheckInfo, subject: Subject) -> Finding | None:
+    """Images of one class that an augmentation makes to look like another one's."""
+    found = None
+    with contextlib.suppress(ExperimentError):
+        found = mirrored(subject)
+    if found is None:
+        return None
+    one, other = found.classes
+    return finding(
+        info,
+        "error",
+        f"No: images of your training data are {found.how} at random, with their label left as it is, and then class {one} looks like "
+        f"class {other}. A copy that learned from the validation data takes {found.taken:.0%} of them for the other class once "
+        f"they are {found.how}. Your network takes {found.confused:.0%} for it as they are.",
+        evidence={"taken_if_turned": found.taken, "confused": found.confused},
+        remedy=Remedy(
+            f"Leave this augmentation out: {found.how}, an image means something else. Or change the label with it.",
+            "augment = torch.nn.Identity()  # instead of RandomHorizontalFlip and the like\n"
+            "# or: if flipped: label = {left: right, right: left}.get(label, label)",
+        ),
+        where="train_loader",
         basis="experiment",
     )
 
