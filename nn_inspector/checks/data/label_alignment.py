@@ -33,7 +33,8 @@ INFO = CheckInfo(
         "It is an error if the labels can be learned there, if the inputs are the targets in training only, or if the loop "
         "flattens predictions and targets in different orders. So it is if masks or boxes fit their images better when flipped "
         "or turned, and are not learned so, or if an augmentation makes images of one class look like another. It is a warning if your network, too, learns nothing of unseen items, or is asked "
-        "for its own input where a copy restores another tensor of the batch."
+        "for its own input where a copy restores another tensor of the batch. So it is if the batch holds the next tokens "
+        "and the loss asks for those after them."
     ),
     remedy="Shuffle inputs and labels with one and the same order, and look at a few pairs by eye before you train.",
     sources=(

@@ -9,6 +9,7 @@ from nn_inspector.checks.data.bags import wrong_bags
 from nn_inspector.checks.data.flattened import flattened_apart, said_of
 from nn_inspector.checks.data.mirrored import mirrored
 from nn_inspector.checks.data.own_input import own_input
+from nn_inspector.checks.data.shifted_twice import shifted_twice
 from nn_inspector.checks.data.turned import turned
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.race import WELL, known_left
@@ -42,13 +43,13 @@ loss = loss_fn(model(noisy), clean)  # not (model(noisy), noisy)"""
 def seen_misplaced(info: CheckInfo, subject: Subject) -> Finding | None:
     """Look for labels that are where they do not belong.
 
-    Masks or boxes beside their images, words in the bags of others, predictions beside their targets, one's own input, and
-    images that an augmentation makes into those of another class.
+    Masks or boxes beside their images, words in the bags of others, predictions beside their targets, one's own input,
+    images that an augmentation makes into those of another class, and tokens of further on than the next.
 
     Returns:
         None if nothing of that is seen.
     """
-    looks = (_turned_aside, _wrong_bags, _flattened_apart, _own_input_asked, _mirrored)
+    looks = (_turned_aside, _wrong_bags, _flattened_apart, _own_input_asked, _mirrored, _shifted_twice)
     return next((found for found in (look(info, subject) for look in looks) if found is not None), None)
 
 
@@ -146,6 +147,30 @@ def _mirrored(info: CheckInfo, subject: Subject) -> Finding | None:
         ),
         where="train_loader",
         basis="experiment",
+    )
+
+
+def _shifted_twice(info: CheckInfo, subject: Subject) -> Finding | None:
+    """A language model that is asked for a token further on than the next one, which the batch holds."""
+    found = None
+    with contextlib.suppress(ExperimentError):
+        found = shifted_twice(subject)
+    if found is None:
+        return None
+    return finding(
+        info,
+        "warning",
+        f"No: the targets are shifted twice. The batch holds the next token for each position, but the loss compares what the network "
+        f"says there with the token {found.ahead} positions on ({found.share:.0%} of the targets are that one). It does not learn to say "
+        "what comes next.",
+        evidence={"positions_ahead": float(found.ahead), "share": found.share},
+        remedy=Remedy(
+            "Shift once: either where the data are made, or where the loss is computed.",
+            "logits = model(x)  # [batch, time, classes]; y holds the tokens of x one position later\n"
+            "loss = loss_fn(logits.flatten(0, 1), y.flatten())  # not logits[:, :-1] and y[:, 1:]",
+        ),
+        where=loop_of(subject).place("loss"),
+        basis="structure",
     )
 
 
