@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from nn_inspector.checks import find_check
+from nn_inspector.checks import STAGES, catalog, find_check
 from nn_inspector.diagnosis import Diagnosis, ranked
 from nn_inspector.errors import ArgumentError, describe
 from nn_inspector.history import Chart, Finding, Run
-from nn_inspector.history.finding_html import finding_html, list_html, symptoms_html
+from nn_inspector.history.finding_html import badge_html, finding_html, list_html, symptoms_html
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.choice import PANELS
 from nn_inspector.panels.panel import Selection
@@ -35,7 +35,7 @@ th { font-weight: 600; width: min(14rem, 40%) } tr { border-bottom: 1px solid va
 
 
 def write_report(run: Run, path: str | os.PathLike[str], *, layer: str | None = None) -> Path:
-    """Write what is known of a run into one HTML file: findings with their evidence, pictures, parameters.
+    """Write what is known of a run into one HTML file: findings, the checklist with its answers, pictures, parameters.
 
     Args:
         run: a running or finished one, also from `open_run()`.
@@ -64,7 +64,14 @@ def report_html(run: Run, selection: Selection) -> str:
     diagnosis = Diagnosis(ranked(run.findings), {})
     title = escape(f"{run.parameters.get('model', 'A network')}: {run.name}")
     body = "".join(
-        (f"<h1>{title}</h1>", *_standing(run), *_findings(diagnosis), *_pictures(run, selection), *_facts(run))
+        (
+            f"<h1>{title}</h1>",
+            *_standing(run),
+            *_findings(diagnosis),
+            *_checklist(run.findings),
+            *_pictures(run, selection),
+            *_facts(run),
+        )
     )
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -98,9 +105,33 @@ def _findings(diagnosis: Diagnosis) -> Iterator[str]:
         picture = _evidence(cause) if number < MOST_CHARTS else ""
         yield f'<div class="finding">{finding_html(cause)}{picture}</div>'
     yield symptoms_html([finding for finding in diagnosis.findings if finding.raised and finding not in causes])
-    rest = [finding for finding in diagnosis.findings if not finding.raised]
-    if rest:
-        yield f"<details><summary>{len(rest)} other checks</summary>{list_html(rest)}</details>"
+
+
+def _checklist(findings: Sequence[Finding]) -> Iterator[str]:
+    """Every question of the wizard with its answer, by stage."""
+    if not findings:
+        return
+    answers = {finding.check: finding for finding in findings}
+    steps = catalog()
+    made = sum(step.name in answers for step in steps)
+    yield f"<h2>The checklist</h2><p>{made} of {len(steps)} steps of the wizard were made.</p>"
+    for stage, title in STAGES.items():
+        asked = [step for step in steps if step.stage == stage]
+        if not asked:
+            continue
+        done = sum(step.name in answers for step in asked)
+        rows = ((step.question, _answer(answers.get(step.name))) for step in asked)
+        yield f"<details><summary>{escape(title)}: {done} of {len(asked)} made</summary>{_table(rows)}</details>"
+    names = {step.name for step in steps}
+    own = [finding for finding in findings if finding.check not in names]
+    if own:
+        yield f"<details><summary>Checks of your own</summary>{list_html(own)}</details>"
+
+
+def _answer(finding: Finding | None) -> str:
+    if finding is None:
+        return "not made yet"
+    return f"{badge_html(finding.severity)} {escape(finding.message)}"
 
 
 def _evidence(finding: Finding) -> str:

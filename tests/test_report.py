@@ -1,3 +1,4 @@
+import html
 import re
 
 import pytest
@@ -31,7 +32,7 @@ def test_a_report_holds_findings_pictures_and_parameters(watched, tmp_path):
     assert path == tmp_path / "report.html"
     assert "zeroed_gradients" in text
     assert "Remedy." in text
-    assert "other checks</summary>" in text
+    assert "steps of the wizard were made" in text
     assert text.count("<figure>") >= 9
     assert "learning rate" not in re.sub(r"<figure>.*?</figure>", "", text) or "optimizers 0 groups 0 lr" in text
     assert "To see &lt;b&gt;it&lt;/b&gt;." in text
@@ -67,6 +68,21 @@ def test_before_the_first_step_it_says_so(tmp_path):
     assert "No check has been made yet" in text
     assert "0 steps" in text
     assert "What happened inside" not in text
+
+
+def test_the_checklist_answers_each_question_of_the_wizard(tmp_path):
+    run = nni.Run("made", {"model": "M"})
+    run.add_finding(nni.Finding("zeroed_gradients", "error", "Kept.", basis="structure"))
+    run.add_finding(nni.Finding("shuffling", "ok", "Yes: <mixed>."))
+    run.add_finding(nni.Finding("own", "info", "Of my own."))
+    text = write_report(run, tmp_path / "r.html").read_text(encoding="utf-8")
+    checklist = text[text.index("The checklist") :]
+    assert f"2 of {len(nni.catalog())} steps of the wizard were made" in checklist
+    for info in nni.catalog():
+        assert html.escape(info.question) in checklist
+    assert "</b> Yes: &lt;mixed&gt;.</td>" in checklist
+    assert checklist.count("not made yet") == len(nni.catalog()) - 2
+    assert "Checks of your own" in checklist
 
 
 def test_symptoms_stand_apart_from_their_cause(tmp_path):
