@@ -21,7 +21,10 @@ MOST_CHARTS = 12
 """So many findings have their evidence drawn: the file stays below 2 MB."""
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881 }
+:root { color-scheme: light dark; --line: #8884; --soft: #8881;
+  --jp-error-color1: light-dark(#c62828, #ff8a80); --jp-warn-color0: light-dark(#8a5200, #ffb74d);
+  --jp-info-color0: light-dark(#005a8c, #7cc4f5); --jp-success-color0: light-dark(#00695c, #4db6ac);
+  --jp-ui-font-color2: light-dark(#555, #b0b0b0) }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
 h1 { font-size: 1.6rem; margin: .5rem 0 } h2 { font-size: 1.25rem; margin: 2rem 0 .5rem; border-bottom: 1px solid var(--line) }
 img { max-width: 100%; background: #fff; border-radius: 4px } figure { margin: 0 } figcaption { font-size: .9rem }

@@ -5,6 +5,7 @@ import pytest
 
 import nn_inspector as nni
 from nn_inspector.history.finding import Trial
+from nn_inspector.history.finding_html import MARKS
 from nn_inspector.report import write_report
 from tests.trainings import blobs, classifier
 
@@ -45,6 +46,13 @@ def test_nothing_is_fetched_from_anywhere(watched, tmp_path):
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
     assert "<script" not in text
     assert "@import" not in text
+
+
+def test_the_signs_of_severity_have_a_colour_for_light_and_one_for_dark(watched, tmp_path):
+    text = watched.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    for _, colour in MARKS.values():
+        variable = re.search(r"--[\w-]+", colour)[0]
+        assert re.search(rf"{variable}: light-dark\(", text), variable
 
 
 def test_what_a_stranger_wrote_is_text(tmp_path):
