@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.data.ignored_class import ignored_class
 from nn_inspector.checks.data.label_choice import likely_labels
 from nn_inspector.checks.data.label_rules import CLASS_LOSSES, REACHES, Verdict, range_of, verdict_on
 from nn_inspector.checks.data.losses_by_hand import DIFFERENCE, LOG_LOSS, went_below_zero
 from nn_inspector.checks.data.losses_seen import Given, losses_seen
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
+from nn_inspector.errors import ExperimentError
 from nn_inspector.history import SEVERITIES, Finding, Remedy, Run
 from nn_inspector.probes import Epoch
 
@@ -29,7 +32,8 @@ INFO = CheckInfo(
     how=(
         "What the loss was given is read from the first steps, and a copy is asked for more of it. It is an error if a "
         "label stands for no output, or if a binary cross entropy is given targets beyond 0 and 1. So it is if 30 % of the "
-        "targets' variation is out of the last activation's reach, or if type or shape is none that the loss takes."
+        "targets' variation is out of the last activation's reach, or if type or shape is none that the loss takes. It is a warning if padding "
+        "has the number of a class, which the loss then leaves out."
     ),
     remedy="Count classes from 0, bring answers to 0 and 1, or take the loss and the last layer that fit the targets.",
     sources=(
@@ -49,7 +53,7 @@ def look(subject: Subject) -> Finding:
     found = [(one, verdict) for one in given if (verdict := verdict_on(one)) is not None]
     found = [(one, _doubted(subject, one, verdict)) for one, verdict in found]
     if not found:
-        return finding(
+        return _left_out(subject) or finding(
             INFO,
             "ok",
             _praise(given[0]),
@@ -65,6 +69,30 @@ def look(subject: Subject) -> Finding:
         verdict.message,
         evidence=evidence,
         remedy=remedy,
+        where="train_loader",
+        basis="structure",
+    )
+
+
+def _left_out(subject: Subject) -> Finding | None:
+    """A class that the loss takes for padding."""
+    found = None
+    with contextlib.suppress(ExperimentError):
+        found = ignored_class(subject)
+    if found is None:
+        return None
+    return finding(
+        INFO,
+        "warning",
+        f"No: {found.share:.0%} of the labels, padding aside, are {found.number}, and the loss leaves them out: it takes that number for "
+        f"padding (ignore_index={found.number}). If {found.number} is a class, it is never learned. The network says it for "
+        f"{found.said:.0%} of these positions.",
+        evidence={"left_out": found.share, "said": found.said},
+        remedy=Remedy(
+            "Fill labels up with a number that stands for no class, such as -100: losses leave that out unasked.",
+            "labels = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)\n"
+            "loss_fn = torch.nn.CrossEntropyLoss()  # ignore_index is -100",
+        ),
         where="train_loader",
         basis="structure",
     )

@@ -1,0 +1,144 @@
+"""A class of words that the loss leaves out, because padding has the same number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from nn_inspector.checks.base import Subject
+from nn_inspector.experiments import Start, TrainingCopy, isolated, tensors_of
+from nn_inspector.probes import CallMode, LossCall
+
+OFTEN = 0.05
+"""A class that has no more than this share of the words may be a mark: a beginning, an end, what is not known."""
+
+_BATCHES = 8
+_FEWEST = 32
+_PADDED = 0.2
+_SAID = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredClass:
+    """A class that is never learned.
+
+    Attributes:
+        number: of the class, and what `ignore_index` says.
+        share: of the words, padding aside, that are of this class.
+        said: the share of these words for which the network says so.
+    """
+
+    number: int
+    share: float
+    said: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """A batch of sequences: which positions are padding and which are of the class, bool [items, times] each.
+
+    Attributes:
+        padded: filled up at one end.
+        ignored: left out by the loss.
+        said: the network's answer is the class.
+        vocabulary: how many tokens there are at least.
+        classes: how many outputs there are.
+        number: what `ignore_index` says.
+    """
+
+    padded: torch.Tensor
+    ignored: torch.Tensor
+    said: torch.Tensor
+    vocabulary: int
+    classes: int
+    number: int
+
+
+def ignored_class(subject: Subject) -> IgnoredClass | None:
+    """The class of words that the loss leaves out together with the padding; None if there is none, or it may be meant.
+
+    It may be meant where sequences are not filled up, where the classes are the tokens themselves (some of them masked), and
+    where all sequences begin alike: of words that were cut into pieces the first piece alone counts, and a text begins with one.
+
+    Raises:
+        ExperimentError: no experiment is possible.
+    """
+    if subject.seconds <= 0 or not any("ignore_index" in entry.facts for entry in list(subject.run.trace)):
+        return None
+    with isolated(subject.training, start=Start()) as copied:
+        seen = [_words(copied, batch) for batch in subject.batches(_BATCHES)]
+    found = [one for one in seen if one is not None]
+    if not found or len(found) < len(seen):
+        return None
+    if 2 * found[0].classes > max(one.vocabulary for one in found) or not _stands_for_padding(found):
+        return None
+    ignored = torch.cat([one.ignored[~one.padded] for one in found])
+    said = torch.cat([one.said[~one.padded] for one in found])[ignored]
+    share = float(ignored.double().mean())
+    if share < OFTEN or float(said.double().mean()) > _SAID or not _begins_differently(found):
+        return None
+    return IgnoredClass(found[0].number, share, float(said.double().mean()))
+
+
+def _words(copied: TrainingCopy, batch: Any) -> _Words | None:
+    given: list[torch.Tensor] = []
+    calls: list[LossCall] = []
+    runs: list[int] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        runs.append(1)
+        given.extend(one.detach() for one in tensors_of([args, kwargs]) if one.dim() == 2 and one.dtype is torch.int64)
+
+    handle = copied.model.register_forward_pre_hook(note, with_kwargs=True)
+    copied.model.eval()
+    try:
+        with torch.no_grad(), CallMode(calls.append):
+            copied.loss(batch)
+    finally:
+        handle.remove()
+        copied.train_mode()
+    if len(runs) != 1 or not given or len(calls) != 1 or calls[0].name not in ("cross_entropy", "nll_loss"):
+        return None
+    return _of_call(given[0], calls[0])
+
+
+def _of_call(tokens: torch.Tensor, call: LossCall) -> _Words | None:
+    prediction, target, number = call.prediction.detach(), call.target.detach(), call.options.get("ignore_index")
+    if target.is_floating_point() or target.numel() != tokens.numel() or prediction.dim() not in (2, 3):
+        return None
+    classes = prediction.shape[1]
+    if not isinstance(number, int) or not 0 <= number < classes or prediction.numel() != classes * target.numel():
+        return None
+    padded = max(_ends(tokens), _ends(tokens.flip(1)).flip(1), key=lambda one: int(one.sum()))
+    ignored = target.reshape(tokens.shape) == number
+    said = prediction.argmax(1).reshape(tokens.shape) == number
+    return _Words(padded.cpu(), ignored.cpu(), said.cpu(), int(tokens.max()) + 1, classes, number)
+
+
+def _ends(tokens: torch.Tensor) -> torch.Tensor:
+    """Where the token that most rows end with is repeated up to the end, if there are rows that end with it more than once."""
+    token = tokens[:, -1].mode().values
+    run = (tokens == token).flip(1).cummin(1).values.flip(1)
+    return run & bool((run.sum(1) > 1).any())
+
+
+def _stands_for_padding(found: Sequence[_Words]) -> bool:
+    """Whether many rows are filled up, and the loss leaves all of that out."""
+    rows = torch.cat([one.padded.any(1) for one in found])
+    left_out = torch.cat([one.ignored[one.padded] for one in found])
+    return float(rows.double().mean()) >= _PADDED and bool(left_out.all())
+
+
+def _begins_differently(found: Sequence[_Words]) -> bool:
+    """Whether some sequences begin with a word of the class and others do not; a mark in front of all of them is passed."""
+    rows = [one.ignored[row][~one.padded[row]] for one in found for row in range(len(one.ignored))]
+    for place in (0, 1):
+        first = torch.tensor([bool(row[place]) for row in rows if len(row) > place])
+        share = float(first.double().mean()) if len(first) >= _FEWEST else 0.0
+        if share < 1:
+            return OFTEN < share < 1 - OFTEN
+    return False
