@@ -172,3 +172,127 @@ def test_adversaries_are_not_taken_for_parts_that_are_not_learned(optimizers):
                     stepper.step()
         finding = inspector.check("loss_terms", seconds=60.0)
     assert not finding.raised, finding.message
+
+
+class Coder(nn.Module):
+    """A variational autoencoder of waves."""
+
+    def __init__(self):
+        super().__init__()
+        self.into = nn.Sequential(nn.Linear(24, 32), nn.Tanh(), nn.Linear(32, 6))
+        self.out_of = nn.Sequential(nn.Linear(3, 32), nn.Tanh(), nn.Linear(32, 24))
+
+    def forward(self, x):
+        mean, log_variance = self.into(x).chunk(2, 1)
+        code = mean + torch.randn_like(mean) * (log_variance / 2).exp() * self.training
+        return self.out_of(code), mean, log_variance
+
+
+def divergence(mean, log_variance):
+    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
+
+
+def mean_beside_sum(output, x):
+    return F.mse_loss(output[0], x) + divergence(*output[1:])
+
+
+def of_one_kind(output, x, beta=1.0):
+    return F.mse_loss(output[0], x, reduction="sum") / len(x) + beta * divergence(*output[1:]) / len(x)
+
+
+def strong_on_purpose(output, x):
+    return of_one_kind(output, x, beta=3.0)
+
+
+def waves(noise):
+    g = torch.Generator().manual_seed(0)
+    phase, rate = (torch.rand(512, 1, generator=g) for _ in range(2))
+    clean = (6.28 * (torch.linspace(0, 1, 24) * (1 + rate) + phase)).sin() + 0.5
+    return (1 - noise) * clean + noise * torch.randn(512, 24, generator=g)
+
+
+def coded(loss_fn, noise=0.0):
+    torch.manual_seed(0)
+    loader = DataLoader(waves(noise), batch_size=32, shuffle=True)
+    model = Coder()
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+
+    def train():
+        for _ in range(20):
+            for x in loader:
+                optimizer.zero_grad()
+                loss_fn(model(x), x).backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+        return inspector.check("loss_terms", seconds=120.0)
+
+
+def test_a_part_that_came_to_constant_answers_only_is_drowned_by_the_other():
+    finding = coded(mean_beside_sum)
+    assert finding.severity == "error", finding.message
+    assert "mse" in finding.message
+    assert "the same answers for all items give" in finding.message
+    assert finding.remedy.tried.helped
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "noise"),
+    [(of_one_kind, 0.0), (strong_on_purpose, 0.0), (of_one_kind, 1.0)],
+    ids=["one kind", "strong on purpose", "nothing to code"],
+)
+def test_a_part_that_is_learned_or_cannot_be_is_not_drowned(loss_fn, noise):
+    finding = coded(loss_fn, noise)
+    assert not finding.raised, finding.message
+
+
+def test_a_part_that_cannot_be_learned_is_no_error_beside_one_that_rules():
+    assert coded(mean_beside_sum, noise=1.0).severity != "error"
+
+
+class Classifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(8, 16), nn.ReLU())
+        self.head, self.back, self.codes = nn.Linear(16, 4), nn.Linear(16, 8), nn.Embedding(6, 16)
+
+    def forward(self, x):
+        hidden = self.body(x)
+        nearest = self.codes(torch.cdist(hidden, self.codes.weight).argmin(1))
+        return self.head(hidden), self.back(hidden), hidden, nearest
+
+
+def beside_a_task(weight, aid):
+    data = blobs()
+    loader = DataLoader(data, batch_size=16, shuffle=True)
+    torch.manual_seed(0)
+    model = Classifier()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    loss_fn = nn.CrossEntropyLoss()
+
+    def train():
+        for _ in range(25):
+            for x, y in loader:
+                scores, again, hidden, nearest = model(x)
+                optimizer.zero_grad()
+                (loss_fn(scores, y) + weight * aid(x, again, hidden, nearest)).backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, loss_fn, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+        return inspector.check("loss_terms", seconds=120.0)
+
+
+def reconstruction(x, again, hidden, nearest):
+    return F.mse_loss(again, 5 * x.flip(1) + 1)
+
+
+def commitment(x, again, hidden, nearest):
+    return F.mse_loss(nearest.detach(), hidden) + F.mse_loss(nearest, hidden.detach())
+
+
+@pytest.mark.parametrize(("weight", "aid"), [(1e-4, reconstruction), (1.0, commitment), (0.01, commitment)])
+def test_a_part_that_only_helps_a_task_that_is_learned_may_stay(weight, aid):
+    finding = beside_a_task(weight, aid)
+    assert not finding.raised, finding.message

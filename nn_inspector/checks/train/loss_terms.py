@@ -15,6 +15,7 @@ from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import initial_state, isolated
 from nn_inspector.experiments.summands import Summand, summands
 from nn_inspector.history import Chart, Finding, Remedy, Run, curve
+from nn_inspector.probes import without_penalty
 
 INFO = CheckInfo(
     name="loss_terms",
@@ -29,8 +30,8 @@ INFO = CheckInfo(
         "What is added to the loss before backward() is followed over time: it is a warning if it fell by half or more while the loss "
         "itself is still no better than chance. Where the whole loss can be computed on a copy, the size and the gradient of each "
         "part are shown, and one that is a hundred times as strong as another is mentioned. If a part that compares with targets "
-        "was not learned, a copy is trained with less weight on the others: it is a warning if that halves it, and an error if "
-        "it takes it to a third."
+        "was not learned, or by constant answers only, a copy is trained with less weight on the others. It is a warning if that "
+        "halves it, and an error if it takes it to a third."
     ),
     remedy="Give the part that rules a smaller factor, until the gradients of all parts are of about the same size.",
     sources=(
@@ -55,14 +56,15 @@ def look(subject: Subject) -> Finding:
     run = subject.run
     subject.require_steps()
     added = added_part(run)
-    if added is not None and added.fell >= FELL:
-        ruled = _ruled(subject, added)
-        if ruled is not None:
-            return ruled
+    ruled = _ruled(subject, added) if added is not None and added.fell >= FELL else None
+    if ruled is not None and _is_of_weights(subject):
+        return ruled
     parts = _parts(subject)
     unlearned = unlearned_part(subject, parts)
     if unlearned is not None:
         return _unlearned(unlearned)
+    if ruled is not None:
+        return ruled
     if len(parts) > 1:
         return _of_parts(parts)
     if added is None:
@@ -146,14 +148,21 @@ def _ruled(subject: Subject, added: AddedPart) -> Finding | None:
     return finding(INFO, "warning", message, evidence=added.evidence, remedy=remedy, where="loop")
 
 
+def _is_of_weights(subject: Subject) -> bool:
+    """Whether what is added is a penalty, of weights alone; `regularization_share` tries that."""
+    tape = subject.training.tape
+    return tape is None or len(without_penalty(tape).operations) < len(tape.operations)
+
+
 def _unlearned(part: UnlearnedPart) -> Finding:
     treated, without = part.trial.treated[-1], part.trial.without[-1]
     steps = part.trial.every * (len(part.trial.treated) - 1)
+    constant = f" (the same answers for all items give {part.level:.3g})" if part.level < part.start else ""
     return finding(
         INFO,
         "error" if part.clear else "warning",
-        f"No: {part.name} is a part of your loss and went from {part.start:.3g} to {part.now:.3g} only. On a copy, {steps} steps with "
-        f"{part.factor:.0f} times less weight on the other parts took it to {treated:.3g}, and with your weights to {without:.3g}.",
+        f"No: {part.name} is a part of your loss and went from {part.start:.3g} to {part.now:.3g} only{constant}. On a copy, {steps} steps with "
+        f"{part.factor:,.0f} times less weight on the other parts took it to {treated:.3g}, and with your weights to {without:.3g}.",
         evidence={"start": part.start, "now": part.now, "factor": part.factor},
         remedy=Remedy(
             f"Give the other parts less weight, or {part.name} more, until the gradients of all are of about the same size. "

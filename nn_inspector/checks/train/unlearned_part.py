@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from nn_inspector.checks.base import Subject
+from nn_inspector.checks.race import BADLY, known_left
+from nn_inspector.checks.train.part_levels import call_of, has_targets_of_its_own, level_of
 from nn_inspector.checks.train.standing import takes_turns
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, Start, TrainingCopy, initial_state, isolated, train
@@ -19,7 +21,7 @@ from nn_inspector.history import Trial
 from nn_inspector.probes import CallMode, LossCall
 
 UNLEARNED = 0.8
-"""A part that still has this share of its first value was not learned."""
+"""A part that still has this share of its first value, or of what constant answers give if that is less, was not learned."""
 
 LEARNED = 0.5
 """One that has no more than this was."""
@@ -31,7 +33,13 @@ BETTER = 0.6
 """Holding back the others is what helps if it leaves less than this share of what is left without."""
 
 FACTOR = (100.0, 1e4)
-"""The others get so much less weight: as much as they are stronger, within these bounds."""
+"""The others get so much less weight: as much as they are stronger, within these bounds; if that does not help, the most.
+
+How strong they are at the first weights does not tell all: what draws a code to nothing has no gradient once it is there.
+"""
+
+ASIDE = 0.1
+"""A part with this weight or less is there to help, not to be learned, if the task is learned."""
 
 _NOW = Start()
 _STEPS = 240
@@ -49,6 +57,7 @@ class UnlearnedPart:
     Attributes:
         name: of the part.
         start, now: its value at the first weights, and now.
+        level: the less of its first value and of what constant answers give.
         factor: the others had so much less weight on the copy.
         trial: of its value, with the others as they are and with less weight.
     """
@@ -56,13 +65,14 @@ class UnlearnedPart:
     name: str
     start: float
     now: float
+    level: float
     factor: float
     trial: Trial
 
     @property
     def clear(self) -> bool:
         """Whether the copy learned most of it."""
-        return self.trial.treated[-1] <= MOSTLY * self.start
+        return self.trial.treated[-1] <= MOSTLY * self.level
 
 
 def unlearned_part(subject: Subject, parts: Sequence[Summand]) -> UnlearnedPart | None:
@@ -87,16 +97,24 @@ def unlearned_part(subject: Subject, parts: Sequence[Summand]) -> UnlearnedPart 
 
 def _tried(subject: Subject, parts: Sequence[Summand], *, end: float) -> UnlearnedPart | None:
     judges = subject.batches()[:_JUDGES]
-    start, now = _values(subject, judges, initial_state(subject.training, subject.run)), _values(subject, judges)
-    place = None if _has_one_answer_for_all(subject, judges[0]) else _weakest_unlearned(parts, start, now)
+    first = _seen(subject, judges, initial_state(subject.training, subject.run))
+    now = _seen(subject, judges, _NOW)
+    if len(parts) != len(first.values) or len(parts) != len(now.values) or _has_one_answer_for_all(now.calls[0]):
+        return None
+    levels = _levels(subject, parts, first, now)
+    place = _weakest_unlearned(parts, levels, now.values)
     if place is None:
         return None
     others = [part.gradient for number, part in enumerate(parts) if number != place]
-    factor = min(max(max(others) / max(parts[place].gradient, 1e-30), FACTOR[0]), FACTOR[1])
-    weights = [1.0 if number == place else 1 / factor for number in range(len(parts))]
+    least = min(max(max(others) / max(parts[place].gradient, 1e-30), FACTOR[0]), FACTOR[1])
     batches = BatchSource(subject.training.train_loader, seconds=subject.seconds / 6).mixed(_STEPS)
-    treated = _trained(subject, batches, judges, place, weights, until=time.monotonic() / 2 + end / 2)
-    if not treated[-1] <= LEARNED * start[place]:
+    begin = time.monotonic()
+    for share, factor in ((1 / 3, least), (2 / 3, FACTOR[1])):
+        weights = [1.0 if number == place else 1 / factor for number in range(len(parts))]
+        treated = _trained(subject, batches, judges, place, weights, until=begin + share * (end - begin))
+        if treated[-1] <= LEARNED * levels[place]:
+            break
+    else:
         return None
     without = _trained(subject, batches, judges, place, None, until=end)
     looks = min(len(treated), len(without))
@@ -104,35 +122,70 @@ def _tried(subject: Subject, parts: Sequence[Summand], *, end: float) -> Unlearn
         return None
     every = _every(subject)
     trial = Trial(without[:looks], treated[:looks], helped=True, measure=parts[place].name, every=every)
-    return UnlearnedPart(parts[place].name, start[place], now[place], factor, trial)
+    return UnlearnedPart(parts[place].name, first.values[place], now.values[place], levels[place], factor, trial)
 
 
-def _has_one_answer_for_all(subject: Subject, batch: Any) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The parts of the loss with some weights: their mean values, and the loss functions that were called on each batch."""
+
+    values: Sequence[float]
+    calls: Sequence[Sequence[LossCall]]
+
+
+def _seen(subject: Subject, judges: Sequence[Any], state: Start) -> _Seen:
+    calls: list[list[LossCall]] = []
+    with isolated(subject.training, start=state) as copied:
+        values = _means(copied, judges)
+        for batch in judges:
+            calls.append([])
+            with torch.no_grad(), CallMode(calls[-1].append):
+                copied.loss(batch)
+    return _Seen(values, calls)
+
+
+def _levels(subject: Subject, parts: Sequence[Summand], first: _Seen, now: _Seen) -> list[float]:
+    """Of each part its first value, or what constant answers give if that is less.
+
+    NaN if the network makes the targets itself, and if a part has little weight on purpose beside a task that is learned.
+    """
+    levels = []
+    for part, value in zip(parts, first.values, strict=True):
+        place = call_of(part, first.calls[0])
+        if place is None or any(len(calls) <= place for calls in (*first.calls, *now.calls)):
+            levels.append(value)
+            continue
+        own, later = [calls[place] for calls in first.calls], [calls[place] for calls in now.calls]
+        level = level_of(own, value)
+        aside = level is not None and level.weight <= ASIDE and _is_learned(subject)
+        meant = has_targets_of_its_own(own, later) and not aside
+        levels.append(min(value, level.constant if level is not None else math.inf) if meant else math.nan)
+    return levels
+
+
+def _is_learned(subject: Subject) -> bool:
+    left = known_left(subject)
+    return left is not None and left <= BADLY
+
+
+def _has_one_answer_for_all(calls: Sequence[LossCall]) -> bool:
     """Whether a part compares all items with one and the same number, as adversaries do: real or made."""
-    calls: list[LossCall] = []
-    with isolated(subject.training, start=_NOW) as copied, torch.no_grad(), CallMode(calls.append):
-        copied.loss(batch)
     targets = [call.target for call in calls if isinstance(call.target, torch.Tensor) and call.target.numel() > 1]
     return any(bool((target == target.flatten()[0]).all()) for target in targets)
 
 
-def _weakest_unlearned(parts: Sequence[Summand], start: Sequence[float], now: Sequence[float]) -> int | None:
+def _weakest_unlearned(parts: Sequence[Summand], levels: Sequence[float], now: Sequence[float]) -> int | None:
     """Of the parts that compare with targets and were not learned the one with the least gradient."""
-    if not len(parts) == len(start) == len(now) or sum(part.gradient > 0 for part in parts) < _TWO:
+    if sum(part.gradient > 0 for part in parts) < _TWO:
         return None
     unlearned = [
         number
         for number, part in enumerate(parts)
         if part.gradient > 0
         and _TARGETS & set(part.name.split(" of "))
-        and 0 < UNLEARNED * start[number] < now[number] < math.inf
+        and 0 < UNLEARNED * levels[number] < now[number] < math.inf
     ]
     return min(unlearned, key=lambda number: parts[number].gradient, default=None)
-
-
-def _values(subject: Subject, judges: Sequence[Any], state: Start = _NOW) -> list[float]:
-    with isolated(subject.training, start=state) as copied:
-        return _means(copied, judges)
 
 
 def _means(copied: TrainingCopy, judges: Sequence[Any]) -> list[float]:

@@ -1,0 +1,88 @@
+"""What a part of the loss that compares with targets would be for answers that know nothing of the input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+
+from nn_inspector.checks.init.chance import chance_level
+from nn_inspector.checks.train.levels import pooled
+from nn_inspector.experiments.summands import Summand
+from nn_inspector.probes import LossCall
+
+_FEWEST_ITEMS = 32
+_NUMBERS = frozenset({"mse_loss", "smooth_l1_loss", "huber_loss"})
+
+
+def call_of(part: Summand, calls: Sequence[LossCall]) -> int | None:
+    """Which of the calls of loss functions in a pass made a part, known by its value; None where that is not one alone."""
+    found = [n for n, call in enumerate(calls) if _is_close(float(call.value.detach().float().mean()), part.value)]
+    if not found:
+        words = part.name.split(" of ")
+        named = [n for n, call in enumerate(calls) if _said(call.name) in words]
+        found = named if len(named) == 1 else []
+    return found[0] if len(found) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class PartLevel:
+    """A part against what the loss function that makes it returns.
+
+    Attributes:
+        weight: the part is so many times the mean over the numbers that are compared.
+        constant: what it would be for constant answers, one for each number that is predicted; infinite if not known.
+    """
+
+    weight: float
+    constant: float
+
+
+def level_of(calls: Sequence[LossCall], value: float) -> PartLevel | None:
+    """The level of a part.
+
+    Args:
+        calls: of the loss function that makes it, one a batch.
+        value: of the part, on the same batches.
+
+    Returns:
+        None where it cannot be told, or of too few items to tell a mean.
+    """
+    call = pooled(calls)
+    if not call.target.dim() or len(call.target) < _FEWEST_ITEMS:
+        return None
+    call = replace(call, options={**call.options, "reduction": "mean"})
+    function = getattr(F, call.name)
+    returned = float(function(call.prediction, call.target, **call.options))
+    if not returned or not math.isfinite(value / returned):
+        return None
+    if call.name in _NUMBERS and call.prediction.shape == call.target.shape:
+        mean = call.target.float().mean(0, keepdim=True).expand_as(call.target)
+        constant = float(function(mean, call.target.float(), **call.options))
+    else:
+        chance = chance_level(call)
+        constant = chance.low if chance is not None else math.inf
+    weight = value / returned
+    return PartLevel(weight, weight * constant)
+
+
+def has_targets_of_its_own(first: Sequence[LossCall], now: Sequence[LossCall]) -> bool:
+    """Whether what is compared with comes from the data: the same at the first weights as now."""
+    pairs = [(a.target, b.target) for a, b in zip(first, now, strict=True)]
+    return all(
+        not b.requires_grad and a.shape == b.shape and torch.equal(a.detach(), b.detach())
+        for a, b in pairs
+        if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor)
+    )
+
+
+def _said(name: str) -> str:
+    """How `origin` says a loss function."""
+    return {"cross_entropy": "cross entropy", "nll_loss": "nll"}.get(name, name.removesuffix("_loss"))
+
+
+def _is_close(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-4)
