@@ -191,3 +191,80 @@ def test_read_only_arrays_are_left_alone():
     data.cache[0] = 2
     data.cache[1] = 5
     assert inspector.check("data_mutation").severity in ("ok", "info")
+
+
+PHASES = 6 * torch.rand(80, generator=torch.Generator().manual_seed(0))
+WAVES = torch.stack([(torch.arange(24) * rate / 24 + phase).sin() for rate in (3, 5, 7, 9) for phase in PHASES])
+
+
+def with_noise(x, size=0.7):
+    x += size * torch.randn_like(x)
+    return x
+
+
+def spoil(x):
+    return x.add_(torch.randn_like(x), alpha=0.7)
+
+
+def dequantized(x):
+    return x.add_(torch.rand_like(x) / 8)
+
+
+def standardized(x):
+    return x.sub_(0.1).div_(0.7)
+
+
+def restored(prepare, *, beside=False, one_name=False):
+    """An autoencoder whose loop prepares its input so."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(24, 64), nn.ReLU(), nn.Linear(64, 24))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    loader = DataLoader(TensorDataset(WAVES.clone()), batch_size=32, shuffle=True)
+    loss_fn = nn.MSELoss()
+
+    def two_names():
+        for _ in range(20):
+            for (x,) in loader:
+                given = prepare(x.clone()) if beside else prepare(x)
+                optimizer.zero_grad()
+                loss_fn(model(given), x).backward()
+                optimizer.step()
+
+    def under_one_name():
+        for _ in range(20):
+            for (x,) in loader:
+                prepare(x)
+                optimizer.zero_grad()
+                loss_fn(model(x), x).backward()
+                optimizer.step()
+
+    loop = under_one_name if one_name else two_names
+    with nni.watch(model, optimizer, loss_fn, train_loader=loader, loop=loop, show=False) as inspector:
+        loop()
+        return inspector.check("data_mutation", seconds=120.0)
+
+
+@pytest.mark.parametrize(("prepare", "line"), [(with_noise, "x += size * torch.randn_like(x)"), (spoil, "x.add_(")])
+def test_noise_in_place_that_spoils_the_target_too(prepare, line):
+    finding = restored(prepare)
+    assert finding.severity == "error", finding.message
+    assert "the target `x` is as noisy as the input `given`" in finding.message
+    assert line in finding.where
+    assert finding.remedy.tried.helped
+    assert finding.basis == "experiment"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options"),
+    [
+        (with_noise, {"beside": True}),
+        (with_noise, {"one_name": True}),
+        (dequantized, {}),
+        (standardized, {}),
+        (lambda x: x, {}),
+    ],
+    ids=["added to a copy", "asked for by name", "a little noise", "the same each time", "plain"],
+)
+def test_what_may_be_done_to_a_batch_that_is_input_and_target(prepare, options):
+    finding = restored(prepare, **options)
+    assert finding.severity == "ok", finding.message

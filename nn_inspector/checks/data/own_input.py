@@ -37,6 +37,10 @@ _ALIKE = 0.2
 _DRAWS = 4
 _FEWEST = 16
 _STEPS = 160
+_MANY_STEPS = 480
+_PROMISING = 0.8
+"""A copy that has come as much nearer in the fewer steps is given the many, if the user's training had them."""
+
 _PARTS = 8
 _LOSSES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 
@@ -63,11 +67,16 @@ class OwnInput:
 def own_input(subject: Subject) -> OwnInput | None:
     """Whether the loss compares with the network's own input where a copy learns another tensor of the batch better.
 
-    None where it does not, or where it is not known how the loop computes its loss.
+    None where it does not, or where it is not known how the loop computes its loss. It is tried once for all checks.
 
     Raises:
         ExperimentError: no experiment is possible.
     """
+    found: OwnInput | None = subject.once("own input", lambda: _tried(subject))
+    return found
+
+
+def _tried(subject: Subject) -> OwnInput | None:
     if subject.seconds <= 0 or subject.training.tape is None:
         return None
     batch = subject.batches()[0]
@@ -80,9 +89,12 @@ def own_input(subject: Subject) -> OwnInput | None:
     if found is None:
         return None
     place, how = found
-    trial = _towards(subject, place)
     before = _distance(given[0], list(tensors_of(batch))[place])
-    if trial is None or not trial.treated[-1] < BETTER * min(trial.without[-1], before):
+    trial = _towards(subject, place, _STEPS, seconds=subject.seconds / 4)
+    many = min(subject.run.steps, _MANY_STEPS)
+    if many > _STEPS and _comes_nearer(trial, before, _PROMISING) and not _comes_nearer(trial, before, BETTER):
+        trial = _towards(subject, place, many, seconds=subject.seconds / 2)
+    if trial is None or not _comes_nearer(trial, before, BETTER):
         return None
     shape = tuple(list(tensors_of(batch))[place].shape)
     return OwnInput(place, shape, how, before, trial)
@@ -176,15 +188,18 @@ def _correlation(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a * b).sum() / (a.norm() * b.norm()).clamp(min=1e-12))
 
 
-def _towards(subject: Subject, place: int) -> Trial | None:
+def _comes_nearer(trial: Trial | None, before: float, share: float) -> bool:
+    return trial is not None and trial.treated[-1] < share * min(trial.without[-1], before)
+
+
+def _towards(subject: Subject, place: int, steps: int, *, seconds: float) -> Trial | None:
     """How near the answers come to a part of the batch, trained as the loop does it and towards that part."""
-    seconds = subject.seconds / 2
-    batches, judge = BatchSource(subject.training.train_loader, seconds=seconds / 4).for_training(_STEPS)
+    batches, judge = BatchSource(subject.training.train_loader, seconds=seconds / 4).for_training(steps)
     curves = []
     for towards in (False, True):
         until = time.monotonic() + seconds / 2
         with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
-            curves.append(_course(copied, batches, judge, place, until, towards=towards))
+            curves.append(_course(copied, batches, judge, place, until, steps // _PARTS, towards=towards))
     looks = min(map(len, curves))
     if looks <= _PARTS // 2:
         return None
@@ -194,12 +209,12 @@ def _towards(subject: Subject, place: int) -> Trial | None:
         treated,
         helped=treated[-1] < BETTER * without[-1],
         measure="distance to it, as a share of its variance",
-        every=_STEPS // _PARTS,
+        every=steps // _PARTS,
     )
 
 
 def _course(
-    copied: TrainingCopy, batches: Sequence[Any], judge: Any, place: int, until: float, *, towards: bool
+    copied: TrainingCopy, batches: Sequence[Any], judge: Any, place: int, until: float, part: int, *, towards: bool
 ) -> list[float]:
     def miss(moved: Any) -> torch.Tensor:
         wanted = list(tensors_of(moved))[place]
@@ -216,7 +231,7 @@ def _course(
 
     if towards:
         copied.instead = miss
-    found, part = [look()], _STEPS // _PARTS
+    found = [look()]
     for number in range(_PARTS):
         chosen = [batches[(number * part + step) % len(batches)] for step in range(part)]
         if not math.isfinite(train(copied, chosen, steps=part, deadline=until)[-1]) or time.monotonic() > until:

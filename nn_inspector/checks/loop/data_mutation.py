@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.loop.changed_data import Changed, changed_data, read_twice, shares_memory
+from nn_inspector.checks.loop.noisy_target import NoisyTarget, noisy_target
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.race import WELL, left_now
 from nn_inspector.checks.symptoms import OF_THE_LOOP
@@ -23,7 +24,8 @@ INFO = CheckInfo(
     how=(
         "Marks of the tensors and arrays behind your loaders are taken when watching begins and compared with those of "
         "now. It is an error if they differ and it is seen who changes them: the loop or the model, by an operation in "
-        "place on a batch in its first steps, or the data set, by an item that is another one when it is read again."
+        "place on a batch in its first steps, or the data set, by an item that is another one when it is read again. If the loop "
+        "adds noise to a batch in place, and the target is the same tensor under another name, a copy learns the clean one."
     ),
     remedy="Make a new tensor instead: x = x / 255, or image = self.images[index].clone() in the data set.",
     sources=("PyTorch documentation: in-place operations share memory with the tensors they work on",),
@@ -56,6 +58,9 @@ def look(subject: Subject) -> Finding:
     if subject.run.steps == 0 and not list(subject.run.trace):
         raise InspectorError("Nothing was seen yet. Run your training loop for a moment, then look again.")
     changed = changed_data(training)
+    spoiled = noisy_target(subject) if not changed and subject.seconds > 0 else None
+    if spoiled is not None:
+        return _spoiled(spoiled)
     if not changed:
         message = "Yes: the data behind your loaders are what they were when watching began."
         return finding(INFO, "ok", message, evidence={"compared": len(training.beginning.data)}, basis="structure")
@@ -74,6 +79,22 @@ def look(subject: Subject) -> Finding:
         "purpose, all is well."
     )
     return finding(INFO, "info", message, evidence=evidence, where=changed[0].place, basis="structure")
+
+
+def _spoiled(found: NoisyTarget) -> Finding:
+    trial = found.seen.trial
+    message = (
+        f"No: your loop adds noise to the batch in place, so that the target `{found.compared}` is as noisy as the input "
+        f"`{found.given}`: they are one tensor, and the network learns to give the noise back. The answers of a copy are "
+        f"{trial.without[-1]:.2g} of its variance away from the clean tensor, and {trial.treated[-1]:.2g} if it is told that one."
+    )
+    remedy = Remedy(
+        "Add the noise to a new tensor.",
+        "noisy = clean + 0.5 * torch.randn_like(clean)  # or add_noise(clean.clone())",
+        trial,
+    )
+    evidence = {"answer_distance": trial.without[-1], "distance_if_asked": trial.treated[-1]}
+    return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=found.where, basis="experiment")
 
 
 def in_place(run: Run) -> list[str]:

@@ -187,7 +187,9 @@ class Calls(Expressions):
         if result is None and isinstance(known, type):
             result = self.construct(call, known)
         if result is None and self._is_loss(call, known):
-            self.emit("loss", call.node, on=ast.unparse(call.node.func), target=known)
+            others = [*call.node.args[1:], *(keyword.value for keyword in call.node.keywords)]
+            compared = [one.id for part in others for one in ast.walk(part) if isinstance(one, ast.Name)]
+            self.emit("loss", call.node, on=ast.unparse(call.node.func), target=known, compared=compared)
             result = replace(union(call.all), is_loss=True)
         if result is None and not isinstance(known, nn.Module):
             result = self.follow(call.callee, call.args, call.kwargs)
