@@ -9,7 +9,8 @@ from typing import Any, Literal
 import torch
 
 from nn_inspector.experiments import TrainingCopy
-from nn_inspector.probes import CallMode, LossCall, first_tensor, label_parts
+from nn_inspector.experiments.one_pass import one_pass
+from nn_inspector.probes import LossCall, first_tensor, label_parts
 
 Kind = Literal["classes", "yes or no", "numbers"]
 
@@ -72,19 +73,10 @@ def answers(copied: TrainingCopy, batch: Any) -> Answers | None:
     Raises:
         ExperimentError: the batch does not fit.
     """
-    calls: list[LossCall] = []
-    outputs: list[Any] = []
-    handle = copied.model.register_forward_hook(lambda _module, _args, output: outputs.append(output))
-    copied.model.eval()
-    try:
-        with torch.no_grad(), CallMode(calls.append):
-            copied.loss(batch)
-    finally:
-        handle.remove()
-        copied.train_mode()
-    if len(calls) == 1:
-        return of_call(calls[0])
-    return of_output(first_tensor(outputs[-1]), batch) if outputs and not calls else None
+    seen = one_pass(copied, batch)
+    if len(seen.calls) == 1:
+        return of_call(seen.calls[0])
+    return of_output(first_tensor(seen.outputs[-1]), batch) if seen.outputs and not seen.calls else None
 
 
 def of_call(call: LossCall) -> Answers | None:

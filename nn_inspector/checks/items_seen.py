@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.errors import ExperimentError
@@ -19,9 +18,9 @@ from nn_inspector.experiments import (
     batch_size,
     isolated,
     require_no_memory,
-    tensors_of,
 )
-from nn_inspector.probes import CallMode, LossCall
+from nn_inspector.experiments.one_pass import one_pass
+from nn_inspector.probes import LossCall
 
 Task = Literal["classes", "labels", "numbers"]
 
@@ -175,28 +174,13 @@ class _Pass:
     """One forward pass: what the model was called with, and the one call of the loss function."""
 
     def __init__(self, copied: TrainingCopy, batch: Any, *, training: bool) -> None:
-        given: list[list[torch.Tensor]] = []
-        calls: list[LossCall] = []
-        copied.train_mode()
-        if not training:
-            copied.model.eval()
-
-        def note(_: nn.Module, args: Any, kwargs: Any) -> None:
-            given.append([tensor.detach() for tensor in tensors_of([args, kwargs])])
-
-        handle = copied.model.register_forward_pre_hook(note, with_kwargs=True)
-        try:
-            with torch.no_grad(), CallMode(calls.append):
-                copied.loss(batch)
-        finally:
-            handle.remove()
-            copied.train_mode()
-        if len(given) != 1 or not given[0]:
+        seen = one_pass(copied, batch, training=training)
+        if len(seen.inputs) != 1 or not seen.inputs[0]:
             raise ExperimentError("The model is called several times for one loss, or without a tensor.")
-        if len(calls) != 1 or calls[0].name not in TASKS:
+        if len(seen.calls) != 1 or seen.calls[0].name not in TASKS:
             raise ExperimentError("The loss is not one known loss function of torch.nn on the prediction.")
-        self.call = calls[0]
-        self._given = given[0]
+        self.call = seen.calls[0]
+        self._given = seen.inputs[0]
 
     @property
     def reconstructs(self) -> bool:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from nn_inspector.checks.base import Subject
-from nn_inspector.experiments import Start, TrainingCopy, isolated, tensors_of
-from nn_inspector.probes import CallMode, LossCall
+from nn_inspector.experiments import Start, TrainingCopy, isolated
+from nn_inspector.experiments.one_pass import one_pass
+from nn_inspector.probes import LossCall
 
 OFTEN = 0.05
 """A class that has no more than this share of the words may be a mark: a beginning, an end, what is not known."""
@@ -85,25 +85,11 @@ def ignored_class(subject: Subject) -> IgnoredClass | None:
 
 
 def _words(copied: TrainingCopy, batch: Any) -> _Words | None:
-    given: list[torch.Tensor] = []
-    calls: list[LossCall] = []
-    runs: list[int] = []
-
-    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        runs.append(1)
-        given.extend(one.detach() for one in tensors_of([args, kwargs]) if one.dim() == 2 and one.dtype is torch.int64)
-
-    handle = copied.model.register_forward_pre_hook(note, with_kwargs=True)
-    copied.model.eval()
-    try:
-        with torch.no_grad(), CallMode(calls.append):
-            copied.loss(batch)
-    finally:
-        handle.remove()
-        copied.train_mode()
-    if len(runs) != 1 or not given or len(calls) != 1 or calls[0].name not in ("cross_entropy", "nll_loss"):
+    seen = one_pass(copied, batch)
+    if len(seen.inputs) != 1 or len(seen.calls) != 1 or seen.calls[0].name not in ("cross_entropy", "nll_loss"):
         return None
-    return _of_call(given[0], calls[0])
+    given = [one for one in seen.inputs[0] if one.dim() == 2 and one.dtype is torch.int64]
+    return _of_call(given[0], seen.calls[0]) if given else None
 
 
 def _of_call(tokens: torch.Tensor, call: LossCall) -> _Words | None:

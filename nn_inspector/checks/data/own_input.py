@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.errors import ExperimentError
@@ -24,8 +23,9 @@ from nn_inspector.experiments import (
     train,
 )
 from nn_inspector.experiments.batch_contents import map_leaves, to_device
+from nn_inspector.experiments.one_pass import one_pass
 from nn_inspector.history import Trial
-from nn_inspector.probes import CallMode, LossCall, first_tensor
+from nn_inspector.probes import first_tensor
 
 NOISE = 0.05
 """Share of the input's variance from which on what the loop adds to it at random is there to be taken away."""
@@ -102,22 +102,11 @@ def _tried(subject: Subject) -> OwnInput | None:
 
 def _compared(copied: TrainingCopy, batch: Any) -> torch.Tensor | None:
     """The input of the network, if it is what the loss compares the answers with."""
-    inputs: list[list[torch.Tensor]] = []
-    calls: list[LossCall] = []
-
-    def note(_: nn.Module, args: Any, kwargs: Any) -> None:
-        inputs.append([tensor.detach() for tensor in tensors_of([args, kwargs])])
-
-    handle = copied.model.register_forward_pre_hook(note, with_kwargs=True)
-    try:
-        with torch.no_grad(), CallMode(calls.append):
-            copied.loss(batch)
-    finally:
-        handle.remove()
-    if len(inputs) != 1 or not calls or any(call.name not in _LOSSES for call in calls):
+    seen = one_pass(copied, batch, training=True)
+    if len(seen.inputs) != 1 or not seen.calls or any(call.name not in _LOSSES for call in seen.calls):
         return None
-    targets = [call.target.detach() for call in calls]
-    for one in inputs[0]:
+    targets = [call.target.detach() for call in seen.calls]
+    for one in seen.inputs[0]:
         if one.is_floating_point() and all(_same(one, target) for target in targets):
             return one
     return None

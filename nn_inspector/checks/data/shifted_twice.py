@@ -11,7 +11,8 @@ from torch import nn
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.experiments import Start, TrainingCopy, isolated, tensors_of
-from nn_inspector.probes import CallMode, LossCall
+from nn_inspector.experiments.one_pass import one_pass
+from nn_inspector.probes import LossCall
 
 SAME = 0.98
 """Targets are the tokens of another position if this share of them is."""
@@ -80,36 +81,27 @@ def shifted_twice(subject: Subject) -> ShiftedTwice | None:
 def _pass(copied: TrainingCopy, batch: Any, exchanged: int | None) -> _Seen | None:
     """A pass in evaluation mode, with the tokens of one position handed on to the next item."""
     given: list[torch.Tensor] = []
-    calls: list[LossCall] = []
-    runs: list[int] = []
 
     def exchange(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        runs.append(1)
-        tokens = next((one for one in tensors_of([args, kwargs]) if _are_tokens(one)), None)
-        if tokens is None:
+        given.extend([one for one in tensors_of([args, kwargs]) if _are_tokens(one)][:1])
+        if exchanged is None or not given:
             return None
-        given.append(tokens)
-        if exchanged is None:
-            return None
-        other = tokens.clone()
-        other[:, exchanged] = tokens[:, exchanged].roll(1, 0)
+        other = given[0].clone()
+        other[:, exchanged] = other[:, exchanged].roll(1, 0)
         return (
-            tuple(other if one is tokens else one for one in args),
-            {name: other if one is tokens else one for name, one in kwargs.items()},
+            tuple(other if one is given[0] else one for one in args),
+            {name: other if one is given[0] else one for name, one in kwargs.items()},
         )
 
     handle = copied.model.register_forward_pre_hook(exchange, with_kwargs=True)
-    copied.model.eval()
     torch.manual_seed(0)
     try:
-        with torch.no_grad(), CallMode(calls.append):
-            copied.loss(batch)
+        seen = one_pass(copied, batch)
     finally:
         handle.remove()
-        copied.train_mode()
-    if len(runs) != 1 or not given or len(calls) != 1 or calls[0].name not in ("cross_entropy", "nll_loss"):
+    if len(seen.inputs) != 1 or not given or len(seen.calls) != 1:
         return None
-    return _seen(given[0], calls[0])
+    return _seen(given[0], seen.calls[0]) if seen.calls[0].name in ("cross_entropy", "nll_loss") else None
 
 
 def _are_tokens(one: torch.Tensor) -> bool:
