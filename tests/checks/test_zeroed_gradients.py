@@ -323,3 +323,39 @@ def test_its_evidence_can_be_drawn(watched):
     assert (
         find_check("zeroed_gradients").chart(watched(classifier(), before_backward).check("zeroed_gradients")) is None
     )
+
+
+def once_in_many(c, *, mended):
+    for epoch in range(60):
+        if epoch % 4 == 0:
+            c.optimizer.zero_grad()
+        for x, y in c.train_loader:
+            if mended and epoch >= 16:
+                c.optimizer.zero_grad()
+            c.loss_fn(c.model(x), y).backward()
+            c.optimizer.step()
+
+
+@pytest.mark.parametrize("lr", [1.0, 20.0])
+def test_gradients_that_pile_up_until_all_units_are_dead_are_an_error(watched, lr):
+    """Once they are dead no gradient is left over, so that it is seen in a part of the steps only."""
+    torch.manual_seed(0)
+    case = classifier()
+    case.model = nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, CLASSES))
+    case.optimizer = torch.optim.SGD(case.model.parameters(), lr=lr, momentum=0.9)
+    finding = watched(case, lambda c: once_in_many(c, mended=False)).check("zeroed_gradients")
+    assert finding.evidence["kept_share"] < 0.1
+    assert finding.severity == "error", finding.message
+    assert "Of the first 20 it was so in" in finding.message
+    assert finding.remedy.tried.helped
+
+
+def test_a_loop_that_was_mended_is_no_error(watched):
+    finding = watched(classifier(lr=0.02), lambda c: once_in_many(c, mended=True)).check("zeroed_gradients")
+    assert finding.severity == "warning", finding.message
+
+
+def test_gradients_that_are_cleared_too_late_did_arrive(watched):
+    finding = watched(classifier(), too_late).check("gradient_flow")
+    assert finding.severity == "skipped"
+    assert "they are cleared before each step" in finding.message

@@ -12,6 +12,7 @@ from nn_inspector.checks.loop.cut_inside import cuts_of, without_cuts
 from nn_inspector.checks.loop.cut_terms import CutTerm, cut_terms
 from nn_inspector.checks.loop.reading import Held, Reading
 from nn_inspector.checks.loop.source import forward_of, loop_of
+from nn_inspector.checks.loop.traced import clipped_to_nothing
 from nn_inspector.checks.model.fresh import looks_fresh
 from nn_inspector.checks.model.wiring import Wiring, parameters_of, wiring_of
 from nn_inspector.checks.race import FAILED, FEWEST, WELL, known_left
@@ -19,7 +20,7 @@ from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import Start, evaluate, initial_state, isolated
 from nn_inspector.experiments.custom_backward import wrong_backward
-from nn_inspector.history import Basis, Finding, Remedy, Severity
+from nn_inspector.history import Basis, Finding, Remedy, Run, Severity
 
 INFO = CheckInfo(
     name="gradient_flow",
@@ -48,6 +49,7 @@ ENOUGH_NORMS = 10
 
 _ENOUGH = 3
 _TWO = 2
+_MOSTLY = 0.8
 _NAMED = 3
 _NOISE = 0.5
 _NOTICEABLE = 1e-6
@@ -61,6 +63,8 @@ def look(subject: Subject) -> Finding:
     wiring, reading = wiring_of(subject), loop_of(subject)
     if not wiring.stepped:
         raise InspectorError("No optimizer that is watched holds parameters of this model.")
+    if _are_cleared(run):
+        raise InspectorError("Gradients arrive, but they are cleared before each step: see zeroed_gradients.")
     cut = cut_terms(reading)
     result = (
         _nothing_arrives(subject, wiring, cut)
@@ -75,6 +79,12 @@ def look(subject: Subject) -> Finding:
     reached = len(wiring.reached & wiring.stepped)
     message = f"Yes: gradients reach {reached} of {len(wiring.stepped)} parameters that are stepped."
     return finding(INFO, "ok", message, evidence=_evidence(wiring), basis="structure")
+
+
+def _are_cleared(run: Run) -> bool:
+    """Whether most gradients that arrive are cleared before the step of each optimizer."""
+    shares = [run.series("cleared_gradient", source).mean for source in run.sources("cleared_gradient")]
+    return bool(shares) and min(shares) > _MOSTLY and not clipped_to_nothing(run)
 
 
 def _nothing_arrives(subject: Subject, wiring: Wiring, cut: Sequence[CutTerm]) -> Finding | None:

@@ -6,6 +6,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_c
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.loop.traced import clipped_to_nothing
 from nn_inspector.checks.loop.wasted import one_forward, wasted_batches
+from nn_inspector.checks.race import FAILED, known_left
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import Arm, BatchSource, without_regularization
@@ -23,7 +24,8 @@ INFO = CheckInfo(
     ),
     how=(
         "At each backward() of your own loop, one parameter is looked at just before its gradient is added to. It is an "
-        "error if the gradient of the last step still stands there in more than 40 % of the steps. Accumulating over "
+        "error if the gradient of the last step still stands there in more than 40 % of the steps, or of the first ones if the "
+        "training failed and a copy does far better with clearing. Accumulating over "
         "several batches on purpose is not mistaken for it; it is an error if its gradients are cleared at every batch, so "
         "that only the last one counts."
     ),
@@ -34,6 +36,7 @@ INFO = CheckInfo(
 
 _OFTEN = 0.4
 _SOMETIMES = 0.05
+_FIRST = 20
 _TRIAL_STEPS = 80
 
 _LOOP = """\
@@ -81,12 +84,24 @@ def look(subject: Subject) -> Finding:
         remedy = Remedy("Clear the gradients only after a step.", _ACCUMULATION)
         evidence = {"wasted_batches": float(wasted)}
         return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=where, basis="structure")
+    first = float(kept[worst].values[:_FIRST].mean())
+    trial = _try_clearing(subject) if severity != "ok" or first > _OFTEN else None
+    if severity != "error" and first > _OFTEN and trial is not None and trial.helped and _has_failed(subject):
+        # once all gradients are zero, none is left over any more
+        severity, evidence["kept_share_at_first"] = "error", first
     if severity == "ok":
         message = f"Yes: in {seen:,} steps each began with cleared gradients."
         return finding(INFO, "ok", message, evidence=evidence, basis="structure")
     message = f"No: in {share:.0%} of {seen:,} steps the gradient of the step before was still there and was added to."
-    remedy = Remedy("Call optimizer.zero_grad() before each backward().", _LOOP, _try_clearing(subject))
+    if "kept_share_at_first" in evidence:
+        message += f" Of the first {_FIRST} it was so in {first:.0%}."
+    remedy = Remedy("Call optimizer.zero_grad() before each backward().", _LOOP, trial)
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where, basis="structure")
+
+
+def _has_failed(subject: Subject) -> bool:
+    left = known_left(subject)
+    return left is not None and left > FAILED
 
 
 def rule(share: float) -> Severity:
