@@ -94,7 +94,9 @@ def _trainable(held: Any, place: str, modules: set[int], depth: int = 0) -> Iter
             yield place, held
     elif isinstance(held, nn.Module):
         if id(held) not in modules:
-            yield from ((f"{place}.{name}", parameter) for name, parameter in held.named_parameters())
+            yield from (
+                (f"{place}.{name}", parameter) for name, parameter in held.named_parameters() if not parameter.is_meta
+            )
     elif depth < _DEEPEST:
         for key, part in _parts(held):
             yield from _trainable(part, f"{place}{key}", modules, depth + 1)

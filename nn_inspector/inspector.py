@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -525,7 +525,7 @@ def current_inspector() -> Inspector | None:
 
 def watch(
     model: nn.Module,
-    optimizer: Optimizer | Sequence[Optimizer] | None = None,
+    optimizer: Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer] | None = None,
     loss_fn: Callable[..., torch.Tensor] | None = None,
     *,
     train_loader: Iterable[Any] | None = None,
@@ -545,7 +545,7 @@ def watch(
 
     Args:
         model: the network that is trained.
-        optimizer: what steps it: one, several, or None to find them by their steps.
+        optimizer: what steps it: one, several in a list or a dict, or None to find them by their steps.
         loss_fn: a loss module such as `torch.nn.CrossEntropyLoss()`, or a function of (prediction, target).
         train_loader: where the training batches come from: a `DataLoader` or a list of batches.
         val_loader: where the validation batches come from.

@@ -35,7 +35,7 @@ class Training:
 
     Args:
         model: the network.
-        optimizer: one optimizer, several, or None to find them by their steps.
+        optimizer: one optimizer, several in a list or a dict, or None to find them by their steps.
         loss_fn: a module or function of (prediction, target).
         train_loader, val_loader: iterables of batches.
         step: computes the loss of a batch, where `loss_fn(model(*inputs), target)` would not do.
@@ -58,7 +58,7 @@ class Training:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Optimizer | Sequence[Optimizer] | None = None,
+        optimizer: Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer] | None = None,
         loss_fn: Callable[..., torch.Tensor] | None = None,
         *,
         train_loader: Iterable[Any] | None = None,
@@ -336,6 +336,8 @@ def _length(loader: Sized) -> int | None:
 def _as_optimizers(optimizer: object) -> list[Any]:
     if optimizer is None:
         return []
+    if isinstance(optimizer, Mapping):
+        return list(optimizer.values())
     if isinstance(optimizer, list | tuple):
         return list(optimizer)
     return [optimizer]

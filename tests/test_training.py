@@ -223,3 +223,20 @@ def test_a_large_model_has_no_first_step(monkeypatch):
     with nni.watch(case.model, case.optimizer, case.loss_fn) as inspector:
         case.run(1)
     assert inspector.training.after_first_step is None
+
+
+def test_a_model_on_the_meta_device_that_the_model_holds_for_its_shape_is_left_alone():
+    model = mlp()
+    model.base = [on_meta()]
+    with nni.watch(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()) as inspector:
+        assert inspector.training.beginning.unregistered == {}
+
+
+def test_several_optimizers_may_come_in_a_list_or_a_dict():
+    model = mlp()
+    first, second = (torch.optim.SGD(part.parameters(), lr=0.1) for part in (model[0], model[2]))
+    for given in ([first, second], {"first": first, "second": second}):
+        with nni.watch(model, given, nn.CrossEntropyLoss()) as inspector:
+            assert inspector.training.optimizers == [first, second]
+    with pytest.raises(nni.ArgumentError, match="got a dict"):
+        nni.watch(model, {"first": {"second": second}}, nn.CrossEntropyLoss())

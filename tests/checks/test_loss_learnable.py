@@ -191,3 +191,20 @@ def test_a_loss_that_draws_its_targets_is_not_judged(watched):
     finding = checked(watched(made), made)
     assert finding.severity == "skipped"
     assert "draws random numbers" in finding.message
+
+
+def triplets(output, y):
+    """The farthest of the same class has to be nearer than the nearest of another one."""
+    far = (output[:, None] - output[None]).square().sum(-1)
+    same = y[:, None] == y[None]
+    return (far.masked_fill(~same, 0).amax(1) - far.masked_fill(same, 1e3).amin(1) + 1).relu().mean()
+
+
+def test_embeddings_with_as_many_columns_as_there_are_classes_are_no_scores(watched):
+    made = case(net(), triplets)
+    finding = checked(watched(made, lambda c: c.run(1)), made)
+    assert finding.severity in ("skipped", "info"), finding.message
+    if finding.severity == "skipped":
+        assert "compares items with each other" in finding.message
+    other = case(net(), lambda o, y: o.square().mean() + 0 * y.sum())
+    assert checked(watched(other, lambda c: c.run(3)), other).severity == "error"

@@ -27,6 +27,11 @@ _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.Co
 _OTHERS = ("poisson_nll_loss", "gaussian_nll_loss")
 
 
+_SAME = 1e-4
+_FEWEST_PLACES = 3
+"""Of fewer columns or items there are too few ways to change places."""
+
+
 @dataclass(frozen=True, slots=True)
 class FreeOutputs:
     """What came of it.
@@ -38,6 +43,8 @@ class FreeOutputs:
         wrong: what is wrong about the answers at the first outputs and at the last ones, see `wrong_share`; None where
             it is not known what is right.
         drawn: whether the loop draws random numbers that change the loss of one and the same output.
+        compares: whether the loss compares items with each other, as a loss for embeddings does: it matters which item is which,
+            and not which column.
     """
 
     layer: str
@@ -45,6 +52,7 @@ class FreeOutputs:
     moved: float
     wrong: tuple[float, float] | None
     drawn: bool
+    compares: bool = False
 
     @property
     def fell(self) -> bool:
@@ -99,8 +107,23 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
         if moved and len(losses) <= FEWEST_STEPS and math.isfinite(losses[-1]):
             raise ExperimentError("There was no time to minimize the loss.")
         after, _ = _answers(copied, batch)
+        compares = _compares(copied, batch, outputs)
     wrong = (before, after) if before is not None and after is not None else None
-    return FreeOutputs(layer, losses, moved, wrong, drawn)
+    return FreeOutputs(layer, losses, moved, wrong, drawn, compares)
+
+
+@torch.no_grad()
+def _compares(copied: TrainingCopy, batch: Any, outputs: torch.Tensor) -> bool:
+    """Whether the loss of random outputs [items, columns] stays the same as columns change places, and not as items do."""
+    if outputs.dim() != 2 or min(outputs.shape) < _FEWEST_PLACES:
+        return False
+    drawn = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(0)).to(outputs)
+    found = []
+    for values in (drawn, drawn.roll(1, 1), drawn.roll(1, 0)):
+        outputs.copy_(values)
+        found.append(float(_loss(copied, batch)))
+    slack = _SAME * max(abs(found[0]), _SAME)
+    return abs(found[1] - found[0]) <= slack < abs(found[2] - found[0])
 
 
 def _loss(copied: TrainingCopy, batch: Any, *, seed: int = 0) -> torch.Tensor:

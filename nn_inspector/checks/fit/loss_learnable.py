@@ -118,6 +118,10 @@ def _judged(subject: Subject, found: FreeOutputs) -> Finding:
             f"The loss alone leads to other answers than the labels ({after:.0%} wrong, of chance), as may be meant."
         )
         return finding(INFO, "info", message, evidence=evidence, basis="experiment")
+    if found.compares:
+        raise ExperimentError(
+            "The loss compares items with each other: its outputs are embeddings, and no answers that could be right or wrong."
+        )
     if found.drawn:
         raise ExperimentError(
             "Your loop draws random numbers that change what is right: whether the answers are cannot be told from the labels."
