@@ -10,7 +10,6 @@ from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.laps import FEWEST, Lap, Laps, laps_of
 from nn_inspector.checks.train.levels import judge, judged_loss, loss_levels
 from nn_inspector.checks.train.standing import (
-    AS_GOOD,
     MOST_OF_IT,
     Standing,
     lap_is_proof,
@@ -33,8 +32,8 @@ INFO = CheckInfo(
     how=(
         "If the loss has come most of the way from chance to the least possible one, it is long enough. Else a copy is trained on "
         "from where you stopped, for up to four times as many steps. It is a warning if that brings it far further, on items "
-        "that the copy is not trained on: it had come a fifth of the way at most, or made few steps and left four times as "
-        "much to learn."
+        "that the copy is not trained on: it had come a fifth of the way at most, or is to predict numbers, made few steps, and left "
+        "four times as much to learn."
     ),
     remedy="Train for more epochs, with smaller batches (more steps an epoch), or with a higher rate.",
     sources=(
@@ -90,9 +89,7 @@ def look(subject: Subject) -> Finding:
         "progress_later": reached,
     }
     far = reached >= MOST_OF_IT and place.run <= ON_ITS_WAY and place.missed(reached, lap.right)
-    if not (
-        lap_is_proof(lap) and (far or _cut_short(subject, place, lap, reached)) and place.own <= place.run + _NOISE
-    ):
+    if not (lap_is_proof(lap) and (far or _cut_short(subject, place, reached)) and place.own <= place.run + _NOISE):
         if reached >= place.run + _MORE:
             message = (
                 f"It was well on its way when it stopped: {lap.steps} more steps take the loss from {lap.start:.3g} to "
@@ -113,10 +110,12 @@ def look(subject: Subject) -> Finding:
     return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where="loop", basis="experiment")
 
 
-def _cut_short(subject: Subject, place: Standing, lap: Lap, reached: float) -> bool:
-    """Whether a training of few steps had still most to learn of what a longer one learns easily."""
-    answered = place.right is not None and lap.right is not None and place.right >= lap.right - AS_GOOD
-    return subject.run.steps <= SHORT and 1 - reached <= A_FRACTION * (1 - place.run) and not answered
+def _cut_short(subject: Subject, place: Standing, reached: float) -> bool:
+    """Whether a training of few steps, of numbers, had still most to learn of what a longer one learns easily.
+
+    Of classes a loss that could fall further says little: the answers may be right by then.
+    """
+    return place.right is None and subject.run.steps <= SHORT and 1 - reached <= A_FRACTION * (1 - place.run)
 
 
 def chart(result: Finding) -> Chart | None:
