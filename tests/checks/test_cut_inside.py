@@ -30,8 +30,8 @@ def half_passed(state):
 
 def finding_of(between, *, epochs=12, seconds=60.0):
     generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(4, 12, (600, 14), generator=generator)
-    tokens[:, 0] = torch.randint(0, 4, (600,), generator=generator)
+    tokens = torch.randint(4, 12, (360, 14), generator=generator)
+    tokens[:, 0] = torch.randint(0, 4, (360,), generator=generator)
     loader = DataLoader(TensorDataset(tokens, tokens[:, 0].clone()), batch_size=20, shuffle=True)
     model = First(between)
     optimizer, loss_fn = torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss()
