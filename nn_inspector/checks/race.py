@@ -222,13 +222,16 @@ def unseen_race(subject: Subject, change: Change) -> Race | None:
     until = time.monotonic() + _TIME * subject.seconds
     try:
         judges = BatchSource(subject.training.val_loader, seconds=5.0).as_loaded(_VALIDATION_BATCHES)
+        plain = _short(subject, None, None, _PARTS, until=until / 2 + time.monotonic() / 2, judges=judges)
         treated = _short(subject, change, None, _PARTS, until=until, judges=judges)
         kind, _ = left_now(subject)
     except ExperimentError:
         return None
-    if len(treated) <= _PARTS // 2 or not treated[-1] < BETTER[False] * unseen:
+    looks = min(len(plain), len(treated))
+    plain, treated = plain[:looks], treated[:looks]
+    if looks <= _PARTS // 2 or not treated[-1] < BETTER[False] * min(unseen, plain[-1]):
         return None
-    return Race([], treated, unseen, (len(treated) - 1) * _part(subject), kind)
+    return Race(plain, treated, unseen, (looks - 1) * _part(subject), kind)
 
 
 def _short(

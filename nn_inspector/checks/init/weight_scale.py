@@ -101,7 +101,8 @@ def look(subject: Subject) -> Finding:
     if unseen is not None and unseen.now is not None:
         message = (
             f"No: {said}. Your training has learned its own data, but of the validation data it has {unseen.now:.0%} left to learn. A "
-            f"copy with better first weights has {max(unseen.treated[-1], 0.0):.0%} left after {unseen.steps} steps."
+            f"copy with better first weights has {max(unseen.treated[-1], 0.0):.0%} left after {unseen.steps} steps, and one with yours "
+            f"{unseen.without[-1]:.0%}."
         )
         return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where=worst.name, basis="experiment")
     if tried is None or tried.severity == "info":

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from nn_inspector.checks.base import Subject
-from nn_inspector.checks.race import FEWEST, Own, Race, race
+from nn_inspector.checks.race import Race, race
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Anatomy
 from nn_inspector.experiments.anatomy import Call
@@ -18,17 +18,10 @@ from nn_inspector.experiments.rewiring import Replacement, Spot, rewire
 CUTS = ("detach", "data")
 """Functions and attributes of a tensor that cut it off from what it was computed with."""
 
-_STEPS = 480
-"""What comes a long way back takes longer to be learned."""
-
 _LONGER = 4
 """Other batches may have more steps in time, and so more cuts."""
 
-
 _OFTEN = 3
-
-_ALONE = Own(repeated=False)
-"""The user's own training is longer than the race: it says what comes of the cuts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +51,11 @@ def cuts_of(subject: Subject) -> Cuts | None:
 
 
 def without_cuts(subject: Subject, cuts: Cuts) -> Race | None:
-    """Train a copy whose forward pass cuts nothing off; None if that was not possible, or if the user's own run is shorter."""
-    if subject.run.steps < FEWEST:
-        return None
+    """Train a copy whose forward pass cuts nothing off, beside one that does; None if that was not possible."""
     changes: dict[Spot, Replacement] = {
         (name, turn): _left_whole for name, count in cuts.calls.items() for turn in range(_LONGER * count)
     }
-    return race(subject, lambda copied: rewire(copied.model, changes), most=_STEPS, own=_ALONE)
+    return race(subject, lambda copied: rewire(copied.model, changes))
 
 
 def cuts_inside(seen: Anatomy) -> Cuts | None:

@@ -9,8 +9,8 @@ from typing import Any
 from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, default_collate
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.model.by_place import ByPlace, by_place, comes_by_chance
 from nn_inspector.checks.model.mixing import Mixing, leaks, mixing
-from nn_inspector.checks.model.standing import Standing, comes_by_chance, standing
 from nn_inspector.checks.race import BADLY, known_left
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import ExperimentError
@@ -73,7 +73,7 @@ def look(subject: Subject) -> Finding:
             found = mixing(copied, doubled, items)
             if found is not None:
                 return _mixed(subject, found, batch)
-            place = standing(copied, doubled, items) if by_chance else None
+            place = by_place(copied, doubled, items) if by_chance else None
         if place is not None:
             return _by_place(subject, place)
     message = f"Yes: of {items} items in a batch, each changes its own output only."
@@ -171,7 +171,7 @@ def _mixed(subject: Subject, found: Mixing, batch: Any) -> Finding:
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where, basis="structure")
 
 
-def _by_place(subject: Subject, found: Standing) -> Finding:
+def _by_place(subject: Subject, found: ByPlace) -> Finding:
     """The same item gets another answer at each place: an error if the training did badly."""
     left = known_left(subject)
     what = f"a tensor {found.shape}" if found.tensor is None else f"a part {found.shape} of {found.tensor}"

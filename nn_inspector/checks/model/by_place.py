@@ -29,7 +29,7 @@ _RANDOM = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ByPlace:
     """What tells the places of a batch from each other.
 
     Attributes:
@@ -70,7 +70,7 @@ def comes_by_chance(training: Training, batch: Any, doubled: Any) -> bool:
     return counted or loader.collate_fn is default_collate
 
 
-def standing(copied: TrainingCopy, doubled: Any, items: int) -> Standing | None:
+def by_place(copied: TrainingCopy, doubled: Any, items: int) -> ByPlace | None:
     """Look whether the model answers differently for the same item at different places, in evaluation mode.
 
     Models that treat some groups of places alike (halves that are compared, members of an ensemble) are left aside, and so
@@ -148,7 +148,7 @@ def _differing(tensor: torch.Tensor, fewer: torch.Tensor, items: int) -> torch.T
     return views[0]
 
 
-def _brought_in(seen: Anatomy, fewer: Anatomy, items: int, answers: int) -> Standing | None:
+def _brought_in(seen: Anatomy, fewer: Anatomy, items: int, answers: int) -> ByPlace | None:
     """The first call on the items' data that makes them differ, by something that does not come from them."""
     if len(seen.calls) != len(fewer.calls):
         return None
@@ -165,7 +165,7 @@ def _brought_in(seen: Anatomy, fewer: Anatomy, items: int, answers: int) -> Stan
             return None
         names = {id(one): name for name, one in [*seen.model.named_parameters(), *seen.model.named_buffers()]}
         tensor = next((names[number] for _, given in origin for number in given if number in names), None)
-        return Standing(node.call.name, node.call.module or "", tensor, list(guilty.shape), items, answers)
+        return ByPlace(node.call.name, node.call.module or "", tensor, list(guilty.shape), items, answers)
     return None
 
 
