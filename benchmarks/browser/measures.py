@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -130,6 +131,21 @@ def opening() -> list[Figure]:
     return [Figure("dashboard of 201 layers opens, s", seconds, "< 3", seconds < 3)]
 
 
+def reloading() -> list[Figure]:
+    """How long the side panel takes to be back, with its history, when the page is loaded anew while a cell runs."""
+    with opened([scenes.TRAINING, scenes.WATCH, scenes.FOREVER]) as measured:
+        notebook = measured.notebook
+        notebook.run_through(1)
+        curve = notebook.show_panel().locator(".jp-nni-Loss")
+        notebook.save()
+        notebook.start(2)
+        curve.wait_for()
+        seconds = [_reloaded(measured) for _ in range(3)]
+        notebook.command("notebook:interrupt-kernel")
+        notebook.wait_until_run(2)
+    return [Figure("side panel after a reload while a cell runs, s, at most", max(seconds), "< 5", max(seconds) < 5)]
+
+
 def travel(steps: int) -> list[Figure]:
     """How long a move of the slider takes in a long run."""
     with opened(
@@ -171,6 +187,14 @@ def beside(peer: str, seconds: float, count: int) -> list[Figure]:
     return [Figure(f"{peer}: {name}", value, "", good=True) for name, value in found.items()]
 
 
+def _reloaded(measured: Measured) -> float:
+    """Loads the page anew; seconds from the notebook's first picture until the side panel shows the loss."""
+    measured.notebook.reload()
+    start = time.monotonic()
+    measured.page.locator("#nn-inspector-panel .jp-nni-Loss").wait_for()
+    return time.monotonic() - start
+
+
 def _unseen(measured: Measured, cell: int) -> tuple[float, float, float]:
     """Runs a cell in a hidden page: MiB more at its end, seconds until the page is of use again, MiB more then."""
     before = measured.heap()
@@ -196,6 +220,7 @@ MEASURES: Mapping[str, Callable[[Any], list[Figure]]] = {
     "long": lambda options: long(options.minutes),
     "hidden": lambda options: hidden(options.updates),
     "opening": lambda _: opening(),
+    "reloading": lambda _: reloading(),
     "travel": lambda options: travel(options.steps),
     **{
         peer: lambda options, peer=peer: beside(peer, options.seconds, options.updates)  # type: ignore[misc]
@@ -203,5 +228,5 @@ MEASURES: Mapping[str, Callable[[Any], list[Figure]]] = {
     },
 }
 
-USUAL = ("updates", "hidden", "opening", "travel")
+USUAL = ("updates", "hidden", "opening", "reloading", "travel")
 """What is measured if nothing is chosen: ours, in a few minutes."""

@@ -42,6 +42,11 @@ while time.time() < end:
     step()
 """
 
+FOREVER = """
+while True:
+    step()
+"""
+
 TOLD = "print(json.dumps(ticks))"
 """When each update was published, and of which step."""
 

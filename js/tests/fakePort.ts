@@ -29,6 +29,9 @@ export class FakePort implements IKernelPort {
   /** The answers to requests: undefined is none. */
   reply: unknown = undefined;
   readonly requests: JSONObject[] = [];
+
+  /** Milliseconds until they come. */
+  delay = 0;
   readonly posts: JSONObject[] = [];
   takesPosts = false;
   comm = new PromiseDelegate<string | null>();
@@ -37,9 +40,12 @@ export class FakePort implements IKernelPort {
   readonly executed: string[] = [];
   whileExecuting: () => void = () => undefined;
 
-  request(content: JSONObject): Promise<unknown> {
+  async request(content: JSONObject, milliseconds: number): Promise<unknown> {
     this.requests.push(content);
-    return Promise.resolve(this.reply);
+    if (this.delay > 0) {
+      await new Promise(resolve => setTimeout(resolve, Math.min(this.delay, milliseconds)));
+    }
+    return this.delay <= milliseconds ? this.reply : undefined;
   }
 
   post(target: string, data: JSONObject): Promise<boolean> {

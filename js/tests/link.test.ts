@@ -2,7 +2,7 @@ import { PromiseDelegate } from '@lumino/coreutils';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { PATIENCE } from '../src/kernel/finder';
-import { KernelLink } from '../src/kernel/link';
+import { KernelLink, NEWS_PATIENCE } from '../src/kernel/link';
 import { FakePort } from './fakePort';
 import { announcement, reply, snapshotMessage, trainingMessage } from './messages';
 
@@ -161,6 +161,26 @@ describe('a kernel that is busy when the page is loaded', () => {
     port.comm.resolve('id');
     await settle(60_000);
     expect([link.state, port.requests.length, port.attached.sent]).toEqual(['loaded', 4, [HELLO]]);
+  });
+
+  it('is waited for if it is slow, and not asked again meanwhile', async () => {
+    const { port, link } = open();
+    port.reply = reply({ snapshot: RUNNING });
+    port.delay = 5000;
+    await settle(PATIENCE + port.delay - 1);
+    expect([link.state, port.requests.length]).toEqual(['busy', 1]);
+    await settle(1);
+    expect(link.state).toBe('loaded');
+  });
+
+  it('is asked again if an answer was lost', async () => {
+    const { port, link } = open();
+    port.delay = Infinity;
+    await settle(PATIENCE + NEWS_PATIENCE);
+    port.reply = reply({ snapshot: RUNNING });
+    port.delay = 0;
+    await settle(2000);
+    expect(link.state).toBe('loaded');
   });
 
   it('is not asked if the notebook does not speak of nn_inspector', async () => {

@@ -12,8 +12,11 @@ import { Refresher } from './refresher';
 import type { SteeringOutcome } from './steering';
 import { steerTraining } from './steering';
 
-/** Milliseconds in which a kernel that can answer has answered. */
+/** Milliseconds in which a kernel that can answer a wish has answered; after that, another way is tried. */
 export const REPLY_PATIENCE = 1500;
+
+/** Milliseconds to wait for news: a slow machine has them late, and late news are news. */
+export const NEWS_PATIENCE = 15_000;
 
 /**
  * How a kernel and this extension stand.
@@ -38,7 +41,7 @@ export class KernelLink implements IDisposable {
     this._isHidden = options.isHidden;
     this._finder = new Finder(port);
     this._refresher = new Refresher({
-      ask: () => void this.request({ request: 'snapshot' }),
+      ask: () => void this._askForNews(),
       isNeeded: () => this.isBusy,
       isAllowed: () => this._snapshot !== null || (this._finder.isOverdue && options.mentionsUs()),
       seconds: options.refreshSeconds
@@ -152,7 +155,8 @@ export class KernelLink implements IDisposable {
 
   /** Ask on the control channel, which is answered while a cell runs; null if nothing answers. */
   async request(request: Request): Promise<IReply | null> {
-    const content = await this._port.request({ version: PROTOCOL, ...request, ...this._visibility() }, REPLY_PATIENCE);
+    const patience = request.request === 'snapshot' ? NEWS_PATIENCE : REPLY_PATIENCE;
+    const content = await this._port.request({ version: PROTOCOL, ...request, ...this._visibility() }, patience);
     if (content === undefined || this._isDisposed) {
       return null;
     }
@@ -172,6 +176,15 @@ export class KernelLink implements IDisposable {
   tellVisibility(): void {
     if (this._snapshot !== null) {
       void this.request({ request: 'snapshot' });
+    }
+  }
+
+  /** Ask for a snapshot, unless the last question still waits: a slow kernel is not to have more of them to answer. */
+  private async _askForNews(): Promise<void> {
+    if (!this._awaitsNews) {
+      this._awaitsNews = true;
+      await this.request({ request: 'snapshot' });
+      this._awaitsNews = false;
     }
   }
 
@@ -273,6 +286,7 @@ export class KernelLink implements IDisposable {
   private _channel: IChannel | null = null;
   private _snapshot: ISnapshot | null = null;
   private _trouble: Trouble | null = null;
+  private _awaitsNews = false;
   private _isForeign = false;
   private _isDisposed = false;
 }
