@@ -1,25 +1,24 @@
-"""The Inspector: what watch() returns, and what ties the floors below it together."""
+"""The Inspector: what ties the floors below it together."""
 
 from __future__ import annotations
 
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from nn_inspector.checks import Subject, checks, find_check
 from nn_inspector.checks.examine import examine
 from nn_inspector.diagnosis import Diagnosis, diagnose
 from nn_inspector.errors import ArgumentError, TrainingStopped, describe
-from nn_inspector.history import Finding, Run, run_path, surroundings
+from nn_inspector.history import Finding, Run, surroundings
+from nn_inspector.overhead import Overhead
 from nn_inspector.probes import (
     Attachment,
     LayerChoice,
@@ -31,8 +30,8 @@ from nn_inspector.probes import (
     is_first_rank,
 )
 from nn_inspector.steering import Steering
-from nn_inspector.training import Loop, Step, Training
-from nn_inspector.views import in_notebook, open_view
+from nn_inspector.training import Training
+from nn_inspector.views import open_view
 
 _RUNNING_FOR = 3.0
 """Seconds after a step during which the training counts as running, if its steps are not slower than that."""
@@ -40,33 +39,6 @@ _RUNNING_FOR = 3.0
 
 class InspectorWarning(UserWarning):
     """Something was not measured that should have been, or a view failed. The training is not affected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overhead:
-    """What watching cost so far.
-
-    The first steps are all measured in full, whatever that costs, and are accounted for apart.
-
-    Attributes:
-        share: seconds of ours over seconds of training, after the first steps; 0 before.
-        own_seconds, total_seconds: the two.
-        first_seconds: seconds of ours in the first steps.
-        measured_steps, steps: how many of the steps were measured in full.
-    """
-
-    share: float
-    own_seconds: float
-    total_seconds: float
-    first_seconds: float
-    measured_steps: int
-    steps: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.share:.1%} of the training time and {self.first_seconds:.2g} s in the first steps; "
-            f"{self.measured_steps} of {self.steps} steps measured in full"
-        )
 
 
 class Inspector:
@@ -407,6 +379,11 @@ class Inspector:
         self._steering.forget()
 
     @property
+    def is_attached(self) -> bool:
+        """Whether it watches still: `detach()` ends that."""
+        return self._attached
+
+    @property
     def is_paused(self) -> bool:
         """Whether the training waits, or will at its next step boundary."""
         return self._steering.is_paused
@@ -500,126 +477,3 @@ def _number(name: str, value: object) -> float:
     raise ArgumentError(
         name, expected="one number", got=describe(value), advice="Reduce it first, for example .mean()."
     )
-
-
-_current: Inspector | None = None
-_listeners: list[Callable[[Inspector], None]] = []
-
-
-def on_watch(listener: Callable[[Inspector], None]) -> Callable[[], None]:
-    """Call a function with each inspector that `watch()` makes from now on, and with the present one.
-
-    Returns:
-        A function that ends this.
-    """
-    _listeners.append(listener)
-    if current_inspector() is not None:
-        listener(cast("Inspector", _current))
-    return lambda: _listeners.remove(listener)
-
-
-def current_inspector() -> Inspector | None:
-    """The inspector that `watch()` made last, if it still watches."""
-    return _current if _current is not None and _current._attached else None
-
-
-def watch(
-    model: nn.Module,
-    optimizer: Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer] | None = None,
-    loss_fn: Callable[..., torch.Tensor] | None = None,
-    *,
-    train_loader: Iterable[Any] | None = None,
-    val_loader: Iterable[Any] | None = None,
-    step: Step | None = None,
-    loop: Loop | None = None,
-    probes: str | Sequence[str] = "standard",
-    layers: LayerChoice = None,
-    every: int | Literal["auto"] = "auto",
-    max_overhead: float = 0.03,
-    run: str | os.PathLike[str] | Literal[False] | None = None,
-    motivation: str = "",
-    keep_samples: bool = False,
-    show: bool = True,
-) -> Inspector:
-    """Watch a training. The loop below stays as it is.
-
-    Args:
-        model: the network that is trained.
-        optimizer: what steps it: one, several in a list or a dict, or None to find them by their steps.
-        loss_fn: a loss module such as `torch.nn.CrossEntropyLoss()`, or a function of (prediction, target).
-        train_loader: where the training batches come from: a `DataLoader` or a list of batches.
-        val_loader: where the validation batches come from.
-        step: a function of (model, batch) that returns the loss, where `loss_fn(model(*inputs), target)` would not.
-        loop: the function that trains, or several: their source is read (never called) by the checks of the loop. In a
-            notebook the cells that ran are read where it is not given.
-        probes: what is measured: "light" (loss, rates, gradients, updates), "standard" (activations and their units as
-            well), "full" (everything), or a list of names from `nn_inspector.probes.PROBES`. Panels and checks show what
-            there is.
-        layers: modules whose outputs are measured: names, where `*` stands for anything ("encoder.*"), types of modules,
-            a list of both, or a function of (name, module). None: all that compute. Parameters are all measured.
-        every: measure every so many steps; "auto" measures as often as `max_overhead` allows, and the first steps all.
-        max_overhead: share of the training time that watching may cost with every="auto".
-        run: where the run is kept besides memory: a name (the file `nn_inspector_runs/NAME.sqlite` beside the notebook or in
-            the current folder), a path, False for memory only. None: in a notebook a file that is named after the model
-            and the time, in a script memory only. No file is ever overwritten: a name that is taken gets a number, see
-            `inspector.run.path`. `open_run()` reads it, while it is written too.
-        motivation: why you make this training, in your words; it is kept with the run.
-        keep_samples: keep the worst items of measured batches themselves, some of them and made small, in the run and so in
-            its file. Otherwise nothing of your data is kept but the items' places and indices.
-        show: in a notebook, show the dashboard below this cell.
-
-    Returns:
-        The inspector. Watching the same model again replaces the earlier inspector.
-
-    Raises:
-        ArgumentError: an argument is not what it should be; the message says what to do.
-
-    Example:
-        >>> model = torch.nn.Linear(2, 1)
-        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> with watch(model, optimizer, torch.nn.MSELoss()) as inspector:
-        ...     for _ in range(3):
-        ...         optimizer.zero_grad()
-        ...         loss = torch.nn.functional.mse_loss(model(torch.ones(4, 2)), torch.ones(4, 1))
-        ...         loss.backward()
-        ...         optimizer.step()
-        >>> inspector.run.steps
-        3
-    """
-    global _current  # noqa: PLW0603 - the wizard, the magics and the side panel ask for "the" inspector
-    if every != "auto" and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
-        raise ArgumentError(
-            "every", expected='a number of steps from 1, or "auto"', got=repr(every), advice='Leave it at "auto".'
-        )
-    if not isinstance(max_overhead, int | float) or not 0 < max_overhead <= 1:
-        raise ArgumentError(
-            "max_overhead", expected="a share between 0 and 1", got=repr(max_overhead), advice="0.03 means 3 %."
-        )
-    if not isinstance(motivation, str):
-        raise ArgumentError("motivation", expected="a text", got=describe(motivation), advice="Say it in your words.")
-    if not isinstance(keep_samples, bool):
-        raise ArgumentError(
-            "keep_samples", expected="True or False", got=describe(keep_samples), advice="False keeps indices only."
-        )
-    path = run_path(run, type(model).__name__, automatic=in_notebook())
-    training = Training(
-        model, optimizer, loss_fn, train_loader=train_loader, val_loader=val_loader, step=step, loop=loop
-    )
-    choose_probes(probes), choose_layers(model, layers)  # what is wrong with them is said before anything is attached
-    if _current is not None and _current.training.model is model:
-        _current.detach()
-    _current = Inspector(
-        training,
-        every=every,
-        max_overhead=max_overhead,
-        path=path,
-        motivation=motivation,
-        probes=probes,
-        layers=layers,
-        keep_samples=keep_samples,
-    )
-    for listener in _listeners:
-        listener(_current)
-    if show and in_notebook():
-        open_view("dashboard", _current, show=True)
-    return _current

@@ -14,9 +14,10 @@ from nn_inspector.checks import catalog
 from nn_inspector.errors import InspectorError
 from nn_inspector.guide.find_objects import choose
 from nn_inspector.history import Finding
-from nn_inspector.inspector import Inspector, current_inspector, watch
+from nn_inspector.inspector import Inspector
 from nn_inspector.snippets import check_cell
 from nn_inspector.views import open_view
+from nn_inspector.watching import current_inspector, watch
 
 _NAMES = ("nn_watch", "nn_wizard", "nn_check", "nn_insert")
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import nn_inspector as nni
-from nn_inspector.inspector import current_inspector
+from nn_inspector.watching import current_inspector
 from tests.trainings import blobs, classifier, mlp, sorted_by_label
 
 

@@ -10,7 +10,8 @@ import ipywidgets
 from nn_inspector.errors import InspectorError
 from nn_inspector.guide.find_objects import Candidates, Choice, choose, find_candidates, optimizers_of
 from nn_inspector.guide.html import notice, paragraph
-from nn_inspector.inspector import Inspector, watch
+from nn_inspector.inspector import Inspector
+from nn_inspector.watching import watch
 
 NOTHING = "(none)"
 

@@ -14,10 +14,11 @@ from nn_inspector.guide.step_list import StepList
 from nn_inspector.guide.step_page import StepPage
 from nn_inspector.guide.steps import Progress
 from nn_inspector.history import Finding
-from nn_inspector.inspector import Inspector, current_inspector
+from nn_inspector.inspector import Inspector
 from nn_inspector.live import connect
 from nn_inspector.panels.style import STYLE
 from nn_inspector.snippets import check_cell, remedy_cell
+from nn_inspector.watching import current_inspector
 
 _BUDGET = 60.0
 """Seconds for all steps together."""

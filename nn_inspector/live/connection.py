@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nn_inspector.inspector import Inspector, current_inspector, on_watch
+from nn_inspector.inspector import Inspector
 from nn_inspector.live.control import ControlChannel
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
 from nn_inspector.live.visibility import PAGES
+from nn_inspector.watching import current_inspector, on_watch
 
 COMM_TARGET = "nn_inspector.catalog"
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nn_inspector.errors import ArgumentError
-from nn_inspector.inspector import Inspector, current_inspector
+from nn_inspector.inspector import Inspector
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
 from nn_inspector.live.visibility import PAGES
 from nn_inspector.live.wishes import note_wish
+from nn_inspector.watching import current_inspector
 
 REQUEST, REPLY = "nn_inspector_request", "nn_inspector_reply"
 COMM_TARGET = "nn_inspector.control"

@@ -56,7 +56,7 @@ def test_a_notebook_names_its_runs_itself(tmp_path, monkeypatch):
 
 
 def test_two_watches_in_one_second_have_two_files(monkeypatch):
-    monkeypatch.setattr("nn_inspector.inspector.in_notebook", lambda: True)
+    monkeypatch.setattr("nn_inspector.watching.in_notebook", lambda: True)
     monkeypatch.setattr(places, "dt", _FrozenClock)
     cases = [classifier(), classifier()]
     inspectors = [nni.watch(case.model, case.optimizer, case.loss_fn, show=False) for case in cases]

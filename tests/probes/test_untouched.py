@@ -395,7 +395,7 @@ def test_watching_again_replaces_the_earlier_inspector():
 def test_an_inspector_that_nobody_keeps_goes_on_watching():
     import gc
 
-    from nn_inspector.inspector import current_inspector
+    from nn_inspector.watching import current_inspector
 
     c = case()()
     nni.watch(c.model, c.optimizer, c.loss_fn)
