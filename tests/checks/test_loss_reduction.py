@@ -125,6 +125,36 @@ def test_targets_with_a_column_too_many_are_one_as_well():
     assert finding.severity == "error"
 
 
+def measured_in_part(mask_shape):
+    """A training whose loss leaves out the half of the items that were not measured, which stand as 0 in the table."""
+    model = regressor()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    known = (torch.rand(128, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    target = (3 + Y) * known
+    data = TensorDataset(X, target[:, None], known.reshape(mask_shape))
+    loader = DataLoader(data, batch_size=32, shuffle=True)
+
+    def train():
+        for _ in range(30):
+            for x, y, mask in loader:
+                optimizer.zero_grad()
+                loss = ((model(x) - y).square() * mask).sum() / mask.sum()
+                loss.backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+    return inspector
+
+
+def test_a_mask_without_the_column_of_the_losses_is_an_error():
+    finding = measured_in_part((128,)).check("loss_reduction")
+    assert finding.severity == "error", finding.message
+    assert "losses have the shape [32, 1] and their mask or weights [32]" in finding.message
+    assert "weights.reshape(losses.shape)" in finding.remedy.code
+    assert broadcast_of(measured_in_part((128, 1)).run) is None
+
+
 @pytest.mark.parametrize(
     ("target", "loss"),
     [

@@ -127,6 +127,40 @@ def test_units_that_became_different_are_fine(watched):
         with torch.no_grad():
             for parameter in c.model.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
-        c.run(1)
+        c.run(15)
 
     assert watched(made, loop).check("symmetry").severity == "ok"
+
+
+class Columns(nn.Module):
+    """Layers of one's own, whose units are the columns of their weights; each unit was drawn with the same seed."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        sizes = [(FEATURES, 16), (16, 16), (16, CLASSES)]
+        self.weights = nn.ParameterList(
+            (torch.randn(inputs, 1, generator=generator) / inputs**0.5).repeat(1, outputs) for inputs, outputs in sizes
+        )
+
+    def forward(self, x):
+        for weight in list(self.weights)[:-1]:
+            x = torch.tanh(x @ weight)
+        return x @ self.weights[-1]
+
+
+def test_units_that_become_different_too_slowly_are_raised_where_others_learn(watched):
+    finding = watched(case(Columns(), data=blobs(spread=1.0)), lambda c: c.run(4)).check("symmetry", seconds=20.0)
+    assert finding.severity == "error", finding.message
+    assert "all 16 units of weights.0 begin with the same weights" in finding.message
+    assert finding.basis == "experiment"
+    assert finding.remedy.tried.helped
+
+
+def test_columns_that_are_alike_and_get_the_same_gradients_are_units(watched):
+    made = Columns()
+    with torch.no_grad():
+        for weight in made.weights:
+            weight.fill_(0.1)
+    finding = watched(case(made), lambda c: c.run(3)).check("symmetry")
+    assert (finding.severity, finding.basis) == ("error", "structure"), finding.message

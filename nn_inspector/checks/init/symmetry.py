@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.experiments import Anatomy
 from nn_inspector.experiments.flow import flow_of
@@ -26,8 +28,9 @@ INFO = CheckInfo(
     ),
     how=(
         "A copy with its first weights makes one pass. It is an error if all units of a layer have the same weights and "
-        "the same gradient, or the same weights and no gradient in the whole run, and are still alike now. Last layers, "
-        "gates and branches that begin with zeros get gradients that differ, and pass."
+        "the same gradient, or the same weights and no gradient in the whole run, and are still alike now. Where they "
+        "have become different since, a copy trains with weights drawn anew, and it is raised if that learns far more. "
+        "Last layers, gates and branches that begin with zeros get gradients that differ, and pass."
     ),
     remedy="Draw the first weights at random, as every layer of torch does by itself: call layer.reset_parameters().",
     sources=(
@@ -46,6 +49,8 @@ ALIKE = 1e-4
 STILL = 10
 """A gradient that is zero for so many steps will stay so."""
 
+_PRODUCTS = ("matmul", "mm", "addmm")
+
 _RESET = """\
 for module in model.modules():
     if hasattr(module, "reset_parameters"):
@@ -59,21 +64,27 @@ class Twins:
     Attributes:
         name: of its weight.
         units: how many.
-        fate: "same" gradients, or "none".
+        fate: the first gradients are the "same", "none", or "different".
+        turned: whether its units are the columns of the weight, as in `x @ weight`, and not the rows.
     """
 
     name: str
     units: int
-    fate: str
+    fate: Literal["same", "none", "different"]
+    turned: bool = False
 
 
 def look(subject: Subject) -> Finding:
     """Look at first weights and first gradients, and at the weights now."""
     seen = subject.anatomy("initial", training=False)
-    found = [twins for twins in same_units(seen) if _alike_now(subject, twins)]
+    began = list(same_units(seen))
+    found = [twins for twins in began if twins.fate != "different" and _alike_now(subject, twins)]
     layers = sum(1 for _ in _weights(seen))
     still = [twins for twins in found if twins.fate == "same" or subject.run.steps >= STILL]
     if not still:
+        parted = _parted(subject, [twins for twins in began if twins.fate != "none"])
+        if parted is not None:
+            return parted
         message = f"No: in each of {layers} layers the units begin with different weights, or get different gradients."
         if found:
             message = (
@@ -92,35 +103,68 @@ def look(subject: Subject) -> Finding:
     return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=first.name, basis="structure")
 
 
+def _parted(subject: Subject, began: list[Twins]) -> Finding | None:
+    """Units that began as copies of each other and became different, if a copy with other first weights does far better."""
+    tried = race(subject, lambda copied: _redraw(copied.model, began)) if began else None
+    if tried is None or tried.severity == "info":
+        return None
+    first = began[0]
+    message = f"Nearly: all {first.units} units of {first.name} begin with the same weights, and become different only slowly. {tried.text}"
+    remedy = Remedy("Draw the first weights at random, and make the optimizer afterwards.", _RESET, tried.trial)
+    evidence = {"alike": float(len(began))}
+    return finding(
+        INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=first.name, basis="experiment"
+    )
+
+
+@torch.no_grad()
+def _redraw(model: nn.Module, layers: list[Twins]) -> None:
+    for twins in layers:
+        weight = model.get_parameter(twins.name)
+        inputs = weight.shape[0] if twins.turned else weight[0].numel()
+        weight.normal_(0.0, inputs**-0.5)
+
+
 def same_units(seen: Anatomy) -> Iterator[Twins]:
-    """The layers whose units have the same weights, biases and gradients, or the same weights and no gradient at all."""
+    """The layers whose units begin with the same weights and biases, and what their first gradients are."""
     parameters = dict(seen.model.named_parameters())
-    for name, weight in _weights(seen):
-        gradient = seen.gradients.get(name)
+    for name, turned in _weights(seen):
+        weight, gradient = parameters[name].detach(), seen.gradients.get(name)
         if gradient is None or not bool(torch.isfinite(gradient).all()):
             continue
+        if turned:
+            weight, gradient = weight.transpose(0, 1), gradient.transpose(0, 1)
         groups = _groups(seen.model, name, weight)
-        if weight.shape[0] < 2 * groups or not _same_rows(weight.detach(), groups):
+        if weight.shape[0] < 2 * groups or not _same_rows(weight, groups):
             continue
         if not bool(gradient.any()):
-            yield Twins(name, weight.shape[0] // groups, "none")
+            yield Twins(name, weight.shape[0] // groups, "none", turned)
             continue
         bias = f"{name.removesuffix('weight')}bias"
         beside = [parameters[bias], seen.gradients.get(bias)] if name.endswith("weight") and bias in parameters else []
         if all(one is None or _same_rows(one.detach(), groups) for one in (gradient, *beside)):
-            yield Twins(name, weight.shape[0] // groups, "same")
+            yield Twins(name, weight.shape[0] // groups, "same", turned)
+        elif bool(weight.any()):
+            yield Twins(name, weight.shape[0] // groups, "different", turned)
 
 
-def _weights(seen: Anatomy) -> Iterator[tuple[str, torch.Tensor]]:
-    """The matrices that layers multiply with, each once, in the order in which they are used."""
+def _weights(seen: Anatomy) -> Iterator[tuple[str, bool]]:
+    """The matrices that layers multiply with, each once, in the order in which they are used, and whether units are columns."""
     parameters = dict(seen.model.named_parameters())
-    used = (node for node in flow_of(seen) if node.kind in ("layer", "recurrent", "attention"))
-    names = dict.fromkeys(
-        name for node in used for name, p in parameters.items() if any(p is one for one in node.call.inputs)
-    )
-    for name in names:
-        if parameters[name].dim() >= 2 and parameters[name].requires_grad:
-            yield name, parameters[name]
+    found: dict[str, bool] = {}
+    for node in flow_of(seen):
+        if node.kind in ("layer", "recurrent", "attention"):
+            for name, parameter in parameters.items():
+                if (
+                    parameter.dim() >= 2
+                    and parameter.requires_grad
+                    and any(parameter is one for one in node.call.inputs)
+                ):
+                    found.setdefault(
+                        name,
+                        node.call.name in _PRODUCTS and parameter.dim() == 2 and parameter is not node.call.inputs[0],
+                    )
+    yield from found.items()
 
 
 def _groups(model: nn.Module, name: str, weight: torch.Tensor) -> int:
@@ -141,6 +185,8 @@ def _same_rows(values: torch.Tensor, groups: int) -> bool:
 def _alike_now(subject: Subject, twins: Twins) -> bool:
     """Whether the units are alike to this day."""
     weight = subject.training.model.get_parameter(twins.name).detach()
+    if twins.turned:
+        weight = weight.transpose(0, 1)
     return _same_rows(weight, _groups(subject.training.model, twins.name, weight))
 
 

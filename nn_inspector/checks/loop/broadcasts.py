@@ -1,4 +1,4 @@
-"""Predictions that are compared with the targets of other items, because their shapes differ."""
+"""Predictions, or losses of items, that meet the targets or weights of other items, because their shapes differ."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ from typing import Any
 from nn_inspector.history import Run
 
 _NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss")
+_DIFFERENCES = ("sub", "rsub")
+_PRODUCTS = ("mul", "div")
 
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """A comparison of each prediction with each target.
+    """What all pairs of items go into.
 
     Attributes:
-        prediction, target: their shapes; one has a column where the other has none.
-        result: the shape of all the differences.
+        prediction, target: the shapes; one has a column where the other has none.
+        result: the shape of all the pairs.
+        weighs: whether it is a product, of the items' losses with a mask or weights, and no comparison.
     """
 
     prediction: tuple[int, ...]
     target: tuple[int, ...]
     result: tuple[int, ...]
+    weighs: bool = False
 
 
 def broadcast_of(run: Run) -> Broadcast | None:
-    """The first comparison in the run that torch has spread over all pairs of items."""
+    """The first comparison or product in the run that torch has spread over all pairs of items."""
     return next(_broadcasts(run), None)
 
 
@@ -36,7 +40,7 @@ def _broadcasts(run: Run) -> Iterator[Broadcast]:
         facts: dict[str, Any] = dict(entry.facts)
         if entry.call in _NUMBERS and facts.get("phase") != "validation":
             shapes = [tuple(facts["prediction_shape"]), tuple(facts["target_shape"])]
-        elif entry.call == "function" and facts["name"] in ("sub", "rsub") and len(facts["of"]) == 2:
+        elif entry.call == "function" and facts["name"] in (*_DIFFERENCES, *_PRODUCTS) and len(facts["of"]) == 2:
             of = [set(text.split("+")) for text in facts["of"]]
             place = next((place for place in (0, 1) if of[place] == {"target"} and "prediction" in of[1 - place]), None)
             if place is None:
@@ -46,7 +50,8 @@ def _broadcasts(run: Run) -> Iterator[Broadcast]:
         else:
             continue
         if _is_column_and_row(*shapes):
-            yield Broadcast(shapes[0], shapes[1], (shapes[0][0], shapes[0][0], *shapes[0][2:]))
+            weighs = entry.call == "function" and facts["name"] in _PRODUCTS
+            yield Broadcast(shapes[0], shapes[1], (shapes[0][0], shapes[0][0], *shapes[0][2:]), weighs)
 
 
 def _is_column_and_row(prediction: tuple[int, ...], target: tuple[int, ...]) -> bool:

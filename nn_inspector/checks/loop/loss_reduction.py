@@ -125,23 +125,29 @@ def _follows_scale(subject: Subject) -> bool:
 
 
 def _broadcast(subject: Subject, seen: Broadcast) -> Finding:
-    what = (
-        f"the prediction has the shape {list(seen.prediction)} and the target {list(seen.target)}, so that each prediction "
-        f"is compared with every target of the batch ({list(seen.result)})"
-    )
-    tried = race(subject, data=_reshaped(seen))
+    shapes = f"the shape {list(seen.prediction)} and {{}} {list(seen.target)}, so that each"
+    if seen.weighs:
+        what = f"the items' losses have {shapes.format('their mask or weights')} is multiplied with those of every item"
+        lesson = "Which item was to count, and how much, is lost."
+        code = "loss = (losses * weights.reshape(losses.shape)).mean()"
+    else:
+        what = f"the prediction has {shapes.format('the target')} prediction is compared with every target of the batch"
+        lesson = "What is left is to answer the mean of all targets."
+        code = "loss = loss_fn(output, target.reshape(output.shape))"
+    what += f" ({list(seen.result)})"
+    tried = None if seen.weighs else race(subject, data=_reshaped(seen))  # which counts items that a mask leaves out
     left = _left(subject)
     evidence = {"items": float(seen.result[0])} | ({"left_to_learn": left} if left is not None else {})
     failed = left is None or left > BADLY
     severity: Severity = "error" if failed else "info"
-    message = f"No: {what}. What is left is to answer the mean of all targets."
+    message = f"No: {what}. {lesson}"
     if not failed:
         message = f"{what[0].upper()}{what[1:]}. The network has learned all the same."
     elif tried is not None:
         message += f" {tried.text}"
     remedy = Remedy(
         "Give both the same shape.",
-        "loss = loss_fn(output, target.reshape(output.shape))",
+        code,
         tried.trial if tried is not None else None,
     )
     return finding(
