@@ -94,6 +94,36 @@ def test_marks_that_were_scaled_with_their_columns_are_raised_where_filling_them
     assert finding.basis == "experiment"
 
 
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, 4))
+
+    def forward(self, when, numbers):
+        return self.body(numbers) + 0 * when
+
+
+def test_marks_are_found_in_any_table_that_the_network_is_given():
+    torch.manual_seed(0)
+    inputs, labels = scaled_with_marks().tensors
+    model = Named()
+    optimizer, loss_fn = torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()
+    loader = DataLoader(TensorDataset(torch.rand(len(inputs), 1), inputs, labels), batch_size=16, shuffle=True)
+
+    def train():
+        for _ in range(10):
+            for when, x, y in loader:
+                optimizer.zero_grad()
+                loss_fn(model(when, numbers=x), y).backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, loss_fn, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+    finding = inspector.check("missing_values")
+    assert finding.severity in ("error", "warning"), finding.message
+    assert "in column 0 of numbers, far from all others" in finding.message
+
+
 def test_marks_that_do_no_harm_are_a_remark(watched):
     made = classifier(data=scaled_with_marks(columns=1))
     finding = checked(watched(made, lambda c: c.run(30)), made)

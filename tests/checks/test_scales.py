@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import nn_inspector as nni
 from nn_inspector.checks.data.input_scale import rule as input_rule
 from nn_inspector.checks.data.inputs_seen import InputsSeen
 from nn_inspector.checks.data.target_scale import rule as target_rule
@@ -113,6 +114,42 @@ def test_whole_numbers_that_are_looked_up_have_no_scale(watched):
     finding = watched(case, lambda case: case.run(1)).check("input_scale")
     assert finding.severity == "skipped"
     assert "no tensor of real numbers" in finding.message
+
+
+class TwoInputs(nn.Module):
+    """Codes that are looked up, flags, and a table; the answer is in the table alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.flags, self.head = nn.Linear(FEATURES, 16), nn.Linear(3, 16), nn.Linear(16, CLASSES)
+
+    def forward(self, flags, *, table):
+        return self.head(torch.relu(self.flags(flags) + self.table(table["numbers"])))
+
+
+@pytest.mark.parametrize(("factor", "severity"), [(1.0, "ok"), (1e4, "error")])
+def test_each_input_counts_wherever_it_is_passed(factor, severity):
+    torch.manual_seed(0)
+    inputs, labels = blobs().tensors
+    flags = (torch.rand(len(inputs), 3) < 0.5).float()
+    model = TwoInputs()
+    optimizer, loss_fn = torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()
+    loader = DataLoader(TensorDataset(flags, inputs * factor, labels), batch_size=16, shuffle=True)
+
+    def train():
+        for _ in range(15):
+            for a, b, y in loader:
+                optimizer.zero_grad()
+                loss_fn(model(a, table={"numbers": b}), y).backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, loss_fn, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+    finding = inspector.check("input_scale")
+    assert finding.severity == severity, finding.message
+    if severity == "error":
+        assert "table: mean" in finding.message
+        assert finding.remedy.tried.helped
 
 
 def images(items=96):

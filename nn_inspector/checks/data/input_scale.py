@@ -51,10 +51,15 @@ _FEW_COLUMNS = 32
 
 def look(subject: Subject) -> Finding:
     """Look at the inputs, and train a copy with standardized ones if they are unusual."""
-    seen = inputs_seen(subject)
+    found = inputs_seen(subject)
+    finite = [one for one in found if torch.isfinite(one.values).all()] or found[:1]
+    seen = next((one for one in finite if not one.normalized_first and rule(one) is not None), finite[0])
     mean, spread = float(seen.values.mean()), float(seen.values.std(correction=0))
     evidence = {"mean": mean, "spread": spread, "low": float(seen.values.min()), "high": float(seen.values.max())}
-    measured = f"mean {mean:.3g}, standard deviation {spread:.3g}, from {evidence['low']:.3g} to {evidence['high']:.3g}"
+    of = f"{seen.name}: " if seen.name else ""
+    measured = (
+        f"{of}mean {mean:.3g}, standard deviation {spread:.3g}, from {evidence['low']:.3g} to {evidence['high']:.3g}"
+    )
     unusual = rule(seen)
     if not torch.isfinite(seen.values).all():
         return finding(INFO, "info", f"The inputs hold NaN or Inf ({measured}); their scale comes after that.")

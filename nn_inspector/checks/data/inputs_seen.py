@@ -1,9 +1,11 @@
-"""What the network really gets: its first input, after all that the loop, the data set and forward() itself did to it."""
+"""What the network really gets: its inputs, after all that the loop, the data set and forward() itself did to them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,15 +13,16 @@ from torch import nn
 from nn_inspector.checks.base import Subject
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import TrainingCopy, initial_state, isolated
+from nn_inspector.experiments.batch_contents import map_leaves
 
-_BATCHES = 8
+_BATCHES = 16
 _ROUNDING = 1e-5
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class InputsSeen:
-    """The first input of the network over some batches.
+    """One input of the network over some batches.
 
     Attributes:
         values: float32 [items, columns]: the last axis of tables and sequences, the channels of images are the columns.
@@ -28,6 +31,8 @@ class InputsSeen:
         whole: whether all values are whole numbers.
         normalized_first: whether the first layer is a normalization, which makes the scale of its input irrelevant.
         where: the first layer, if forward() scales the input before that gets it, and else "": the model.
+        place: which of the tensors of real numbers it is that `where` is given, counted from 0.
+        name: of the input, as forward() calls it, where the network has several; "" where it has one.
     """
 
     values: torch.Tensor
@@ -36,6 +41,8 @@ class InputsSeen:
     whole: bool
     normalized_first: bool
     where: str = ""
+    place: int = 0
+    name: str = ""
 
     @property
     def mean(self) -> torch.Tensor:
@@ -48,35 +55,46 @@ class InputsSeen:
         return self.values.std(0, correction=0)
 
 
-def inputs_seen(subject: Subject) -> InputsSeen:
-    """The inputs, looked at once for all checks of a diagnosis.
+def inputs_seen(subject: Subject) -> list[InputsSeen]:
+    """The inputs, looked at once for all checks of a diagnosis: those that are tensors of real numbers, one at least.
 
     Raises:
-        ExperimentError: the network's first input is no tensor of real numbers, or no experiment is possible.
+        ExperimentError: there is none, or no experiment is possible.
     """
-    seen: InputsSeen = subject.once("inputs seen", lambda: _look(subject))
+    seen: list[InputsSeen] = subject.once("inputs seen", lambda: _look(subject))
     return seen
 
 
 def standardize(seen: InputsSeen, copied: TrainingCopy) -> None:
-    """Bring each column of the network's first input to mean 0 and standard deviation 1, on a copy."""
+    """Bring each column of an input of the network to mean 0 and standard deviation 1, on a copy."""
     spread = seen.spread
     spread = torch.where(spread < 1e-8 * seen.values.abs().amax(0).clamp(min=1e-30), torch.ones_like(spread), spread)
     mean = seen.mean
 
-    def scale(module: nn.Module, args: tuple[object, ...]) -> tuple[object, ...]:
-        place, one = _real(args)
-        if one is None:
-            return args
+    def scale(one: torch.Tensor) -> torch.Tensor:
         shape = [1] * one.dim()
         shape[seen.axis] = -1
-        scaled = (one - mean.to(one).reshape(shape)) / spread.to(one).reshape(shape)
-        return (*args[:place], scaled, *args[place + 1 :])
+        return (one - mean.to(one).reshape(shape)) / spread.to(one).reshape(shape)
 
-    copied.model.get_submodule(seen.where).register_forward_pre_hook(scale)
+    change_input(seen, copied, scale)
 
 
-def _look(subject: Subject) -> InputsSeen:
+def change_input(seen: InputsSeen, copied: TrainingCopy, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Let a copy be given something else for an input. What has other axes than the input that was seen is left alone."""
+
+    def before(_: nn.Module, args: Any, kwargs: Any) -> Any:
+        places = iter(range(len(_real(args, kwargs))))
+
+        def leaf(one: Any) -> Any:
+            return change(one) if _is_real(one) and next(places) == seen.place and one.dim() == seen.dims else one
+
+        changed = map_leaves((args, kwargs), leaf)
+        return tuple(changed[0]), dict(changed[1])
+
+    copied.model.get_submodule(seen.where).register_forward_pre_hook(before, with_kwargs=True)
+
+
+def _look(subject: Subject) -> list[InputsSeen]:
     if subject.seconds <= 0:
         raise ExperimentError(
             "This check looks at what a copy of the network gets, and there is no time left for that."
@@ -89,9 +107,17 @@ def _look(subject: Subject) -> InputsSeen:
                 copied.loss(batch)
     if not taken.by_model:
         raise ExperimentError("The network was given no tensor of real numbers to look at.")
-    layer = copied.model.get_submodule(taken.first) if taken.first else None
-    inside = _scaled(taken.by_model, taken.by_first)
-    found = taken.by_first if inside else taken.by_model
+    several = len(taken.by_model) > 1
+    return [
+        _seen(copied.model, taken, place, taken.names.get(place, "") if several else "") for place in taken.by_model
+    ]
+
+
+def _seen(model: nn.Module, taken: _Taken, place: int, name: str) -> InputsSeen:
+    given = taken.by_model[place]
+    inside = not name and _scaled(given, taken.by_first)
+    found = taken.by_first if inside else given
+    layer = model.get_submodule(taken.first) if taken.first and (inside or not name) else taken.takers.get(place)
     shape = found[0].shape
     alike = [one for one in found if one.dim() == len(shape)]
     axis = 1 if len(shape) >= 3 and (isinstance(layer, nn.modules.conv._ConvNd) or len(shape) > 3) else len(shape) - 1
@@ -99,30 +125,75 @@ def _look(subject: Subject) -> InputsSeen:
     columns = [one.movedim(axis, -1).reshape(-1, one.shape[axis]) for one in alike] if axis else []
     values = torch.cat(columns or [one.reshape(-1, 1) for one in alike]).float()
     whole, where = bool((values == values.round()).all()), taken.first if inside else ""
-    return InputsSeen(values, axis, len(shape), whole, isinstance(layer, _NORMS), where)
+    return InputsSeen(values, axis, len(shape), whole, isinstance(layer, _NORMS), where, 0 if inside else place, name)
 
 
 class _Taken:
     """What a model is given, and what its first layer with parameters is then given.
 
     Attributes:
-        by_model, by_first: the tensors.
+        by_model: the tensors of real numbers, by their place among the model's inputs.
+        names: of those inputs, by place.
+        by_first: what the first layer is given first.
         first: name of that layer; "" before it was seen.
+        takers: the first layer that is given an input as it is, by place.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.by_model: list[torch.Tensor] = []
+        self.by_model: dict[int, list[torch.Tensor]] = {}
+        self.names: dict[int, str] = {}
         self.by_first: list[torch.Tensor] = []
         self.first = ""
-        model.register_forward_pre_hook(lambda _module, args: _note(self.by_model, args))
+        self.takers: dict[int, nn.Module] = {}
+        self._calls = 0
+        self._given: list[torch.Tensor] = []
+        model.register_forward_pre_hook(self._at_model, with_kwargs=True)
         for name, module in model.named_modules():
             if next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None:
-                module.register_forward_pre_hook(lambda _module, args, name=name: self._at_layer(name, args))
+                module.register_forward_pre_hook(lambda module, args, name=name: self._at_layer(name, module, args))
 
-    def _at_layer(self, name: str, args: tuple[object, ...]) -> None:
+    def _at_model(self, model: nn.Module, args: Any, kwargs: Any) -> None:
+        self._calls += 1
+        self._given = _real(args, kwargs)
+        names = _names(model, args, kwargs)
+        for place, one in enumerate(self._given):
+            self.by_model.setdefault(place, []).append(one.detach())
+            self.names.setdefault(place, names.get(id(one), f"input {place + 1}"))
+
+    def _at_layer(self, name: str, module: nn.Module, args: tuple[object, ...]) -> None:
         self.first = self.first or name
-        if name == self.first and len(self.by_first) < len(self.by_model):
-            _note(self.by_first, args)
+        found = _real(args, {})
+        if found:
+            place = next((place for place, one in enumerate(self._given) if one is found[0]), None)
+            if place is not None:
+                self.takers.setdefault(place, module)
+            if name == self.first and len(self.by_first) < self._calls:
+                self.by_first.append(found[0].detach())
+
+
+def _real(args: Any, kwargs: Any) -> list[torch.Tensor]:
+    """The tensors of real numbers among what a module is given."""
+    found: list[torch.Tensor] = []
+    map_leaves((args, kwargs), lambda one: found.append(one) if _is_real(one) else None)
+    return found
+
+
+def _is_real(one: object) -> bool:
+    return isinstance(one, torch.Tensor) and one.is_floating_point() and one.dim() > 0 and one.numel() > 0
+
+
+def _names(model: nn.Module, args: Any, kwargs: Any) -> Mapping[int, str]:
+    """What forward() calls its inputs, by their identity."""
+    try:
+        given = inspect.signature(model.forward).bind(*args, **kwargs).arguments
+    except (TypeError, ValueError):
+        return {}
+    found: dict[int, str] = {}
+    for name, value in given.items():
+        parts = _real(value, {})
+        for number, one in enumerate(parts):
+            found.setdefault(id(one), name if len(parts) == 1 else f"{name}[{number}]")
+    return found
 
 
 def _scaled(given: Sequence[torch.Tensor], taken: Sequence[torch.Tensor]) -> bool:
@@ -134,17 +205,3 @@ def _scaled(given: Sequence[torch.Tensor], taken: Sequence[torch.Tensor]) -> boo
         return False
     before, after = before - before.mean(), after - after.mean()
     return float((before @ after).abs()) > (1 - _ROUNDING) * float(before.norm() * after.norm()) > 0
-
-
-def _note(found: list[torch.Tensor], args: tuple[object, ...]) -> None:
-    _, first = _real(args)
-    if first is not None:
-        found.append(first.detach())
-
-
-def _real(args: tuple[object, ...]) -> tuple[int, torch.Tensor | None]:
-    """The first argument that is a tensor of real numbers, and its place."""
-    for place, one in enumerate(args):
-        if isinstance(one, torch.Tensor) and one.is_floating_point() and one.dim() and one.numel():
-            return place, one
-    return 0, None

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.data.inputs_seen import InputsSeen, change_input, inputs_seen
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.nonfinite_data import SpoiledData, count_spoiled
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import TrainingCopy, tensors_of
+from nn_inspector.experiments import TrainingCopy
 from nn_inspector.history import Finding, Remedy
 
 INFO = CheckInfo(
@@ -57,12 +58,14 @@ class Mark:
     """A number in a column of the inputs that probably stands for a missing one.
 
     Attributes:
+        table: the input.
         value: the number.
         column: in which column, counted from 0.
         share: of the items that have it.
         mean, spread: of the others.
     """
 
+    table: InputsSeen
     value: float
     column: int
     share: float
@@ -115,7 +118,7 @@ def _marked(subject: Subject, marks: list[Mark]) -> Finding:
         len(marks), f", and {len(marks) - 1} more columns have such a number"
     )
     said = (
-        f"{first.share:.1%} of the items have {first.value:g} in column {first.column} of the inputs, far from all "
+        f"{first.share:.1%} of the items have {first.value:g} in column {first.column} of {first.table.name or 'the inputs'}, far from all "
         f"others{more}. "
     )
     return finding(
@@ -138,16 +141,9 @@ def _marked(subject: Subject, marks: list[Mark]) -> Finding:
 
 def _fill(copied: TrainingCopy, marks: list[Mark]) -> None:
     """Fill in the mean where a number is missing, and scale those columns anew, in the tables that a copy is given."""
-
-    def fill(_module: object, args: tuple[object, ...]) -> tuple[object, ...]:
-        filled = list(args)
-        for place, given in enumerate(args):
-            if isinstance(given, torch.Tensor) and given.dim() == 2 and given.is_floating_point():
-                filled[place] = _filled(given, marks)
-                break
-        return tuple(filled)
-
-    copied.model.register_forward_pre_hook(fill)
+    for table in dict.fromkeys(mark.table for mark in marks):
+        of_table = [mark for mark in marks if mark.table is table]
+        change_input(table, copied, lambda given, of_table=of_table: _filled(given, of_table))  # type: ignore[misc]
 
 
 def _filled(table: torch.Tensor, marks: list[Mark]) -> torch.Tensor:
@@ -162,11 +158,16 @@ def _filled(table: torch.Tensor, marks: list[Mark]) -> torch.Tensor:
 
 def _marks(subject: Subject) -> Iterator[Mark]:
     """Of tables only: in images and series a number may come again."""
-    firsts = [next(tensors_of(batch), None) for batch in subject.batches(_BATCHES)]
-    tables = [one.detach().cpu() for one in firsts if one is not None and one.dim() == 2 and one.is_floating_point()]
-    if not tables or any(one.shape[1:] != tables[0].shape[1:] for one in tables):
+    try:
+        tables = [seen for seen in inputs_seen(subject) if seen.dims == 2 and seen.axis and not seen.where]
+    except ExperimentError:
         return
-    rows = torch.cat(tables)
+    for table in tables:
+        yield from _marks_in(table)
+
+
+def _marks_in(table: InputsSeen) -> Iterator[Mark]:
+    rows = table.values.cpu()
     for column in range(rows.shape[1]):
         values = rows[:, column]
         ends = (float(values.min()), float(values.max()))
@@ -180,7 +181,7 @@ def _marks(subject: Subject) -> Iterator[Mark]:
             middle, spread = float(others.median()), float(others.std())
             width = float((others - middle).abs().quantile(0.9))
             if abs(value - middle) > _FAR * max(width, 1e-12):
-                yield Mark(value, column, float(alike.double().mean()), float(others.mean()), spread or 1.0)
+                yield Mark(table, value, column, float(alike.double().mean()), float(others.mean()), spread or 1.0)
                 break
 
 
