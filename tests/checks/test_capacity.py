@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from nn_inspector.checks.model.sight import sight_of
 from nn_inspector.checks.model.widening import hidden_layers, recurrent_layers, widen
 from nn_inspector.experiments import isolated, take_apart
 from nn_inspector.training import Training
@@ -169,3 +170,62 @@ def test_the_training_is_left_as_it_was(watched):
     inspector.check("capacity")
     assert_equal(before, state_of(made))
     assert made.model[0].out_features == 1
+
+
+class Clicks(nn.Module):
+    """A stack of convolutions over 64 places, then the largest value of each."""
+
+    def __init__(self, dilations):
+        super().__init__()
+        torch.manual_seed(0)
+        self.convs = nn.ModuleList(
+            nn.Conv1d(c, 12, 3, padding=d, dilation=d) for c, d in zip((1, 12, 12, 12), dilations, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm1d(12) for _ in dilations)
+        self.last = nn.Linear(12, 2)
+
+    def forward(self, x):
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = torch.relu(norm(conv(x)))
+        return self.last(x.amax(2))
+
+
+def clicks(items=320):
+    """Two clicks 11 or 14 places apart."""
+    generator = torch.Generator().manual_seed(0)
+    x, label = 0.05 * torch.randn(items, 1, 64, generator=generator), torch.arange(items) % 2
+    for item in range(items):
+        start = int(torch.randint(8, 40, (1,), generator=generator))
+        x[item, 0, start] += 1
+        x[item, 0, start + 11 + 3 * int(label[item])] += 1
+    return TensorDataset(x, label)
+
+
+def test_convolutions_that_see_too_little_are_raised(watched):
+    finding = watched(case(Clicks((1, 1, 1, 1)), clicks()), lambda c: c.run(15)).check("capacity", seconds=25.0)
+    assert finding.severity == "error", finding.message
+    assert "see 9 of 64 places at once" in finding.message
+    assert "dilation" in finding.remedy.code
+    assert finding.remedy.tried.helped
+
+
+def test_convolutions_that_see_enough_pass(watched):
+    inspector = watched(case(Clicks((1, 2, 4, 8)), clicks()), lambda c: c.run(15))
+    before = {name: value.clone() for name, value in inspector.training.model.state_dict().items()}
+    finding = inspector.check("capacity")
+    assert finding.severity == "ok", finding.message
+    assert_equal(before, dict(inspector.training.model.state_dict()))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(*(nn.Conv1d(1, 1, 3, padding=1) for _ in range(2)), nn.Flatten(), nn.Linear(64, 2)),
+        nn.Sequential(*(nn.Conv1d(1, 1, 3) for _ in range(4)), nn.Flatten(), nn.Linear(56, 2)),
+        nn.Sequential(*(nn.Conv1d(1, 1, 17, padding=8) for _ in range(4)), nn.Flatten(), nn.Linear(64, 2)),
+        nn.Sequential(*(nn.Conv1d(1, 1, 3, padding=1, stride=2) for _ in range(4)), nn.Flatten(), nn.Linear(4, 2)),
+    ],
+)
+def test_other_stacks_are_left_alone(watched, model):
+    with isolated(watched(case(model, clicks(32))).training) as copied:
+        assert sight_of(take_apart(copied, next(iter(DataLoader(clicks(32), batch_size=16))))) is None

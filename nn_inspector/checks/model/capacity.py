@@ -6,6 +6,7 @@ from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.baselines import Baselines, baselines
+from nn_inspector.checks.model.sight import Sight, see_further, sight_of
 from nn_inspector.checks.model.widening import HiddenLayer, hidden_layers, recurrent_layers, widen
 from nn_inspector.checks.race import BADLY, left_now, race
 from nn_inspector.checks.symptoms import NOT_LEARNING
@@ -26,10 +27,11 @@ INFO = CheckInfo(
     ),
     how=(
         "It looks for hidden layers, recurrent ones too, of four units or fewer, and trains a copy in which they have 32. A network with one "
-        "layer only is compared with one that has a hidden layer, on the same data. It is raised only if the larger one "
-        "gets much further, and yours has learned little."
+        "layer only is compared with one that has a hidden layer, on the same data. Where a stack of convolutions sees a part of "
+        "the input only, a copy is trained in which each looks twice as far as the one before. It is raised only if the larger "
+        "one gets much further, and yours has learned little."
     ),
-    remedy="Make the narrow layers wider, or add a hidden layer, until the training data can be learned by heart.",
+    remedy="Make the narrow layers wider, add a hidden layer, or let convolutions see further, until the training data can be learned by heart.",
     sources=(
         "Karpathy, A Recipe for Training Neural Networks (2019): get a model large enough to overfit",
         "Goodfellow, Bengio and Courville, Deep Learning (2016), 5.2: capacity",
@@ -66,6 +68,9 @@ def look(subject: Subject) -> Finding:
         return _narrow(subject, seen, narrow)
     if _one_layer(seen):
         return _alone(subject)
+    sight = sight_of(seen)
+    if sight is not None:
+        return _short_sighted(subject, sight)
     return finding(INFO, "ok", "It looks so: no hidden layer is very narrow.")
 
 
@@ -87,6 +92,29 @@ def _narrow(subject: Subject, seen: Anatomy, narrow: list[HiddenLayer]) -> Findi
     message = f"No: {said}. The remedy is {WIDE} units. {tried.text}"
     return finding(
         INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=first.name, basis="experiment"
+    )
+
+
+def _short_sighted(subject: Subject, sight: Sight) -> Finding:
+    """Convolutions that see a part of what there is, beside a copy in which they see more of it."""
+    tried = race(subject, lambda copied: see_further(copied, sight.layers, sight.size), most=_STEPS)
+    evidence: Evidence = {"field": float(sight.field), "size": float(sight.size)}
+    seen = f"its convolutions see {sight.field} of {sight.size} places at once"
+    if tried is None or tried.severity == "info":
+        return finding(INFO, "ok", f"It looks so: {seen}, and no hidden layer is very narrow.", evidence=evidence)
+    remedy = Remedy(
+        "Let each convolution look twice as far as the one before (dilation), or halve the size between them (stride, pooling).",
+        "layers = [torch.nn.Conv1d(units, units, 3, dilation=2**i, padding=2**i) for i in range(depth)]",
+        tried.trial,
+    )
+    return finding(
+        INFO,
+        tried.severity,
+        f"No: {seen}, and what has to be seen together lies further apart. The remedy is a dilation that doubles with each layer. {tried.text}",
+        evidence=evidence,
+        remedy=remedy,
+        where=sight.layers[-1],
+        basis="experiment",
     )
 
 
