@@ -17,6 +17,12 @@ MOST_DISTINCT = 1000
 
 _COUNTED = 1 << 18
 
+_NEAR = 0.02
+"""Half precision and what keeps a logarithm from 0 are no further from a sum of 1."""
+
+_NEARLY_ZERO = 1e-3
+"""A logarithm of a probability of 1 to which a little was added."""
+
 
 @torch.no_grad()
 def loss_numbers(call: LossCall) -> dict[str, Fact]:
@@ -59,9 +65,17 @@ def _of_rows(prediction: torch.Tensor) -> dict[str, Fact]:
     if rows.dim() > 1:
         sums = rows.sum(1)
         facts = {"rows_sum_mean": float(sums.mean()), "rows_sum_off": float((sums - 1).abs().max())}
+        facts["sums_to_one"] = _sums_to_one(rows, whole=len(rows) == len(prediction))
     if len(rows) > 1:
         facts["between_items"] = float(rows.reshape(len(rows), -1).std(0, correction=0).mean())
     return facts
+
+
+def _sums_to_one(rows: torch.Tensor, *, whole: bool) -> list[int]:
+    """The axes along which values, or those whose logarithms they are, add up to 1."""
+    values = rows.exp() if bool((rows <= _NEARLY_ZERO).all()) else rows
+    axes = range(0 if whole else 1, rows.dim())
+    return [axis for axis in axes if rows.shape[axis] > 1 and bool(((values.sum(axis) - 1).abs() < _NEAR).all())]
 
 
 def _has_values(tensor: torch.Tensor) -> bool:

@@ -7,6 +7,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
+from nn_inspector.probes import LossCall
+from nn_inspector.probes.loss_numbers import loss_numbers
 from tests.trainings import CLASSES, FEATURES, Case, blobs, classifier, mlp
 
 
@@ -274,8 +276,18 @@ def test_numbers_of_prediction_and_target():
     assert found["prediction_origin"] == ["softmax:1", "linear"]
     assert found["rows_sum_mean"] == pytest.approx(1)
     assert found["rows_sum_off"] < 1e-5
+    assert found["sums_to_one"] == [1]
     assert 0 < found["between_items"] < 1
     assert facts(trace, "backward")[0]["origin"] == ["cross_entropy"]
+
+
+@pytest.mark.parametrize(("dim", "shape", "axes"), [(1, (2, 4, 3), [1]), (2, (2, 4, 3), [2]), (0, (2, 4), [0])])
+def test_logarithms_add_up_along_the_axis_of_their_softmax(dim, shape, axes):
+    scores = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    target = torch.zeros(shape[:1] + shape[2:], dtype=torch.long)
+    for prediction, wanted in ((scores.log_softmax(dim), axes), (scores, [])):
+        call = LossCall("nll_loss", prediction, target, {}, prediction.mean())
+        assert loss_numbers(call)["sums_to_one"] == wanted
 
 
 def test_numbers_that_are_not_finite_and_targets_that_are_not_whole():

@@ -1,4 +1,4 @@
-"""Rules about a loss whose axes, labels or targets are mixed up."""
+"""Rules about a loss whose labels or targets are mixed up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.judging.complaint import Complaint
 from nn_inspector.checks.judging.path import without_logarithm
-from nn_inspector.checks.judging.place import place_of, text_of, where_of
 from nn_inspector.checks.judging.reading import Judged, sizes_of
 
 OUTSIDE = 0.01
@@ -17,40 +16,6 @@ OUTSIDE = 0.01
 _SLACK = 0.05
 
 CLASS_CODE = "loss = torch.nn.functional.cross_entropy(model(x), y)  # on the plain scores [items, classes]"
-
-
-def along_the_batch(subject: Subject, seen: Judged) -> Complaint | None:
-    """A softmax over the items of a batch instead of the classes."""
-    operation = next(iter(without_logarithm(seen.path)), None)
-    targets = seen.targets
-    if (
-        operation is None
-        or operation.name not in ("softmax", "log_softmax")
-        or operation.axis is None
-        or targets is None
-    ):
-        return None
-    place = place_of(subject, seen, operation)
-    shape = place.shape if place is not None else None
-    if shape is None or len(shape) < 2 or not targets.about_classes:
-        return None
-    classes = targets.classes if targets.class_numbers else 2
-    pairs = shape[0] == shape[1]  # of items with items: both axes are right
-    batch = operation.axis == 0 and shape[0] == targets.shape[0] > 1 and shape[1] >= classes and not pairs
-    wrong = seen.judge in ("scores", "log probabilities") and shape == seen.prediction and len(shape) > 2
-    if not batch and not (wrong and operation.axis != 1):
-        return None
-    along = "the items of the batch" if operation.axis == 0 else f"axis {operation.axis}"
-    return Complaint(
-        "error",
-        f"`{operation.name}` {text_of(place)} works along axis {operation.axis} of a result of shape {list(shape)}: over {along}, "
-        "not over the classes, which are axis 1. The items compete with each other, and what the network says of one depends "
-        "on which others are in the batch.",
-        "Let it work over the classes: dim=1. Or leave it out and use CrossEntropyLoss on the plain scores.",
-        CLASS_CODE,
-        where=where_of(place),
-        evidence={"axis": operation.axis, "shape": [float(size) for size in shape]},
-    )
 
 
 def one_label_for_all(subject: Subject, seen: Judged) -> Complaint | None:

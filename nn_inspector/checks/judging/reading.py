@@ -31,6 +31,7 @@ class Judged:
         prediction: shape of what the loss function is given; () for a loss that is written by hand.
         low, high: the least and the greatest value of the prediction, if known.
         rows_sum: how far the rows of the prediction are from a sum of 1 at most, if known.
+        sums: the axes along which the prediction, or what it holds the logarithms of, adds up to 1, if known.
         targets: what it is compared with, if that is known.
         options: of the loss function.
         before: of a loss by hand, the operations behind `path`, the last one first.
@@ -44,6 +45,7 @@ class Judged:
     low: float | None = None
     high: float | None = None
     rows_sum: float | None = None
+    sums: tuple[int, ...] | None = None
     targets: Targets | None = None
     options: Mapping[str, Any] | None = None
     before: tuple[str, ...] = ()
@@ -126,6 +128,7 @@ def _of_call(
         min(lows, default=None),
         max(highs, default=None),
         max(sums, default=None),
+        _sums(facts),
         of_facts(facts, known),
         facts[0],
         functions=functions,
@@ -138,6 +141,11 @@ def _of_pass(subject: Subject, known: torch.Tensor | None) -> Iterator[Judged]:
         if isinstance(call.prediction, torch.Tensor) and isinstance(call.target, torch.Tensor):
             facts: dict[str, Any] = {**call.facts(), **loss_numbers(call)}
             yield _of_call(call.name, [facts], (), known)
+
+
+def _sums(facts: Sequence[Mapping[str, Any]]) -> tuple[int, ...] | None:
+    found = [set(fact["sums_to_one"]) for fact in facts if fact.get("sums_to_one") is not None]
+    return tuple(sorted(set.intersection(*found))) if found else None
 
 
 def _meets(known: torch.Tensor, functions: Sequence[Mapping[str, Any]]) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, trial_chart
+from nn_inspector.checks.judging.along import along_another_axis
 from nn_inspector.checks.judging.complaint import verdict
 from nn_inspector.checks.judging.confusions import (
-    along_the_batch,
     no_minus,
     one_label_for_all,
     targets_are_no_probabilities,
@@ -56,7 +56,7 @@ INFO = CheckInfo(
 
 
 RULES = (
-    along_the_batch,
+    along_another_axis,
     one_label_for_all,
     no_minus,
     targets_are_no_probabilities,
