@@ -44,12 +44,14 @@ class Beginning:
 
     Attributes:
         parameters: identity of each parameter, by name.
+        frozen: names of those that asked for no gradient.
         unregistered: values of the parameters that the model holds but does not know, by place; see `unregistered`.
         dropout: probability of each dropout that is above 0, by place; see `dropout_of`.
         data: marks of the tensors and arrays that the loaders read from, by place; see `stored_data`.
     """
 
     parameters: Mapping[str, int]
+    frozen: frozenset[str]
     unregistered: Mapping[str, torch.Tensor]
     dropout: Mapping[str, float]
     data: Mapping[str, Marks]
@@ -59,6 +61,7 @@ class Beginning:
         """Remember these objects."""
         return cls(
             parameters={name: id(parameter) for name, parameter in model.named_parameters()},
+            frozen=frozenset(name for name, parameter in model.named_parameters() if not parameter.requires_grad),
             unregistered={place: held.detach().cpu().clone() for place, held in unregistered(model).items()},
             dropout={place: share for place, share in dropout_of(model).items() if share > 0},
             data={place: marks for place, found in stored_data(loaders).items() if (marks := marks_of(found))},

@@ -132,6 +132,45 @@ def test_a_body_left_out_on_purpose_is_no_reason_to_worry(watched, body):
     assert "get gradients, but no optimizer holds them" in finding.message
 
 
+def body_for_another_task(*, frozen=True):
+    """A body that looks at one feature of all, as another task may have left it, and a head that learns on it."""
+    model = net()
+    with torch.no_grad():
+        model.first.weight[:, 1:] = 0
+        model.first.weight *= 3
+    body = [*model.first.parameters(), *model.layers.parameters()]
+    for p in body:
+        p.requires_grad_(not frozen)
+    return case_of(model, *model.head.parameters())
+
+
+def thaw_and_run(case):
+    case.run(2)
+    case.model.requires_grad_(True)
+    case.run(25)
+
+
+def test_a_body_that_is_thawed_without_the_optimizer_is_an_error(watched):
+    finding = watched(body_for_another_task(), thaw_and_run).check("trainable_parameters")
+    assert finding.severity == "error", finding.message
+    assert "were frozen when watching began, and are not any more" in finding.message
+    assert "add_param_group" in finding.remedy.code
+    assert finding.remedy.tried.helped
+
+
+def test_a_body_that_the_task_cannot_do_without_is_a_warning(watched):
+    finding = watched(body_for_another_task(frozen=False), lambda c: c.run(25)).check("trainable_parameters")
+    assert finding.severity == "warning", finding.message
+    assert "no optimizer holds them" in finding.message
+
+
+def test_a_body_that_is_thawed_and_does_well_without_is_fine(watched):
+    case = pretrained_body_left_out()
+    case.model[0].requires_grad_(False)
+    finding = watched(case, thaw_and_run).check("trainable_parameters")
+    assert finding.severity == "info", finding.message
+
+
 def copied_after():
     case = sound()
     case.model = copy.deepcopy(case.model)

@@ -11,6 +11,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_c
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.model.fresh import looks_fresh
 from nn_inspector.checks.model.wiring import Wiring, differs, gradients_on_a_copy, parameters_of, wiring_of
+from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Arm, BatchSource, TrainingCopy
@@ -30,7 +31,8 @@ INFO = CheckInfo(
         "The tensors in the optimizers are compared with those of the model, by identity; plain lists and dicts within the "
         "modules are searched for parameters as well. What changed since watch() is stepped by somebody. It is an error if "
         "a layer that gets gradients is stepped by nobody, and is the last layer, or looks as if it had just been made and "
-        "learning it too pays off on a copy. A frozen or pre-trained body below a head that learns is fine."
+        "learning it too pays off on a copy. A frozen or pre-trained body below a head that learns is fine, unless your training "
+        "did badly and a copy that learns the body too gets much further."
     ),
     remedy=(
         "Build the optimizer last, from model.parameters(), and keep layers in torch.nn.ModuleList or torch.nn.ModuleDict."
@@ -170,12 +172,25 @@ def _unstepped(subject: Subject, wiring: Wiring) -> Finding | None:
     fresh = looks_fresh(subject.training.model, values, names)
     trial = _try(subject, names) if fresh else None
     if trial is None or not trial.helped:
-        message = f"{_named(names)} get gradients, but no optimizer holds them: they stay as they are."
-        return _missing(subject, wiring, "info", names, message, trial)
+        return _left_behind(subject, wiring, names, trial)
     message = (
         f"No: {_named(names)} get gradients, but no optimizer holds them. They are as they were made at the start."
     )
     return _missing(subject, wiring, "error", names, message, trial)
+
+
+def _left_behind(subject: Subject, wiring: Wiring, names: Sequence[str], trial: Trial | None) -> Finding:
+    """Parameters that were trained before, and are not now: on purpose, unless the task cannot be learned without them."""
+    said = f"{_named(names)} get gradients, but no optimizer holds them"
+    thawed = all(name in subject.training.beginning.frozen for name in names)
+    tried = race(subject, lambda copied: _give_by_name(copied, names))
+    if tried is None or tried.severity == "info" or not (thawed or tried.severity == "error"):
+        return _missing(subject, wiring, "info", names, f"{said}: they stay as they are.", trial)
+    since = (
+        " They were frozen when watching began, and are not any more: the optimizer does not know." if thawed else ""
+    )
+    severity = tried.severity if thawed else "warning"
+    return _missing(subject, wiring, severity, names, f"No: {said}.{since} {tried.text}", tried.trial)
 
 
 def _missing(
@@ -274,12 +289,12 @@ def _evidence(wiring: Wiring) -> Evidence:
 
 def _try(subject: Subject, names: Sequence[str]) -> Trial | None:
     """Train with these parameters as well, beside the training as it is."""
+    return _try_giving(subject, lambda copied: _give_by_name(copied, names))
 
-    def give(copied: TrainingCopy) -> None:
-        parameters = dict(copied.model.named_parameters())
-        _give(copied, [parameters[name].requires_grad_() for name in names if name in parameters])
 
-    return _try_giving(subject, give)
+def _give_by_name(copied: TrainingCopy, names: Sequence[str]) -> None:
+    parameters = dict(copied.model.named_parameters())
+    _give(copied, [parameters[name].requires_grad_() for name in names if name in parameters])
 
 
 def _try_hidden(subject: Subject, places: Sequence[str]) -> Trial | None:
