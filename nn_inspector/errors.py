@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_LINE = 200
+"""So many letters of an error of others are shown."""
+
 
 class InspectorError(Exception):
     """Anything nn_inspector refuses to do. The message says why and what to do instead."""
@@ -93,6 +96,22 @@ def describe(value: object) -> str:
     if isinstance(value, list | tuple | set):
         return f"{_with_article(type(value).__name__)} of {len(value)} items"
     return f"{_with_article(type(value).__name__)}"
+
+
+def describe_error(error: BaseException) -> str:
+    r"""Say in one line what an error is, for messages: torch's own may run over a hundred lines.
+
+    Example:
+        >>> describe_error(ValueError("no such axis\nsee the documentation"))
+        'ValueError: no such axis'
+        >>> describe_error(KeyError())
+        'KeyError'
+    """
+    name, lines = type(error).__name__, str(error).strip().splitlines()
+    if not lines:
+        return name
+    first = lines[0].strip()
+    return f"{name}: {first if len(first) <= _LINE else first[:_LINE].rstrip() + '...'}"
 
 
 def _with_article(noun: str) -> str:

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from nn_inspector.checks import Subject, checks, find_check
 from nn_inspector.checks.examine import examine
 from nn_inspector.diagnosis import Diagnosis, diagnose
-from nn_inspector.errors import ArgumentError, TrainingStopped, describe
+from nn_inspector.errors import ArgumentError, TrainingStopped, describe, describe_error
 from nn_inspector.history import Finding, Run, surroundings
 from nn_inspector.overhead import Overhead
 from nn_inspector.probes import (
@@ -434,7 +434,7 @@ class Inspector:
                 pair[waiting]()
             except Exception as error:  # noqa: BLE001 - a view that fails must not stop the training
                 self._subscribers.remove(pair)
-                self._report(f"A live view was switched off: {type(error).__name__}: {error}")
+                self._report(f"A live view was switched off: {describe_error(error)}")
 
     def _follow_requests(self) -> None:
         self._schedule.stop()  # a pause is no cost of ours

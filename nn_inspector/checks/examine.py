@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from nn_inspector.checks.base import Check, Subject, finding
-from nn_inspector.errors import ArgumentError, InspectorError
+from nn_inspector.errors import ArgumentError, InspectorError, describe_error
 from nn_inspector.history import Finding
 
 
@@ -40,7 +40,5 @@ def examine(check: Check, subject: Subject, options: dict[str, Any] | None = Non
     except InspectorError as reason:
         return finding(check.info, "skipped", str(reason))
     except Exception as error:  # noqa: BLE001 - a check that fails must not take the diagnosis with it
-        message = (
-            f"This check failed itself ({type(error).__name__}: {error}). Please report it; nothing of yours changed."
-        )
+        message = f"This check failed itself ({describe_error(error)}). Please report it; nothing of yours changed."
         return finding(check.info, "skipped", message)

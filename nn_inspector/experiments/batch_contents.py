@@ -34,9 +34,10 @@ def distinct_items(batch: Any, count: int) -> Any:
 
     Raises:
         ArgumentError: `count` is no number from 1.
-        ExperimentError: there is no tensor in the batch.
+        ExperimentError: there is no tensor in the batch, or a sparse one.
     """
     check_count("count", count)
+    _refuse_sparse(batch)
     size = batch_size(batch)
     columns = [t.detach().reshape(size, -1).cpu() for t in tensors_of(_inputs(batch)) if t.dim() and t.shape[0] == size]
     seen: dict[bytes, int] = {}
@@ -47,7 +48,12 @@ def distinct_items(batch: Any, count: int) -> Any:
 
 
 def select(batch: Any, chosen: torch.Tensor, size: int) -> Any:
-    """The chosen items of a batch of `size` items."""
+    """The chosen items of a batch of `size` items.
+
+    Raises:
+        ExperimentError: the batch holds a sparse tensor.
+    """
+    _refuse_sparse(batch)
 
     def choose(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -71,15 +77,21 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def tensors_of(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in a structure, in order."""
+    """The tensors in a structure, in order, but for sparse ones: those say how items belong together, as edges do."""
+    yield from (tensor for tensor in _all_tensors(value) if tensor.layout is torch.strided)
+
+
+def _all_tensors(value: Any) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, Mapping):
-        yield from (tensor for part in value.values() for tensor in tensors_of(part))
+        yield from (tensor for part in value.values() for tensor in _all_tensors(part))
     elif isinstance(value, list | tuple):
-        yield from (tensor for part in value for tensor in tensors_of(part))
+        yield from (tensor for part in value for tensor in _all_tensors(part))
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from (tensor for field in dataclasses.fields(value) for tensor in tensors_of(getattr(value, field.name)))
+        yield from (
+            tensor for field in dataclasses.fields(value) for tensor in _all_tensors(getattr(value, field.name))
+        )
 
 
 def map_leaves(value: Any, change: Callable[[Any], Any], items: int | None = None) -> Any:
@@ -115,6 +127,13 @@ def check_count(name: str, value: object) -> None:
     """Raise `ArgumentError` unless `value` is a whole number from 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ArgumentError(name, expected="a whole number from 1", got=repr(value), advice="Ask for one at least.")
+
+
+def _refuse_sparse(batch: Any) -> None:
+    if any(tensor.layout is not torch.strided for tensor in _all_tensors(batch)):
+        raise ExperimentError(
+            "The items of a batch cannot be taken one by one: it holds a sparse tensor, such as the edges of a graph."
+        )
 
 
 def _as_mapping(original: Mapping[Any, Any], changed: dict[Any, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from nn_inspector.errors import ArgumentError, ExperimentError, InspectorError
+from nn_inspector.errors import ArgumentError, ExperimentError, InspectorError, describe_error
 from nn_inspector.experiments.batch_contents import batch_size, check_count, tensors_of
 from nn_inspector.experiments.indices import all_indices, index_batches, usual_size
 from nn_inspector.experiments.preserved_state import preserved_state
@@ -112,7 +112,7 @@ class BatchSource:
             raise
         except Exception as error:
             raise ExperimentError(
-                f"The data of train_loader could not be read ({type(error).__name__}: {error}). It is read in this process, "
+                f"The data of train_loader could not be read ({describe_error(error)}). It is read in this process, "
                 "without workers. Check one item: train_loader.dataset[0]."
             ) from error
         if not drawn:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch.optim import Optimizer
 
-from nn_inspector.errors import ExperimentError
+from nn_inspector.errors import ExperimentError, describe_error
 
 
 class Stepper:
@@ -48,7 +48,7 @@ class Stepper:
             raise
         except Exception as error:
             raise ExperimentError(
-                f"A copy of {type(self._optimizer).__name__} could not make a step ({type(error).__name__}: {error}). "
+                f"A copy of {type(self._optimizer).__name__} could not make a step ({describe_error(error)}). "
                 "If your loop calls it with arguments, experiments cannot be made with it."
             ) from error
         self._stepped = True

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from nn_inspector.errors import ExperimentError
+from nn_inspector.errors import ExperimentError, describe_error
 from nn_inspector.experiments.reach import reachable
 from nn_inspector.experiments.user_hooks import guard_hooks, look_away, user_hooks
 from nn_inspector.training import Training
@@ -39,8 +39,8 @@ def copy_training(
             model, loss_fn, optimizers = _copy(training, {**_detached(training), **left_out})
     except Exception as error:
         raise ExperimentError(
-            f"This training cannot be copied, so no experiment was made ({type(error).__name__}: "
-            f"{first_line(error)}). Check with copy.deepcopy(model) what is in the way."
+            f"This training cannot be copied, so no experiment was made ({describe_error(error)}). "
+            "Check with copy.deepcopy(model) what is in the way."
         ) from error
     guard_hooks(training.model, model)
     for module in model.modules():
@@ -54,12 +54,6 @@ def _copy(
 ) -> tuple[nn.Module, Callable[..., torch.Tensor] | None, list[Optimizer]]:
     model, loss_fn = copy.deepcopy((training.model, training.loss_fn), memo)
     return model, loss_fn, [_copy_optimizer(optimizer, memo) for optimizer in training.optimizers]
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else "no message"
 
 
 def _detached(training: Training) -> dict[int, Any]:

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from nn_inspector.errors import ExperimentError
+from nn_inspector.errors import ExperimentError, describe_error
 from nn_inspector.experiments.batch_contents import to_device
 from nn_inspector.experiments.belongings import Belongings
-from nn_inspector.experiments.copying import copy_training, first_line
+from nn_inspector.experiments.copying import copy_training
 from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
 from nn_inspector.experiments.start import Start, set_rates
@@ -92,7 +92,7 @@ class TrainingCopy:
         except Exception as error:
             raise ExperimentError(
                 f"The model or the loss could not be computed on a batch of train_loader "
-                f"({type(error).__name__}: {first_line(error)}). If your loop changes the batch first, show how: "
+                f"({describe_error(error)}). If your loop changes the batch first, show how: "
                 "watch(..., step=lambda model, batch: loss)."
             ) from error
 

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch.utils import _pytree
 
-from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments.batch_contents import batch_size
 from nn_inspector.experiments.random_state import preserved_random_state
 
@@ -54,7 +53,7 @@ def draw(pool: list[Any], weights: torch.Tensor, count: int) -> list[Any] | None
 
 
 def _columns(pool: list[Any]) -> list[Any] | None:
-    """Each tensor of a batch's structure over all batches; None if they do not fit together."""
+    """Each tensor of a batch's structure over all batches; None if they do not fit together, or are graphs."""
     flattened = [_pytree.tree_flatten(batch) for batch in pool]
     leaves, structure = flattened[0]
     if not leaves or any(other != structure for _, other in flattened):
@@ -64,11 +63,20 @@ def _columns(pool: list[Any]) -> list[Any] | None:
         parts = [parts[place] for parts, _ in flattened]
         if not all(isinstance(part, torch.Tensor) and part.dim() for part in parts):
             return None
-        if any(part.shape[1:] != parts[0].shape[1:] or part.dtype != parts[0].dtype for part in parts):
+        if any(_kind(part) != _kind(parts[0]) or part.layout is not torch.strided for part in parts):
             return None
         columns.append(torch.cat(parts))
-    try:
-        items = sum(batch_size(batch) for batch in pool)
-    except ExperimentError:
-        return None
-    return columns if all(len(column) == items for column in columns) else None
+    items = sum(batch_size(batch) for batch in pool)
+    fit = all(len(column) == items for column in columns) and not _are_graphs(pool)
+    return columns if fit else None
+
+
+def _kind(part: torch.Tensor) -> tuple[torch.Size, torch.dtype]:
+    return part.shape[1:], part.dtype
+
+
+def _are_graphs(pool: list[Any]) -> bool:
+    """Whether each batch holds a table of its items with its items, beside what is known of each: they belong together."""
+    tables = [[leaf for leaf in _pytree.tree_leaves(batch) if leaf.dim() == 2] for batch in pool]
+    squares = [[leaf for leaf in leaves if leaf.shape[0] == leaf.shape[1]] for leaves in tables]
+    return all(0 < len(square) < len(leaves) for square, leaves in zip(squares, tables, strict=True))

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
+from nn_inspector.errors import describe_error
 from nn_inspector.history.entries import Entries
 from nn_inspector.history.facts import Facts
 from nn_inspector.history.schema import close_written, open_to_write
@@ -159,7 +160,7 @@ class RunWriter:
     def _give_up(self, error: Exception) -> None:
         self._off = True
         self._staging.take()
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{describe_error(error)}"
         self._report(f"The run is not written to {self.path} any longer ({reason}). It goes on in memory.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
+from nn_inspector.errors import describe_error
 from nn_inspector.probes.hook import Hook
 from nn_inspector.probes.recorder import Recorder
 
@@ -49,7 +50,7 @@ class Probe:
 
         The hooks stay registered until `detach`: torch may be walking through its registry right now.
         """
-        self.failure = f"The {self.name} probe switched itself off: {type(error).__name__}: {error}"
+        self.failure = f"The {self.name} probe switched itself off: {describe_error(error)}"
 
     def hook(self, method: Callable[..., None], *first: object) -> Hook:
         """Wrap a method for one of torch's hook registries; it is called with `first` before torch's arguments."""

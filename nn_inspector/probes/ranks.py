@@ -18,6 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from nn_inspector.errors import describe_error
+
 PATIENCE = 10.0
 """Seconds that a number of another process is waited for; then merging ends."""
 
@@ -134,7 +136,7 @@ class Ranks:
         self.merging = False
         self.failure = (
             "Another process is gone or has fallen behind; from here on only this process's share of the data is measured "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'})."
+            f"({describe_error(error)})."
         )
 
     def close(self) -> None:

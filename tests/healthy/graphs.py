@@ -63,6 +63,59 @@ def property_of_a_graph(seed):
     return Scene(model, optimizer, criterion, loader, train, score=score)
 
 
+class Followers(nn.Module):
+    """One round of messages along the edges of a sparse table."""
+
+    def __init__(self, features=12, width=32, classes=4):
+        super().__init__()
+        self.embed, self.message, self.out = (
+            nn.Linear(features, width),
+            nn.Linear(width, width),
+            nn.Linear(width, classes),
+        )
+
+    def forward(self, edges, x):
+        h = F.relu(self.embed(x))
+        return self.out(F.relu(torch.sparse.mm(edges, self.message(h))))
+
+
+def followers(count, seed, *, sparse=True, nodes=120, followed=3):
+    """Graphs with numbers at each node; the class of a node is what most is seen of among those that it follows."""
+    generator = torch.Generator().manual_seed(seed)
+    look = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
+    graphs = []
+    for _ in range(count):
+        who = torch.arange(nodes).repeat_interleave(followed)
+        whom = torch.randint(0, nodes, (nodes * followed,), generator=generator)
+        table = torch.sparse_coo_tensor(torch.stack([who, whom]), torch.full((len(who),), 1 / followed), (nodes, nodes))
+        x = torch.randn(nodes, 12, generator=generator)
+        label = torch.sparse.mm(table, x @ look).argmax(1)
+        graphs.append((table.coalesce() if sparse else table.to_dense(), x, label))
+    return graphs
+
+
+@healthy("nodes_of_sparse_graphs", kind="graphs", learns=0.7)
+def nodes_of_sparse_graphs(seed):
+    torch.manual_seed(seed)
+    graphs, others = followers(12, seed + 1), followers(4, seed + 101)
+    model = Followers()
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    criterion = nn.CrossEntropyLoss()
+
+    def train():
+        for _ in range(25):
+            for edges, x, y in graphs:
+                optimizer.zero_grad()
+                criterion(model(edges, x), y).backward()
+                optimizer.step()
+
+    def score():
+        with evaluating(model):
+            return sum((model(edges, x).argmax(1) == y).float().mean().item() for edges, x, y in others) / len(others)
+
+    return Scene(model, optimizer, criterion, graphs, train, val_loader=others, score=score)
+
+
 class TwoTowers(nn.Module):
     def __init__(self, features=10, width=16):
         super().__init__()

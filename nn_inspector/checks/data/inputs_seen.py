@@ -178,8 +178,9 @@ def _real(args: Any, kwargs: Any) -> list[torch.Tensor]:
     return found
 
 
-def _is_real(one: object) -> bool:
-    return isinstance(one, torch.Tensor) and one.is_floating_point() and one.dim() > 0 and one.numel() > 0
+def _is_real(one: Any) -> bool:
+    dense = isinstance(one, torch.Tensor) and one.layout is torch.strided
+    return dense and one.is_floating_point() and one.dim() > 0 and one.numel() > 0
 
 
 def _names(model: nn.Module, args: Any, kwargs: Any) -> Mapping[int, str]:

@@ -213,7 +213,7 @@ def _answer(copied: TrainingCopy, batch: Any, *, swapped: bool) -> tuple[list[to
     differ: list[bool] = []
 
     def rolled(leaf: Any) -> Any:
-        if not isinstance(leaf, torch.Tensor) or not leaf.dim():
+        if not isinstance(leaf, torch.Tensor) or not leaf.dim() or leaf.layout is not torch.strided:
             return leaf
         differ.append(not torch.equal(leaf, leaf.roll(1, 0)))
         return leaf.roll(1, 0)

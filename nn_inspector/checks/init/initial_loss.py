@@ -133,7 +133,7 @@ def _measure(copied: TrainingCopy, data: Sequence[object]) -> tuple[float, Chanc
 
     def note_input(module: nn.Module, args: tuple[object, ...]) -> None:
         first = first_tensor(args)
-        if first is not None and first.is_floating_point() and first.numel() > 1:
+        if first is not None and first.is_floating_point() and first.layout is torch.strided and first.numel() > 1:
             spreads.append(float(first.detach().float().std()))
 
     copied.train_mode()

@@ -18,6 +18,7 @@ from nn_inspector.checks.loop.reading import (
     lift,
     role_of_name,
 )
+from nn_inspector.errors import describe_error
 from nn_inspector.training import Training
 
 _VALIDATION = ("val", "test", "dev", "eval")
@@ -92,7 +93,7 @@ def _read(
         try:
             reader.read(code, arguments)
         except Exception as error:  # noqa: BLE001 - code of any kind may be met; a part of the events would mislead
-            return Reading(reason=f"The source of the loop could not be followed ({type(error).__name__}: {error}).")
+            return Reading(reason=f"The source of the loop could not be followed ({describe_error(error)}).")
     return Reading(tuple(reader.events)) if reader.events else Reading(reason=reason or "There is nothing to read.")
 
 

@@ -10,7 +10,7 @@ import torch
 from nn_inspector.checks.answers import Answers, answers, of_output
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.train.course import course_of
-from nn_inspector.errors import ExperimentError, InspectorError
+from nn_inspector.errors import ExperimentError, InspectorError, describe_error
 from nn_inspector.experiments import TrainingCopy, isolated, tensors_of
 from nn_inspector.history import Finding, Remedy
 from nn_inspector.probes import first_tensor, label_parts
@@ -138,7 +138,7 @@ def _answer(copied: TrainingCopy, batch: Any) -> Answers | None:
         with torch.no_grad():
             said = of_output(first_tensor(copied.model(*inputs)), batch)
     except Exception as error:
-        raise ExperimentError(f"The model could not be called on a batch ({type(error).__name__}: {error}).") from error
+        raise ExperimentError(f"The model could not be called on a batch ({describe_error(error)}).") from error
     finally:
         copied.train_mode()
     return said if said is not None and said.kind == "classes" else None
