@@ -16,6 +16,9 @@ from nn_inspector.experiments.isolation import TrainingCopy
 from nn_inspector.probes.origin import origin
 
 _SUMS = frozenset({"add", "__add__", "__radd__", "add_", "__iadd__", "sub", "__sub__", "__rsub__"})
+_SCALINGS = frozenset(
+    {"mul", "__mul__", "__rmul__", "div", "truediv", "__truediv__", "__div__", "mean", "sum", "neg", "__neg__"}
+)
 _MOST = 20
 
 
@@ -25,7 +28,7 @@ class Summand:
 
     Attributes:
         name: the operations that made it, the last first, such as "cross entropy", "mse" or "mul of sum".
-        value: what it adds.
+        value: what it adds, after all that the sum is multiplied with.
         gradient: norm of its gradient over all parameters that are trained; 0 if it has none.
     """
 
@@ -48,7 +51,8 @@ def summands(copied: TrainingCopy, batch: Any, *, gradients: bool = True) -> lis
     with _Additions() as additions:
         loss = copied.loss(batch)
     parameters: list[torch.Tensor] = [p for p in copied.model.parameters() if p.requires_grad and gradients]
-    return [_describe(term, parameters) for term in list(additions.leaves(loss))[:_MOST]]
+    terms, factor = additions.leaves(loss)
+    return [_describe(term, factor, parameters) for term in terms[:_MOST]]
 
 
 @contextlib.contextmanager
@@ -63,7 +67,7 @@ def reweighted(copied: TrainingCopy, weights: Sequence[float] | None) -> Iterato
                 loss = copied.loss(batch)
         finally:
             copied.instead = reweighed
-        terms = list(additions.leaves(loss))[:_MOST]
+        terms = additions.leaves(loss)[0][:_MOST]
         if len(terms) != len(weights):
             raise ExperimentError("The loss has now more terms and now fewer.")
         signs = torch.autograd.grad(loss, terms, retain_graph=True, allow_unused=True)
@@ -82,38 +86,56 @@ def reweighted(copied: TrainingCopy, weights: Sequence[float] | None) -> Iterato
 
 
 class _Additions(TorchFunctionMode):
-    """Remembers which numbers were added up to which."""
+    """Remembers which numbers were added up to which, and which sum was then multiplied as a whole."""
 
     def __init__(self) -> None:
         super().__init__()
         self._made: dict[int, tuple[torch.Tensor, list[torch.Tensor]]] = {}
+        self._scaled: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if getattr(func, "__name__", "") in _SUMS and isinstance(result, torch.Tensor) and result.numel() == 1:
+        name = getattr(func, "__name__", "")
+        if isinstance(result, torch.Tensor) and result.numel() == 1:
             parts = [part for part in args if isinstance(part, torch.Tensor) and part.numel() == 1]
-            if len(parts) == 2 or (len(parts) == 1 and id(parts[0]) in self._made):
+            known = [part for part in parts if id(part) in self._made or id(part) in self._scaled]
+            if name in _SUMS and (len(parts) == 2 or (len(parts) == 1 and known)):
                 self._made[id(result)] = (result, parts)
+            elif name in _SCALINGS and len(known) == 1 and sum(part.requires_grad for part in parts) == 1:
+                self._scaled[id(result)] = (result, known[0])
         return result
 
-    def leaves(self, loss: torch.Tensor) -> Iterator[torch.Tensor]:
-        """What the loss was added up of."""
-        kept, parts = self._made.get(id(loss), (None, []))
-        if kept is not loss:
-            yield loss
+    def leaves(self, loss: torch.Tensor) -> tuple[list[torch.Tensor], float]:
+        """What the loss was added up of, and by what the whole sum was multiplied after that."""
+        total = loss
+        while self._scaled.get(id(total), (None, total))[0] is total:
+            total = self._scaled[id(total)][1]
+        return list(self._parts(total)), _ratio(loss, total)
+
+    def _parts(self, total: torch.Tensor) -> Iterator[torch.Tensor]:
+        kept, parts = self._made.get(id(total), (None, []))
+        if kept is not total:
+            yield total
             return
         for part in parts:
-            yield from self.leaves(part) if part is not loss else [part]
+            yield from self._parts(part) if part is not total else [part]
 
 
-def _describe(term: torch.Tensor, parameters: list[torch.Tensor]) -> Summand:
+def _ratio(result: torch.Tensor, part: torch.Tensor) -> float:
+    before, after = float(part.detach()), float(result.detach())
+    return after / before if before and math.isfinite(after / before) else 1.0
+
+
+def _describe(term: torch.Tensor, factor: float, parameters: list[torch.Tensor]) -> Summand:
     gradient = 0.0
     if term.requires_grad and parameters:
         found = torch.autograd.grad(term.sum(), parameters, retain_graph=True, allow_unused=True)
-        gradient = math.sqrt(sum(float(part.double().square().sum()) for part in found if part is not None))
-    return Summand(_said(origin(term)[:2]), float(term.detach()), gradient)
+        gradient = abs(factor) * math.sqrt(
+            sum(float(part.double().square().sum()) for part in found if part is not None)
+        )
+    return Summand(_said(origin(term)[:2]), factor * float(term.detach()), gradient)
 
 
 def _said(operations: list[str]) -> str:

@@ -237,6 +237,19 @@ def test_a_part_that_came_to_constant_answers_only_is_drowned_by_the_other():
     assert finding.remedy.tried.helped
 
 
+def grey_beside_sum(output, x):
+    """Grey values as probabilities, whose cross entropy is far above 0 at best, and all of it divided by the items."""
+    grey = (x - x.min()) / (x.max() - x.min())
+    return (F.binary_cross_entropy(output[0].sigmoid(), grey) + divergence(*output[1:])) / len(x)
+
+
+def test_a_sum_that_is_divided_as_a_whole_is_looked_into():
+    finding = coded(grey_beside_sum)
+    assert finding.severity in ("error", "warning"), finding.message
+    assert "bce of sigmoid is a part of your loss" in finding.message
+    assert finding.remedy.tried.helped
+
+
 @pytest.mark.parametrize(
     ("loss_fn", "noise"),
     [(of_one_kind, 0.0), (strong_on_purpose, 0.0), (of_one_kind, 1.0)],

@@ -164,3 +164,34 @@ def test_columns_that_are_alike_and_get_the_same_gradients_are_units(watched):
             weight.fill_(0.1)
     finding = watched(case(made), lambda c: c.run(3)).check("symmetry")
     assert (finding.severity, finding.basis) == ("error", "structure"), finding.message
+
+
+class Factors(nn.Module):
+    """The product of two tables, as for ratings."""
+
+    def __init__(self, *, sparse=False):
+        super().__init__()
+        self.users, self.works = (nn.Embedding(20, 6, sparse=sparse) for _ in range(2))
+
+    def forward(self, pairs):
+        return (self.users(pairs[:, 0]) * self.works(pairs[:, 1])).sum(1)
+
+
+def ratings():
+    generator = torch.Generator().manual_seed(0)
+    pairs = torch.randint(0, 20, (400, 2), generator=generator)
+    tastes = torch.randn(2, 20, 3, generator=generator)
+    return TensorDataset(pairs, (tastes[0][pairs[:, 0]] * tastes[1][pairs[:, 1]]).sum(1))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_embeddings_whose_numbers_begin_alike_stay_one_number(watched, sparse):
+    model = constant(0.1, Factors(sparse=sparse))
+    finding = watched(case(model, nn.MSELoss(), ratings()), lambda c: c.run(3)).check("symmetry")
+    assert (finding.severity, finding.where) == ("error", "users.weight"), finding.message
+    assert "all 6 units of users.weight" in finding.message
+
+
+def test_embeddings_that_were_drawn_pass(watched):
+    finding = watched(case(Factors(), nn.MSELoss(), ratings()), lambda c: c.run(3)).check("symmetry")
+    assert finding.severity == "ok", finding.message

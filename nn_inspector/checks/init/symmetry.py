@@ -49,6 +49,7 @@ ALIKE = 1e-4
 STILL = 10
 """A gradient that is zero for so many steps will stay so."""
 
+_MATRIX = 2
 _PRODUCTS = ("matmul", "mm", "addmm")
 
 _RESET = """\
@@ -130,6 +131,7 @@ def same_units(seen: Anatomy) -> Iterator[Twins]:
     parameters = dict(seen.model.named_parameters())
     for name, turned in _weights(seen):
         weight, gradient = parameters[name].detach(), seen.gradients.get(name)
+        gradient = gradient.to_dense() if gradient is not None and gradient.is_sparse else gradient
         if gradient is None or not bool(torch.isfinite(gradient).all()):
             continue
         if turned:
@@ -149,21 +151,16 @@ def same_units(seen: Anatomy) -> Iterator[Twins]:
 
 
 def _weights(seen: Anatomy) -> Iterator[tuple[str, bool]]:
-    """The matrices that layers multiply with, each once, in the order in which they are used, and whether units are columns."""
-    parameters = dict(seen.model.named_parameters())
+    """The matrices that layers multiply with or look up in, each once, as they are used, and whether units are columns."""
+    parameters = {name: p for name, p in seen.model.named_parameters() if p.dim() >= _MATRIX and p.requires_grad}
     found: dict[str, bool] = {}
     for node in flow_of(seen):
-        if node.kind in ("layer", "recurrent", "attention"):
+        if node.kind in ("layer", "recurrent", "attention", "embedding"):
+            product = node.call.name in _PRODUCTS
             for name, parameter in parameters.items():
-                if (
-                    parameter.dim() >= 2
-                    and parameter.requires_grad
-                    and any(parameter is one for one in node.call.inputs)
-                ):
-                    found.setdefault(
-                        name,
-                        node.call.name in _PRODUCTS and parameter.dim() == 2 and parameter is not node.call.inputs[0],
-                    )
+                if any(parameter is one for one in node.call.inputs):
+                    turned = product and parameter.dim() == _MATRIX and parameter is not node.call.inputs[0]
+                    found.setdefault(name, turned or node.kind == "embedding")
     yield from found.items()
 
 

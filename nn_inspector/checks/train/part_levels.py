@@ -16,6 +16,13 @@ from nn_inspector.probes import LossCall
 
 _FEWEST_ITEMS = 32
 _NUMBERS = frozenset({"mse_loss", "smooth_l1_loss", "huber_loss"})
+_BINARY = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits"})
+_IN_ORIGIN = {
+    "cross_entropy": "cross entropy",
+    "nll_loss": "nll",
+    "binary_cross_entropy": "bce",
+    "binary_cross_entropy_with_logits": "bce_with_logits",
+}
 
 
 def call_of(part: Summand, calls: Sequence[LossCall]) -> int | None:
@@ -35,10 +42,12 @@ class PartLevel:
     Attributes:
         weight: the part is so many times the mean over the numbers that are compared.
         constant: what it would be for constant answers, one for each number that is predicted; infinite if not known.
+        least: what it is for perfect answers: above 0 for probabilities of yes that are no plain yes or no.
     """
 
     weight: float
     constant: float
+    least: float = 0.0
 
 
 def level_of(calls: Sequence[LossCall], value: float) -> PartLevel | None:
@@ -66,7 +75,15 @@ def level_of(calls: Sequence[LossCall], value: float) -> PartLevel | None:
         chance = chance_level(call)
         constant = chance.low if chance is not None else math.inf
     weight = value / returned
-    return PartLevel(weight, weight * constant)
+    return PartLevel(weight, weight * constant, weight * _least(call))
+
+
+def _least(call: LossCall) -> float:
+    """What the loss function returns if each answer is its target."""
+    if call.name not in _BINARY or call.prediction.shape != call.target.shape:
+        return 0.0
+    target = call.target.detach().float()
+    return float(F.binary_cross_entropy(target, target)) if bool(((target >= 0) & (target <= 1)).all()) else 0.0
 
 
 def has_targets_of_its_own(first: Sequence[LossCall], now: Sequence[LossCall]) -> bool:
@@ -81,7 +98,7 @@ def has_targets_of_its_own(first: Sequence[LossCall], now: Sequence[LossCall]) -
 
 def _said(name: str) -> str:
     """How `origin` says a loss function."""
-    return {"cross_entropy": "cross entropy", "nll_loss": "nll"}.get(name, name.removesuffix("_loss"))
+    return _IN_ORIGIN.get(name, name.removesuffix("_loss"))
 
 
 def _is_close(one: float, other: float) -> bool:

@@ -42,7 +42,7 @@ ASIDE = 0.1
 """A part with this weight or less is there to help, not to be learned, if the task is learned."""
 
 _NOW = Start()
-_STEPS = 240
+_STEPS = 400
 _LOOKS = 8
 _FEWEST_STEPS = 80
 _JUDGES = 4
@@ -58,6 +58,7 @@ class UnlearnedPart:
         name: of the part.
         start, now: its value at the first weights, and now.
         level: the less of its first value and of what constant answers give.
+        least: what perfect answers give.
         factor: the others had so much less weight on the copy.
         trial: of its value, with the others as they are and with less weight.
     """
@@ -66,13 +67,14 @@ class UnlearnedPart:
     start: float
     now: float
     level: float
+    least: float
     factor: float
     trial: Trial
 
     @property
     def clear(self) -> bool:
         """Whether the copy learned most of it."""
-        return self.trial.treated[-1] <= MOSTLY * self.level
+        return self.trial.treated[-1] - self.least <= MOSTLY * (self.level - self.least)
 
 
 def unlearned_part(subject: Subject, parts: Sequence[Summand]) -> UnlearnedPart | None:
@@ -105,24 +107,25 @@ def _tried(subject: Subject, parts: Sequence[Summand], *, end: float) -> Unlearn
     place = _weakest_unlearned(parts, levels, now.values)
     if place is None:
         return None
+    level, least = levels[place]
     others = [part.gradient for number, part in enumerate(parts) if number != place]
-    least = min(max(max(others) / max(parts[place].gradient, 1e-30), FACTOR[0]), FACTOR[1])
+    stronger = min(max(max(others) / max(parts[place].gradient, 1e-30), FACTOR[0]), FACTOR[1])
     batches = BatchSource(subject.training.train_loader, seconds=subject.seconds / 6).mixed(_STEPS)
     begin = time.monotonic()
-    for share, factor in ((1 / 3, least), (2 / 3, FACTOR[1])):
+    for share, factor in ((1 / 3, stronger), (2 / 3, FACTOR[1])):
         weights = [1.0 if number == place else 1 / factor for number in range(len(parts))]
         treated = _trained(subject, batches, judges, place, weights, until=begin + share * (end - begin))
-        if treated[-1] <= LEARNED * levels[place]:
+        if treated[-1] - least <= LEARNED * (level - least):
             break
     else:
         return None
     without = _trained(subject, batches, judges, place, None, until=end)
     looks = min(len(treated), len(without))
-    if looks <= _LOOKS // 2 or not treated[looks - 1] < BETTER * without[looks - 1]:
+    if looks <= _LOOKS // 2 or not treated[looks - 1] - least < BETTER * (without[looks - 1] - least):
         return None
     every = _every(subject)
     trial = Trial(without[:looks], treated[:looks], helped=True, measure=parts[place].name, every=every)
-    return UnlearnedPart(parts[place].name, first.values[place], now.values[place], levels[place], factor, trial)
+    return UnlearnedPart(parts[place].name, first.values[place], now.values[place], level, least, factor, trial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +147,8 @@ def _seen(subject: Subject, judges: Sequence[Any], state: Start) -> _Seen:
     return _Seen(values, calls)
 
 
-def _levels(subject: Subject, parts: Sequence[Summand], first: _Seen, now: _Seen) -> list[float]:
-    """Of each part its first value, or what constant answers give if that is less.
+def _levels(subject: Subject, parts: Sequence[Summand], first: _Seen, now: _Seen) -> list[tuple[float, float]]:
+    """Of each part its first value, or what constant answers give if that is less; and what perfect answers give.
 
     NaN if the network makes the targets itself, and if a part has little weight on purpose beside a task that is learned.
     """
@@ -153,13 +156,14 @@ def _levels(subject: Subject, parts: Sequence[Summand], first: _Seen, now: _Seen
     for part, value in zip(parts, first.values, strict=True):
         place = call_of(part, first.calls[0])
         if place is None or any(len(calls) <= place for calls in (*first.calls, *now.calls)):
-            levels.append(value)
+            levels.append((value, 0.0))
             continue
         own, later = [calls[place] for calls in first.calls], [calls[place] for calls in now.calls]
         level = level_of(own, value)
         aside = level is not None and level.weight <= ASIDE and _is_learned(subject)
         meant = has_targets_of_its_own(own, later) and not aside
-        levels.append(min(value, level.constant if level is not None else math.inf) if meant else math.nan)
+        highest = min(value, level.constant if level is not None else math.inf)
+        levels.append((highest if meant else math.nan, level.least if level is not None else 0.0))
     return levels
 
 
@@ -174,18 +178,22 @@ def _has_one_answer_for_all(calls: Sequence[LossCall]) -> bool:
     return any(bool((target == target.flatten()[0]).all()) for target in targets)
 
 
-def _weakest_unlearned(parts: Sequence[Summand], levels: Sequence[float], now: Sequence[float]) -> int | None:
+def _weakest_unlearned(
+    parts: Sequence[Summand], levels: Sequence[tuple[float, float]], now: Sequence[float]
+) -> int | None:
     """Of the parts that compare with targets and were not learned the one with the least gradient."""
     if sum(part.gradient > 0 for part in parts) < _TWO:
         return None
     unlearned = [
         number
         for number, part in enumerate(parts)
-        if part.gradient > 0
-        and _TARGETS & set(part.name.split(" of "))
-        and 0 < UNLEARNED * levels[number] < now[number] < math.inf
+        if part.gradient > 0 and _TARGETS & set(part.name.split(" of ")) and _is_unlearned(*levels[number], now[number])
     ]
     return min(unlearned, key=lambda number: parts[number].gradient, default=None)
+
+
+def _is_unlearned(level: float, least: float, now: float) -> bool:
+    return 0 < UNLEARNED * (level - least) < now - least < math.inf
 
 
 def _means(copied: TrainingCopy, judges: Sequence[Any]) -> list[float]:
