@@ -76,7 +76,9 @@ def answers(copied: TrainingCopy, batch: Any) -> Answers | None:
     seen = one_pass(copied, batch)
     if len(seen.calls) == 1:
         return of_call(seen.calls[0])
-    return of_output(first_tensor(seen.outputs[-1]), batch) if seen.outputs and not seen.calls else None
+    if seen.calls or not seen.outputs:
+        return None
+    return of_output(first_tensor(seen.outputs[-1]), batch, seen.inputs[-1])
 
 
 def of_call(call: LossCall) -> Answers | None:
@@ -95,20 +97,38 @@ def of_call(call: LossCall) -> Answers | None:
     return None
 
 
-def of_output(given: torch.Tensor | None, batch: Any) -> Answers | None:
-    """The answers of a model whose loss is not seen, if its output fits the last of the batch's labels."""
-    right = None
-    for _, part in label_parts(batch):
-        right = part if isinstance(part, torch.Tensor) else right
-    if given is None or right is None or not given.is_floating_point() or given.dim() == 0 or right.dim() == 0:
+def of_output(given: torch.Tensor | None, batch: Any, inputs: Sequence[torch.Tensor] = ()) -> Answers | None:
+    """The answers of a model whose loss is not seen, if its output fits the last of the batch's labels, and no other one.
+
+    A mask or weights for the loss have the shape of the labels: which of them is right is not known then.
+
+    Args:
+        given: the output.
+        batch: with the labels.
+        inputs: what the model was given, which is no label.
+    """
+    if given is None or not given.is_floating_point() or given.dim() == 0:
         return None
-    right = right.detach().to(given.device)
+    parts = [part for _, part in label_parts(batch) if isinstance(part, torch.Tensor) and not _is_among(part, inputs)]
+    given = given.detach()
+    fitting = [_fitting(given, part.detach().to(given.device)) for part in parts]
+    return fitting[-1] if fitting and all(one is None for one in fitting[:-1]) else None
+
+
+def _fitting(given: torch.Tensor, right: torch.Tensor) -> Answers | None:
+    """An output as answers to labels, if it fits them."""
+    if right.dim() == 0:
+        return None
     if given.dim() == right.dim() + 1 and given.shape[1] > 1 and not right.is_floating_point():
         fits = given.shape[:1] + given.shape[2:] == right.shape and int(right.min()) >= 0
         return _classes(given, right, -100) if fits and int(right.max()) < given.shape[1] else None
     if given.numel() != right.numel() or len(given) != len(right):
         return None
     return _of_same_shape(given, right.reshape(given.shape))
+
+
+def _is_among(part: torch.Tensor, others: Sequence[torch.Tensor]) -> bool:
+    return any(part is one or (part.shape == one.shape and torch.equal(part.to(one.device), one)) for one in others)
 
 
 def is_one_hot(values: torch.Tensor) -> bool:

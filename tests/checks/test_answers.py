@@ -98,6 +98,27 @@ def test_a_loss_by_hand_leaves_the_output_and_the_labels_of_the_batch(output, ba
     assert (found and found.kind) == kind
 
 
+@pytest.mark.parametrize(
+    ("batch", "inputs"),
+    [
+        ((torch.zeros(4, 2), VALUES, torch.ones(4, 1)), ()),
+        ((torch.zeros(4, 2), VALUES, torch.tensor([True, False, True, True])), ()),
+        ((torch.zeros(4, 2), torch.zeros(4, 3), torch.ones(4, 5)), ()),
+        ((LABELS, LABELS.flip(0)), (LABELS, LABELS.flip(0))),
+    ],
+    ids=["weights", "mask", "nothing fits", "inputs only"],
+)
+def test_of_several_parts_that_fit_it_is_not_known_which_is_right(batch, inputs):
+    assert of_output(torch.zeros(4, 1), batch, inputs) is None
+
+
+def test_what_the_model_was_given_is_no_label():
+    users, works = torch.tensor([0, 1, 2, 3]), torch.tensor([3, 2, 1, 0])
+    found = of_output(VALUES[:, 0], (users, works, VALUES[:, 0]), (users, works.clone()))
+    assert found is not None
+    assert found.unlearned == 0
+
+
 def test_a_copy_is_asked_in_evaluation_mode():
     model = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.9))
     training = Training(model, loss_fn=lambda output, target: -output.log_softmax(1)[range(len(target)), target].mean())

@@ -291,3 +291,60 @@ def summed_loss_with_a_fitting_rate(seed):
             print(f"epoch {epoch}: {total / seen:.4f} per image")
 
     return Scene(model, optimizer, criterion, loader, train, score=lambda: accuracy(model, x_val, y_val))
+
+
+@healthy("targets_measured_in_part", kind="losses", learns=0.8)
+def targets_measured_in_part(seed):
+    """Two targets, of which only some were measured; the others stand as 0 in the table, and a mask leaves them out."""
+    torch.manual_seed(seed)
+    x = torch.randn(2400, 8)
+    y = 3 + torch.stack([x[:, 0] + 0.5 * x[:, 1].abs(), torch.tanh(2 * x[:, 2]) * x[:, 3] + x[:, 0]], 1)
+    y += 0.1 * torch.randn_like(y)
+    known = (torch.rand_like(y) < 0.4).float()
+    data = TensorDataset(x[:2000], (y * known)[:2000], known[:2000])
+    loader = DataLoader(data, batch_size=50, shuffle=True)
+    model = mlp(8, 2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+
+    def measured_only(prediction, target, mask):
+        return ((prediction - target) ** 2 * mask).sum() / mask.sum().clamp(min=1)
+
+    def train():
+        for _ in range(20):
+            for a, b, mask in loader:
+                optimizer.zero_grad()
+                loss = measured_only(model(a), b, mask)
+                loss.backward()
+                optimizer.step()
+
+    def score():
+        with evaluating(model):
+            return explained(model, x[2000:], y[2000:])
+
+    return Scene(model, optimizer, None, loader, train, score=score)
+
+
+@healthy("classes_without_those_that_are_not_sure", kind="losses", learns=0.8)
+def classes_without_those_that_are_not_sure(seed):
+    """Cross entropy without reduction, times the certainty of each label: half of them are guesses that do not count."""
+    torch.manual_seed(seed)
+    x, y, x_val, y_val = digits(seed=seed)
+    sure = (torch.rand(len(y)) < 0.5).float()
+    labels = torch.where(sure > 0, y, torch.randint(0, 10, y.shape))
+    loader = DataLoader(TensorDataset(x, labels, sure), batch_size=64, shuffle=True)
+    model = mlp(x[0].numel(), 10, hidden=64)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    criterion = nn.CrossEntropyLoss(reduction="none")
+
+    def train():
+        for _ in range(20):
+            for a, b, weight in loader:
+                optimizer.zero_grad()
+                ((criterion(model(a.flatten(1)), b) * weight).sum() / weight.sum().clamp(min=1)).backward()
+                optimizer.step()
+
+    def score():
+        with evaluating(model):
+            return accuracy(model, x_val.flatten(1), y_val)
+
+    return Scene(model, optimizer, criterion, loader, train, score=score)

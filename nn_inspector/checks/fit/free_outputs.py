@@ -14,7 +14,7 @@ from torch import nn
 
 from nn_inspector.checks.answers import Answers, of_call, of_output
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import Anatomy, TrainingCopy, preserved_random_state
+from nn_inspector.experiments import Anatomy, TrainingCopy, preserved_random_state, tensors_of
 from nn_inspector.probes import CallMode, LossCall, first_tensor
 
 FEWEST_STEPS = 60
@@ -43,6 +43,7 @@ class FreeOutputs:
         wrong: what is wrong about the answers at the first outputs and at the last ones, see `wrong_share`; None where
             it is not known what is right.
         drawn: whether the loop draws random numbers that change the loss of one and the same output.
+        asked: share of the outputs that the loss depends on: a mask may leave some out.
         compares: whether the loss compares items with each other, as a loss for embeddings does: it matters which item is which,
             and not which column.
     """
@@ -52,6 +53,7 @@ class FreeOutputs:
     moved: float
     wrong: tuple[float, float] | None
     drawn: bool
+    asked: float = 1.0
     compares: bool = False
 
     @property
@@ -91,6 +93,7 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
         optimizer = torch.optim.Adam([outputs], lr=max(_RATE, far / _REACH if math.isfinite(far) else 0.0))
         losses: list[float] = []
         moved = 0.0
+        asked = torch.zeros_like(outputs, dtype=torch.bool)
         for step in range(_STEPS + 1):
             loss = _loss(copied, batch)
             losses.append(float(loss.detach()))
@@ -103,13 +106,14 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
                 break
             if step == 0:
                 moved = float(outputs.grad.abs().max())
+            asked |= outputs.grad != 0
             optimizer.step()
         if moved and len(losses) <= FEWEST_STEPS and math.isfinite(losses[-1]):
             raise ExperimentError("There was no time to minimize the loss.")
         after, _ = _answers(copied, batch)
         compares = _compares(copied, batch, outputs)
     wrong = (before, after) if before is not None and after is not None else None
-    return FreeOutputs(layer, losses, moved, wrong, drawn, compares)
+    return FreeOutputs(layer, losses, moved, wrong, drawn, float(asked.float().mean()), compares)
 
 
 @torch.no_grad()
@@ -152,7 +156,13 @@ def _answers(copied: TrainingCopy, batch: Any) -> tuple[float | None, torch.Tens
     """How wrong the answers are, and what is right where numbers are asked."""
     calls: list[LossCall] = []
     given: list[Any] = []
-    handle = copied.model.register_forward_hook(lambda _module, _args, output: given.append(output))
+    taken: list[list[torch.Tensor]] = []
+
+    def note(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        given.append(output)
+        taken.append(list(tensors_of([args, kwargs])))
+
+    handle = copied.model.register_forward_hook(note, with_kwargs=True)
     try:
         with torch.no_grad(), CallMode(calls.append):
             _loss(copied, batch)
@@ -164,7 +174,7 @@ def _answers(copied: TrainingCopy, batch: Any) -> tuple[float | None, torch.Tens
         if found is not None and found.kind == "numbers" and calls[0].name.startswith("binary"):
             found = None
     elif not calls and given:
-        found = of_output(first_tensor(given[-1]), batch)
+        found = of_output(first_tensor(given[-1]), batch, taken[-1])
     if found is None:
         return None, None
     return wrong_share(found), found.right if found.kind == "numbers" else None

@@ -47,6 +47,9 @@ leaves nothing, and one with smoothed labels or a margin next to nothing."""
 FEWEST = 8
 """In a batch of fewer items chance answers many right."""
 
+MOST_ASKED = 0.9
+"""Where the loss depends on fewer of the outputs than this, some are left out on purpose."""
+
 _MOST_PAIRS = 0.6
 
 _SWAPPED = """\
@@ -121,6 +124,10 @@ def _judged(subject: Subject, found: FreeOutputs) -> Finding:
     if found.compares:
         raise ExperimentError(
             "The loss compares items with each other: its outputs are embeddings, and no answers that could be right or wrong."
+        )
+    if found.asked < MOST_ASKED:
+        raise ExperimentError(
+            f"The loss leaves out {1 - found.asked:.0%} of the outputs, as a mask does: whether the answers are right cannot be told."
         )
     if found.drawn:
         raise ExperimentError(

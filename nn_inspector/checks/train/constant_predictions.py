@@ -136,7 +136,7 @@ def _answer(copied: TrainingCopy, batch: Any) -> Answers | None:
     copied.model.eval()
     try:
         with torch.no_grad():
-            said = of_output(first_tensor(copied.model(*inputs)), batch)
+            said = of_output(first_tensor(copied.model(*inputs)), batch, inputs)
     except Exception as error:
         raise ExperimentError(f"The model could not be called on a batch ({describe_error(error)}).") from error
     finally:
