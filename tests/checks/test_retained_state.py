@@ -183,3 +183,17 @@ def test_before_any_backward_it_cannot_say():
 
 def test_growing_rows():
     assert [growing(row) for row in ([], [2], [0, 1, 2, 3], [0, 1, 0, 1], [1, 1, 1])] == [0, 0, 3, 1, 0]
+
+
+@pytest.mark.parametrize(("order", "severity"), [([2, 0, 3, 1], "warning"), ([0, 1, 2, 3], "ok")])
+def test_the_order_in_which_a_list_is_gone_through_is_known_by_the_sizes(order, severity):
+    batches = [(torch.randint(0, 10, (20, length)), torch.randint(0, 2, (20,))) for length in (3, 4, 5, 6)]
+    model = Reader(keep=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    with nni.watch(model, optimizer, train_loader=batches, show=False) as inspector:
+        for _ in range(2):
+            for place in order:
+                optimizer.zero_grad()
+                F.cross_entropy(model(batches[place][0])[0], batches[place][1]).backward()
+                optimizer.step()
+    assert inspector.check("retained_state", seconds=0).severity == severity

@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
 from tests.trainings import CLASSES, FEATURES, Case, blobs, classifier, mlp
@@ -162,6 +163,30 @@ def test_a_body_that_the_task_cannot_do_without_is_a_warning(watched):
     finding = watched(body_for_another_task(frozen=False), lambda c: c.run(25)).check("trainable_parameters")
     assert finding.severity == "warning", finding.message
     assert "no optimizer holds them" in finding.message
+
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.EmbeddingBag(4, 6), nn.Linear(6, CLASSES)
+
+    def forward(self, words):
+        return self.head(self.table(words))
+
+
+def test_a_table_that_was_made_larger_after_the_optimizer_is_an_error(watched):
+    torch.manual_seed(0)
+    model = Words()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    model.table = nn.EmbeddingBag(60, 6)
+    words = torch.randint(0, 60, (400, 5))
+    labels = (words % CLASSES).mode(1).values
+    loader = DataLoader(TensorDataset(words, labels), batch_size=20, shuffle=True)
+    finding = watched(Case(model, optimizer, nn.CrossEntropyLoss(), loader), lambda c: c.run(15)).check(
+        "trainable_parameters"
+    )
+    assert finding.severity == "error", finding.message
+    assert "It holds 1 that nobody uses" in finding.message
 
 
 def test_a_body_that_is_thawed_and_does_well_without_is_fine(watched):

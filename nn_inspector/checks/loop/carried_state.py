@@ -27,6 +27,14 @@ def carrying_layers(run: Run) -> list[str]:
     return [name for name, count in carried.items() if count >= _ENOUGH and count >= _MOST * (seen[name] - 1)]
 
 
+def in_another_order(run: Run, batches: Sequence[Any]) -> bool:
+    """Whether the loop took a list's batches in another order than the list's, as far as their sizes tell."""
+    facts: list[dict[str, Any]] = [dict(entry.facts) for entry in run.trace if entry.call == "forward"]
+    taken = [tuple(fact.get("input_shape") or ()) for fact in facts if fact.get("phase") == "train"][: len(batches)]
+    listed = [tuple(first.shape) for batch in batches if (first := next(tensors_of(batch), None)) is not None]
+    return len(listed) == len(batches) and set(taken) <= set(listed) and taken != listed[: len(taken)]
+
+
 def begin_anew(names: Sequence[str]) -> Callable[[TrainingCopy], None]:
     """Lets layers of a copy begin with zeros wherever they would go on from where they ended."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
-from nn_inspector.checks.loop.carried_state import begin_anew, carrying_layers
+from nn_inspector.checks.loop.carried_state import begin_anew, carrying_layers, in_another_order
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.race import known_left, race
 from nn_inspector.checks.symptoms import OF_THE_LOOP
@@ -28,7 +29,7 @@ INFO = CheckInfo(
     how=(
         "In the first steps it is looked up whether the graph under the loss reaches back into earlier steps: it is an "
         "error if it does so further each time. And it is looked up whether a recurrent layer begins a batch with the "
-        "state in which it ended the one before. If the loader draws items at random, a copy is trained that begins "
+        "state in which it ended the one before. If the batches come in random order, a copy is trained that begins "
         "anew, and what that gains says how bad it is."
     ),
     remedy="Begin each batch with a fresh state; where batches go on from each other, hand on hidden.detach().",
@@ -123,7 +124,7 @@ def _carried(subject: Subject) -> Finding | None:
         return None
     what = f"the state of {' and '.join(layers)}"
     message = (
-        f"No: {what} goes from one batch into the next one, but the loader draws items at random: what was read before has "
+        f"No: {what} goes from one batch into the next one, but the batches come in random order: what was read before has "
         "nothing to do with what comes."
     )
     found = race(subject, begin_anew(layers))
@@ -143,6 +144,8 @@ def _carried(subject: Subject) -> Finding | None:
 
 def _is_drawn_at_random(subject: Subject) -> bool:
     loader = subject.training.train_loader
+    if isinstance(loader, Sequence):
+        return in_another_order(subject.run, loader)
     kinds = RandomSampler | SubsetRandomSampler | WeightedRandomSampler
     return isinstance(loader, DataLoader) and isinstance(item_sampler(loader), kinds)
 

@@ -186,10 +186,13 @@ def _left_behind(subject: Subject, wiring: Wiring, names: Sequence[str], trial: 
     tried = race(subject, lambda copied: _give_by_name(copied, names))
     if tried is None or tried.severity == "info" or not (thawed or tried.severity == "error"):
         return _missing(subject, wiring, "info", names, f"{said}: they stay as they are.", trial)
-    since = (
-        " They were frozen when watching began, and are not any more: the optimizer does not know." if thawed else ""
-    )
-    severity = tried.severity if thawed else "warning"
+    stale = [p for p in wiring.strangers if p.grad is None]
+    since = ""
+    if thawed:
+        since = " They were frozen when watching began, and are not any more: the optimizer does not know."
+    elif stale:
+        since = f" It holds {len(stale)} that nobody uses: it was made before the model was changed."
+    severity = tried.severity if since else "warning"
     return _missing(subject, wiring, severity, names, f"No: {said}.{since} {tried.text}", tried.trial)
 
 
