@@ -186,10 +186,7 @@ class TapeRecorder:
         """The model, one of its modules or the loss is called."""
         if self._draft is None or torch._C._current_graph_task_id() != -1:
             return
-        if not self._inside:
-            given = (self._encode(args), self._encode(dict(kwargs))) if not self._inside else None
-        else:
-            given = None
+        given = self._encode_call(args, kwargs) if not self._inside else None
         self._inside.append((call, given))
 
     def leave(self, call: ModuleCall, output: Any) -> None:
@@ -235,7 +232,7 @@ class TapeRecorder:
             self._note_loss(draft, args, kwargs, result)
             return
         self.parts_are_called |= name in _LAYERS and any(map(draft.is_weight, all_tensors(args)))
-        encoded = self._encode(args), self._encode(dict(kwargs))
+        encoded = self._encode_call(args, kwargs)
         draft = self._draft or draft
         given = with_sizes(name, encoded[0], draft.items, asked=draft.asked_size), encoded[1]
         if name in SCALES:
@@ -296,6 +293,10 @@ class TapeRecorder:
             raise _NothingToNote
         return self._draft.encode(value)
 
+    def _encode_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], Any]:
+        """One by one: in `f(*model(x))` Python hands on the tuple that the model returned."""
+        return tuple(self._encode(one) for one in args), self._encode(dict(kwargs))
+
     def _find_in_list(self, tensor: torch.Tensor) -> None:
         place, draft = self._places.get(id(tensor)), self._draft
         if draft is None or place is None or draft.number_of(tensor) is not None:
@@ -319,7 +320,7 @@ class TapeRecorder:
         parameters = inspect.signature(self._loss_fn).parameters  # type: ignore[arg-type]  # it was just called
         defaults = {name: one.default for name, one in parameters.items()}
         options = {name: value for name, value in kwargs.items() if value is not defaults.get(name)}
-        draft.note(ModuleCall("loss"), "loss_fn", (self._encode(args), self._encode(options)), result)
+        draft.note(ModuleCall("loss"), "loss_fn", self._encode_call(args, options), result)
 
     def _drew(self) -> bool:
         """Whether the function that was just called has drawn random numbers on the host."""

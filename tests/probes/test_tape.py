@@ -53,6 +53,11 @@ class Dictionary(Several):
         return {"logits": self.head(z), "hidden": [z]}
 
 
+class Twin(Several):
+    def forward(self, x):
+        return self.encode(x), self.encode(x.flip(1))
+
+
 class Characters(nn.Module):
     def __init__(self):
         super().__init__()
@@ -124,6 +129,10 @@ def squeezed(model, batch):
 def as_column(model, batch):
     x, y = batch
     return F.mse_loss(model(x), y.float().view(-1, 1))
+
+
+def handed_on(model, batch):
+    return F.pairwise_distance(*model(batch[0])).mul(batch[1]).mean()
 
 
 def viewed(model, batch):
@@ -337,6 +346,7 @@ LOOPS = {
     "object batch": (from_an_object, mlp, Thing),
     "data class": (from_names, mlp, Bag),
     "named tuple": (from_names, mlp, Pair),
+    "the model's tuple is handed on": (handed_on, Twin, tuples),
     "several calls of the model": (several_calls, Several, tuples),
     "parts called by hand": (parts_by_hand, Several, tuples),
     "a method of the model": (own_method, Several, tuples),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.fit.free_outputs import FreeOutputs, last_layer, minimize
+from nn_inspector.checks.fit.likeness import Misled, misled
+from nn_inspector.checks.fit.likeness_texts import finding_of
 from nn_inspector.checks.fit.ranking import Backwards, ranked_backwards
 from nn_inspector.checks.race import BADLY, left_now
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
@@ -27,7 +29,10 @@ INFO = CheckInfo(
         "The network is taken out: on a copy the last layer's outputs for one batch become free numbers, and your loss is "
         "minimized over them. That is the most that any network could do. It is an error if your training did badly and the "
         "answers with the lowest loss are little better than chance, or if the loss does not change at all. Of a loss that ranks "
-        "pairs, it is read from the loop whether it ranks them the other way round than they are counted as right."
+        "pairs, it is read from the loop whether it ranks them the other way round than they are counted as right. Of a loss that "
+        "compares items (pairs, triplets), the rows that it compares become free: it is an error if it pulls together what is "
+        "labelled one way, or is lowest where all items are alike, your training did badly, and a copy with the usual loss for "
+        "embeddings learns the opposite."
     ),
     remedy="Try your loss on a few numbers by hand: right answers must give a lower loss than wrong ones.",
     sources=(
@@ -66,6 +71,9 @@ def look(subject: Subject) -> Finding:
     backwards = ranked_backwards(subject)
     if backwards is not None:
         return _backwards(backwards)
+    compared = _misled(subject)
+    if compared is not None:
+        return finding_of(INFO, compared)
     seen = subject.anatomy("initial", training=False)
     layer = last_layer(seen)
     batch = subject.batches()[0]
@@ -85,7 +93,8 @@ def look(subject: Subject) -> Finding:
         raise ExperimentError(
             f"The loss does not depend on {layer} alone, so it cannot be looked at without the network."
         )
-    return _judged(subject, found)
+    compared = _misled(subject, single=True) if found.compares else None
+    return _judged(subject, found) if compared is None else finding_of(INFO, compared)
 
 
 def _backwards(found: Backwards) -> Finding:
@@ -151,6 +160,13 @@ def _judged(subject: Subject, found: FreeOutputs) -> Finding:
     )
 
 
+def _misled(subject: Subject, *, single: bool = False) -> Misled | None:
+    try:
+        return misled(subject, single=single)
+    except ExperimentError:  # what cannot be said of pairs may still be said of answers
+        return None
+
+
 def _flat(found: FreeOutputs) -> Finding:
     return finding(
         INFO,
@@ -172,10 +188,10 @@ def _did_badly(subject: Subject) -> bool:
 
 
 def chart(result: Finding) -> Chart | None:
-    """The loss over the steps."""
+    """The loss over the steps; of a loss that compares items, the trial of the usual one."""
     losses = result.evidence.get("losses")
     if not isinstance(losses, list) or len(losses) < 2:
-        return None
+        return trial_chart(result)
     return Chart("lines", "step", "loss, with free outputs", {"loss": curve(losses)})
 
 
