@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
-
-from nn_inspector.beginning import unregistered
-from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
+from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.model.fresh import looks_fresh
+from nn_inspector.checks.model.giving import give, try_hidden, try_stepped
 from nn_inspector.checks.model.wiring import Wiring, differs, gradients_on_a_copy, parameters_of, wiring_of
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import Arm, BatchSource, TrainingCopy
 from nn_inspector.history import Evidence, Finding, Remedy, Trial
 
 INFO = CheckInfo(
@@ -44,7 +41,6 @@ INFO = CheckInfo(
     explains=(*OF_THE_LOOP, "gradient_flow", "optimizer_step", "update_direction"),
 )
 
-_TRIAL_STEPS = 60
 _NAMED = 3
 
 _NEW_OPTIMIZER = "# after the model has its final layers\noptimizer = type(optimizer)(model.parameters(), lr=optimizer.param_groups[0]['lr'])"
@@ -87,7 +83,7 @@ def _nothing_held(subject: Subject, wiring: Wiring) -> Finding | None:
             "Make the optimizer anew from the parameters of the model that you train, or move it after the line that "
             "changes the model.",
             _NEW_OPTIMIZER,
-            _try(subject, wiring.trainable),
+            try_stepped(subject, wiring.trainable),
         ),
         where=loop_of(subject).place("replace", "optimizer") or "optimizer",
         basis="structure",
@@ -117,7 +113,7 @@ def _replaced(subject: Subject, wiring: Wiring) -> Finding | None:
         remedy=Remedy(
             "Make the optimizer after the model has its final layers, or write into the parameters in place.",
             _NEW_OPTIMIZER,
-            _try(subject, lost),
+            try_stepped(subject, lost),
         ),
         where=loop_of(subject).place("replace") or lost[0],
         basis="structure",
@@ -149,7 +145,7 @@ def _hidden(subject: Subject, wiring: Wiring) -> Finding | None:
             "Keep layers in torch.nn.ModuleList or ModuleDict, single tensors as torch.nn.Parameter, and make the optimizer "
             "after that.",
             f"self.{owner.rpartition('.')[2]} = torch.nn.ModuleList(self.{owner.rpartition('.')[2]})  # in __init__ of the model",
-            _try_hidden(subject, reached),
+            try_hidden(subject, reached),
         ),
         where=reached[0],
         basis="structure",
@@ -167,10 +163,10 @@ def _unstepped(subject: Subject, wiring: Wiring) -> Finding | None:
     in_head = [name for name in names if name.rpartition(".")[0] == head]
     if in_head:
         message = f"No: the last layer is not trained. {_named(in_head)} get gradients, but no optimizer holds them."
-        return _missing(subject, wiring, "error", in_head, message, _try(subject, names))
+        return _missing(subject, wiring, "error", in_head, message, try_stepped(subject, names))
     values = subject.training.initial or {}
     fresh = looks_fresh(subject.training.model, values, names)
-    trial = _try(subject, names) if fresh else None
+    trial = try_stepped(subject, names) if fresh else None
     if trial is None or not trial.helped:
         return _left_behind(subject, wiring, names, trial)
     message = (
@@ -183,7 +179,7 @@ def _left_behind(subject: Subject, wiring: Wiring, names: Sequence[str], trial: 
     """Parameters that were trained before, and are not now: on purpose, unless the task cannot be learned without them."""
     said = f"{_named(names)} get gradients, but no optimizer holds them"
     thawed = all(name in subject.training.beginning.frozen for name in names)
-    tried = race(subject, lambda copied: _give_by_name(copied, names))
+    tried = race(subject, lambda copied: give(copied, names))
     if tried is None or tried.severity == "info" or not (thawed or tried.severity == "error"):
         return _missing(subject, wiring, "info", names, f"{said}: they stay as they are.", trial)
     stale = [p for p in wiring.strangers if p.grad is None]
@@ -235,7 +231,7 @@ def _frozen(subject: Subject, wiring: Wiring) -> Finding | None:
 def _thaw(subject: Subject, wiring: Wiring, severity: str, names: Sequence[str], message: str) -> Finding:
     prefixes = tuple(dict.fromkeys(name.rpartition(".")[0] for name in names))[:_NAMED]
     code = f"for name, parameter in model.named_parameters():\n    if name.startswith({prefixes!r}):\n        parameter.requires_grad_(True)"
-    remedy = Remedy("Let them learn again, and make the optimizer after that.", code, _try(subject, names))
+    remedy = Remedy("Let them learn again, and make the optimizer after that.", code, try_stepped(subject, names))
     return finding(
         INFO,
         severity,  # type: ignore[arg-type]
@@ -288,39 +284,6 @@ def _evidence(wiring: Wiring) -> Evidence:
         "stepped": float(len(wiring.stepped | wiring.elsewhere)),
         "of_others": float(len(wiring.strangers)),
     }
-
-
-def _try(subject: Subject, names: Sequence[str]) -> Trial | None:
-    """Train with these parameters as well, beside the training as it is."""
-    return _try_giving(subject, lambda copied: _give_by_name(copied, names))
-
-
-def _give_by_name(copied: TrainingCopy, names: Sequence[str]) -> None:
-    parameters = dict(copied.model.named_parameters())
-    _give(copied, [parameters[name].requires_grad_() for name in names if name in parameters])
-
-
-def _try_hidden(subject: Subject, places: Sequence[str]) -> Trial | None:
-    def give(copied: TrainingCopy) -> None:
-        hidden = unregistered(copied.model)
-        _give(copied, [hidden[place] for place in places if place in hidden])
-
-    return _try_giving(subject, give)
-
-
-def _try_giving(subject: Subject, give: Callable[[TrainingCopy], None]) -> Trial | None:
-    def arms(source: BatchSource) -> tuple[Arm, Arm]:
-        batches, judge = source.for_training(_TRIAL_STEPS)
-        return Arm(batches, judge), Arm(batches, judge, change=give)
-
-    return try_out(subject, arms, steps=_TRIAL_STEPS)
-
-
-def _give(copied: TrainingCopy, parameters: Sequence[torch.Tensor]) -> None:
-    """To the first group of the optimizer that holds most."""
-    largest = max(copied.optimizers, key=lambda one: len(parameters_of(one)))
-    held = {id(p) for one in copied.optimizers for p in parameters_of(one)}
-    largest.param_groups[0]["params"].extend([p for p in parameters if id(p) not in held])
 
 
 CHECK = Check(INFO, look, trial_chart)
