@@ -30,7 +30,7 @@ class Connection:
 
         self.heard = False
         self._shell = shell
-        self._control = ControlChannel(shell.kernel, shell.user_ns)
+        self._control = ControlChannel(shell.kernel, shell.user_ns, self._hear)
         self._last_sent = 0.0
         self._after: list[Callable[[], None]] = []
         self._comm = create_comm(target_name=COMM_TARGET, data={"version": PROTOCOL, "snapshot": self._snapshot()})
@@ -80,8 +80,11 @@ class Connection:
         inspector.subscribe(self.send_snapshot, self._send_snapshot)
         self._send_snapshot()
 
-    def _on_message(self, message: Mapping[str, Any]) -> None:
+    def _hear(self) -> None:
         self.heard = True
+
+    def _on_message(self, message: Mapping[str, Any]) -> None:
+        self._hear()
         if message["content"]["data"].get("type") == "hello":
             PAGES.note(message["content"]["data"], message["header"]["session"])
             self._send_snapshot()

@@ -92,11 +92,19 @@ _STEERING: Mapping[Any, Callable[[Inspector, Mapping[str, Any]], str]] = {
 
 
 class ControlChannel:
-    """Answers requests on the kernel's control channel and on comms that the front end opens."""
+    """Answers requests on the kernel's control channel and on comms that the front end opens.
 
-    def __init__(self, kernel: Any, namespace: Mapping[str, Any]) -> None:
+    Args:
+        kernel: ipykernel's.
+        namespace: the notebook's variables.
+        on_heard: called with each request: a lab extension is there. In a row of cells that were started at once it is heard
+            here first, for what it says by the comm waits until the last of them has ended.
+    """
+
+    def __init__(self, kernel: Any, namespace: Mapping[str, Any], on_heard: Callable[[], None]) -> None:
         self._kernel = kernel
         self._namespace = namespace
+        self._on_heard = on_heard
         kernel.control_handlers[REQUEST] = self._on_request
         kernel.comm_manager.register_target(COMM_TARGET, self._on_comm)
 
@@ -107,10 +115,12 @@ class ControlChannel:
             self._kernel.comm_manager.unregister_target(COMM_TARGET, self._on_comm)
 
     def _on_request(self, stream: Any, ident: Any, parent: Mapping[str, Any]) -> None:
+        self._on_heard()
         reply = answer(parent["content"], self._namespace, parent["header"]["session"])
         self._kernel.session.send(stream, REPLY, reply, parent, ident=ident)
 
     def _on_comm(self, comm: Any, message: Mapping[str, Any]) -> None:
+        self._on_heard()
         answer(message["content"]["data"], self._namespace, message["header"]["session"])
 
 

@@ -127,6 +127,15 @@ def test_requests_are_answered_while_a_cell_runs_and_stop_ends_it(loaded):
     assert loaded.request("stop")["content"]["message"] == "No training is running."
 
 
+def test_an_extension_that_asks_while_a_cell_runs_is_heard_at_once(loaded):
+    """Started all at once, cells keep back what it says by its comm, and the dashboard would say that no button works."""
+    cell = loaded.run("print(nni.live.current_connection().heard, flush=True)\n" + LOOP, until="started")
+    loaded.request("snapshot")
+    loaded.request("stop")
+    loaded.finish(cell)
+    assert loaded.run("print(nni.live.current_connection().heard)") == "True\n"
+
+
 def test_a_stop_in_vain_does_not_end_the_next_training(loaded):
     loaded.run("inspector.stop()")
     output = loaded.run(
