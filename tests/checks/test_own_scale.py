@@ -230,6 +230,34 @@ class Calling(nn.Module):
         return self.function(x)
 
 
+@pytest.mark.parametrize(
+    ("told", "before", "raised"),
+    [
+        ("size", standardized, True),
+        ("size", by_both, True),
+        ("size", lambda x: x / x.abs().amax(dim=(1, 2), keepdim=True), True),
+        ("size", lambda x: (x - x.mean()) / x.std(), False),
+        ("size", lambda x: (x - x.mean(0)) / x.std(0), False),
+        ("shape", standardized, False),
+    ],
+)
+def test_what_the_loop_measures_of_each_item(watched, told, before, raised):
+    case = made(Conv(nn.BatchNorm1d), waves(told=told), rate=0.01 if told == "shape" else 3e-3)
+
+    def loop(case):
+        for _ in range(60 if told == "shape" else 16):
+            for x, y in case.train_loader:
+                case.optimizer.zero_grad()
+                case.loss_fn(case.model(before(x)), y).backward()
+                case.optimizer.step()
+
+    finding = watched(case, loop).check("normalization", seconds=120.0)
+    assert finding.raised is raised, finding.message
+    if raised:
+        assert "in your loop is measured for each item by itself" in finding.message
+        assert finding.where == "loop"
+
+
 def test_the_training_is_left_as_it_was(watched):
     case = made(Conv(nn.InstanceNorm1d), waves(told="size"))
     inspector = watched(case, lambda c: c.run(16))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
+from nn_inspector.checks.model.each_by_itself import each_by_itself, measured_in_the_loop
 from nn_inspector.checks.model.norms import (
     Norm,
     busy_loss,
@@ -16,19 +17,12 @@ from nn_inspector.checks.model.norms import (
     nothing_instead,
     quietly,
 )
-from nn_inspector.checks.model.own_scale import (
-    OwnScale,
-    has_channels,
-    left_out,
-    of_all,
-    on_items_of_one_size,
-    own_scales,
-)
-from nn_inspector.checks.race import Race, race
+from nn_inspector.checks.model.own_scale import OwnScale, own_scales
+from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.levels import Judgement, LossLevels, loss_levels
 from nn_inspector.checks.train.standing import MOST_OF_IT, MUCH, NOTHING, POOR
-from nn_inspector.experiments import Anatomy, TrainingCopy, isolated
+from nn_inspector.experiments import TrainingCopy, isolated
 from nn_inspector.experiments.rewiring import Replacement, Spot, rewire
 from nn_inspector.history import Finding, Remedy, Severity
 
@@ -94,14 +88,6 @@ _TORCHS = "Take torch's own momentum of 0.1: it is the share of the new batch, w
 _MOMENTUM = (
     "torch.nn.BatchNorm1d(features, momentum=0.1)  # the momentum=0.9 of other frameworks; their 0.99 is 0.01 here"
 )
-_ALIKE = (
-    "Leave it out, or scale all items alike: with batch normalization in the network, and with one mean and one spread of all "
-    "training data before it."
-)
-_SCALED = """\
-mean, spread = train_inputs.mean(0), train_inputs.std(0)  # of all items, once
-x = (x - mean) / (spread + 1e-8)
-# in the network torch.nn.BatchNorm1d or BatchNorm2d(channels), which takes its statistics from the batch"""
 _ORDER = """\
 block = torch.nn.Sequential(
     torch.nn.Linear(inputs, 64), torch.nn.BatchNorm1d(64), torch.nn.ReLU(),
@@ -114,7 +100,7 @@ def look(subject: Subject) -> Finding:
     seen = subject.anatomy("initial")
     norms, own = norms_of(seen), own_scales(seen)
     if not norms and not own:
-        return finding(INFO, "ok", "There is no normalization in this network.")
+        return measured_in_the_loop(subject, INFO) or finding(INFO, "ok", "There is no normalization in this network.")
     if any(norm.values for norm in norms):
         apart = _modes_apart(subject)
         if apart is not None:
@@ -134,7 +120,8 @@ def look(subject: Subject) -> Finding:
     without = _without_the_odd(subject, odd) if odd else None
     if without is not None and without.raised:
         return without
-    return _each_by_itself(subject, seen, own) or without or _harmless(norms, own, hasty_norms(subject.training.model))
+    taken = measured_in_the_loop(subject, INFO) or each_by_itself(subject, INFO, seen)
+    return taken or without or _harmless(norms, own, hasty_norms(subject.training.model))
 
 
 def _without_the_odd(subject: Subject, odd: Sequence[Norm]) -> Finding:
@@ -142,40 +129,6 @@ def _without_the_odd(subject: Subject, odd: Sequence[Norm]) -> Finding:
     said = f"{odd[0].where} is out of the usual: {odd[0].odd}"
     changes = {norm.spot: nothing_instead for norm in odd}
     return _instead(subject, odd, said, changes, Remedy(better, f"# remove {odd[0].where} from the model"))
-
-
-def _each_by_itself(subject: Subject, seen: Anatomy, own: Sequence[OwnScale]) -> Finding | None:
-    """Whether the level or the size of the items is what tells the answer, and a normalization of each takes it away."""
-    ways = [left_out(own), of_all(own)] if own else []
-    for change in ways:
-        tried = race(subject, change)
-        if tried is None:
-            return None
-        if tried.severity == "info":
-            continue
-        if all(one.first for one in own):
-            return _levels_taken(own, tried, None)
-        levelled = on_items_of_one_size(change, channels=has_channels(seen))
-        apart = race(subject, change, without=levelled)
-        if apart is not None and apart.severity != "info":
-            return _levels_taken(own, tried, apart)
-    return None
-
-
-def _levels_taken(own: Sequence[OwnScale], tried: Race, apart: Race | None) -> Finding:
-    """What is said of a copy that got further without.
-
-    Args:
-        own: what gives each item its own scale.
-        tried: a race of that copy.
-        apart: of the same copy against one that is given items of one size: it may learn faster for another reason.
-    """
-    more = f", and so do {len(own) - 1} more" if len(own) > 1 and not own[0].by_hand else ""
-    message = f"It takes something away: {own[0].text}{more}. How large an item is can then no longer tell the answer. {tried.text}"
-    if apart is not None:
-        message += f" Given items of one size, the copy learned {1 - min(1.0, apart.without[-1]):.0%}: it is their size that counts."
-    remedy = Remedy(_ALIKE, _SCALED, tried.trial)
-    return finding(INFO, tried.severity, message, remedy=remedy, where=own[0].where, basis="experiment")
 
 
 def _harmless(norms: Sequence[Norm], own: Sequence[OwnScale], hasty: Mapping[str, float]) -> Finding:

@@ -33,13 +33,15 @@ _ARGUMENTS = {
     "normalize": ("input", "p", "dim"),
 }
 
-_MEASURES = {
+MEASURES = {
     "mean", "sum", "std", "var", "norm", "linalg_norm", "linalg_vector_norm", "amax", "amin", "max", "min", "median",
     "std_mean", "var_mean", "aminmax",
 }  # fmt: skip
 """What tells the level or the size of values."""
 
-_TAKEN = {"sub", "isub", "subtract", "div", "idiv", "truediv", "itruediv", "divide", "true_divide"}
+TAKEN = {"sub", "isub", "subtract", "div", "idiv", "truediv", "itruediv", "divide", "true_divide"}
+"""What takes it away."""
+
 _INVERSE = {"rsqrt", "reciprocal", "pow", "div", "truediv"}
 _TINY = 1e-5
 
@@ -90,7 +92,7 @@ def own_scales(seen: Anatomy) -> list[OwnScale]:
         if not node.call.inputs or node.call.inputs[0].dim() < 2:
             continue
         if (node.call.name in _OWN and _whole(flow, node)) or (
-            node.call.name in _MEASURES and _by_itself(node) and _is_taken_away(flow, node)
+            node.call.name in MEASURES and _by_itself(node) and _is_taken_away(flow, node)
         ):
             found.append(node)
     return [OwnScale(node, not _weights_before(flow, node)) for node in found]
@@ -171,7 +173,7 @@ def _is_taken_away(flow: Flow, measure: Node) -> bool:
                 if inverse:
                     turned.add(node.place)
             elif _same_data(flow, measure, others[0]) and (
-                node.call.name in _TAKEN or (here.place in turned and node.call.name in ("mul", "imul", "multiply"))
+                node.call.name in TAKEN or (here.place in turned and node.call.name in ("mul", "imul", "multiply"))
             ):
                 return True
     return False
@@ -196,14 +198,14 @@ def _weights_before(flow: Flow, node: Node) -> bool:
 
 
 def _of_all(one: OwnScale) -> Replacement:
-    return followed_by(_alike) if one.by_hand else _batch_instead
+    return followed_by(alike) if one.by_hand else _batch_instead
 
 
-def _alike(measured: Any) -> Any:
+def alike(measured: Any) -> Any:
     """The mean over the batch, for each of the items."""
     if isinstance(measured, torch.Tensor):
         return measured.mean(0, keepdim=True).expand_as(measured) if measured.is_floating_point() else measured
-    parts = [_alike(part) for part in measured]
+    parts = [alike(part) for part in measured]
     return tuple(parts) if type(measured) is tuple else type(measured)(parts)
 
 
