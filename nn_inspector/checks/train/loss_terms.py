@@ -10,6 +10,7 @@ import numpy as np
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.checks.train.course import course_of
+from nn_inspector.checks.train.distillation import ColdTeacher, cold_teacher
 from nn_inspector.checks.train.unlearned_part import UnlearnedPart, unlearned_part
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import initial_state, isolated
@@ -31,12 +32,14 @@ INFO = CheckInfo(
         "itself is still no better than chance. Where the whole loss can be computed on a copy, the size and the gradient of each "
         "part are shown, and one that is a hundred times as strong as another is mentioned. If a part that compares with targets "
         "was not learned, or by constant answers only, a copy is trained with less weight on the others. It is a warning if that "
-        "halves it, and an error if it takes it to a third."
+        "halves it, and an error if it takes it to a third. Of a teacher's answers that are softened by a temperature it is tried, "
+        "judged by the validation data, whether the square of the temperature is missing as a factor."
     ),
     remedy="Give the part that rules a smaller factor, until the gradients of all parts are of about the same size.",
     sources=(
         "Kendall, Gal and Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses (2018)",
         "CS231n, Neural Networks Part 3: regularization against data loss",
+        "Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network (2015): multiply by T squared",
     ),
     explains=(*NOT_LEARNING, "oscillation"),
 )
@@ -60,11 +63,9 @@ def look(subject: Subject) -> Finding:
     if ruled is not None and _is_of_weights(subject):
         return ruled
     parts = _parts(subject)
-    unlearned = unlearned_part(subject, parts)
-    if unlearned is not None:
-        return _unlearned(unlearned)
-    if ruled is not None:
-        return ruled
+    proven = _proven(subject, parts) or ruled
+    if proven is not None:
+        return proven
     if len(parts) > 1:
         return _of_parts(parts)
     if added is None:
@@ -154,6 +155,15 @@ def _is_of_weights(subject: Subject) -> bool:
     return tape is None or len(without_penalty(tape).operations) < len(tape.operations)
 
 
+def _proven(subject: Subject, parts: list[Summand]) -> Finding | None:
+    """What short trainings with other weights have shown."""
+    cold = cold_teacher(subject) if len(parts) > 1 else None
+    if cold is not None:
+        return _cold(cold)
+    unlearned = unlearned_part(subject, parts)
+    return _unlearned(unlearned) if unlearned is not None else None
+
+
 def _unlearned(part: UnlearnedPart) -> Finding:
     treated, without = part.trial.treated[-1], part.trial.without[-1]
     steps = part.trial.every * (len(part.trial.treated) - 1)
@@ -169,6 +179,26 @@ def _unlearned(part: UnlearnedPart) -> Finding:
             "Take the mean in all parts or the sum in all, and scale targets to a standard deviation of 1.",
             f"loss = first + second / {part.factor:.0f}  # the part that rules is divided",
             part.trial,
+        ),
+        where="loop",
+        basis="experiment",
+    )
+
+
+def _cold(cold: ColdTeacher) -> Finding:
+    treated, without = (f"{1 - left[-1]:.0%}" for left in (cold.trial.treated, cold.trial.without))
+    steps = cold.trial.every * (len(cold.trial.treated) - 1)
+    return finding(
+        INFO,
+        "error" if cold.badly else "warning",
+        f"No: the teacher's answers are softened by a temperature of {cold.temperature:.3g}, which makes their gradient about "
+        f"{cold.temperature**2:,.0f} times weaker: it has {cold.share:.2g} times that of the labels. On a copy, {steps} steps with the "
+        f"square of the temperature as a factor learned {treated} of the validation data, and without it {without}.",
+        evidence={"temperature": cold.temperature, "share": cold.share, "left_of_validation": cold.now},
+        remedy=Remedy(
+            "Multiply the part that compares with the teacher by the square of the temperature.",
+            "loss = alpha * soft * T ** 2 + (1 - alpha) * hard  # T: the temperature",
+            cold.trial,
         ),
         where="loop",
         basis="experiment",
