@@ -66,6 +66,18 @@ def test_elsewhere_they_are_a_warning_if_the_network_learns_nothing_of_others(va
     assert finding.basis == "statistics"
 
 
+def test_a_training_that_was_lost_says_nothing_of_the_labels():
+    torch.manual_seed(0)
+    model = mlp()
+    case = Case(
+        model, torch.optim.SGD(model.parameters(), lr=1e8), nn.CrossEntropyLoss(), DataLoader(apart(blobs(300)), 16)
+    )
+    with nni.watch(model, case.optimizer, case.loss_fn, train_loader=case.train_loader, show=False) as inspector:
+        case.run(3)
+    finding = inspector.check("label_alignment")
+    assert not finding.raised, finding.message
+
+
 def test_of_few_items_it_is_a_remark():
     assert checked(*watched_case(apart(blobs(120)))).severity == "info"
 

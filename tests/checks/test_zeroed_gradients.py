@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 import nn_inspector as nni
 from nn_inspector.checks import find_check
@@ -261,6 +262,52 @@ def test_clearing_between_the_losses_of_one_batch_is_an_error():
     assert finding.severity == "error"
     assert "2 losses of one batch are gathered for each step" in finding.message
     assert step.severity == "ok"
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.kind, self.size = nn.Linear(8, 16), nn.Linear(16, 4), nn.Linear(16, 1)
+
+    def forward(self, x):
+        x = torch.relu(self.body(x))
+        return self.kind(x), self.size(x)
+
+
+class Trainer:
+    """Steps through a method of another object, whose order of calls the source does not tell."""
+
+    def __init__(self, *, put_aside):
+        torch.manual_seed(0)
+        self.model = TwoHeads()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.01)
+        self.put_aside = put_aside
+
+    def step(self, x, y):
+        kind, size = self.model(x)
+        found = []
+        for loss in (nn.functional.cross_entropy(kind, y), (size[:, 0] - x.mean(1)).square().mean()):
+            self.optimizer.zero_grad()
+            loss.backward(retain_graph=True)
+            found.append([None if p.grad is None else p.grad.clone() for p in self.model.parameters()])
+        if self.put_aside:
+            for p, *gradients in zip(self.model.parameters(), *found, strict=True):
+                p.grad = sum(g for g in gradients if g is not None)
+        self.optimizer.step()
+
+    def run(self):
+        for _ in range(4):
+            for x, y in DataLoader(blobs(), batch_size=16):
+                self.step(x, y)
+
+
+@pytest.mark.parametrize(("put_aside", "severity"), [(False, "error"), (True, "ok")])
+def test_losses_that_are_cleared_away_leave_a_head_as_it_was(put_aside, severity):
+    trainer = Trainer(put_aside=put_aside)
+    with nni.watch(trainer.model, trainer.optimizer, train_loader=DataLoader(blobs(), batch_size=16)) as inspector:
+        trainer.run()
+        finding = inspector.check("zeroed_gradients", seconds=0)
+    assert finding.severity == severity, finding.message
 
 
 def adversarial(c):

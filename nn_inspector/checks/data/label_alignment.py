@@ -14,6 +14,7 @@ from nn_inspector.checks.data.pairing import FEWEST, Fit, Pairs, fit
 from nn_inspector.checks.items_seen import look_at_items
 from nn_inspector.checks.race import left_of_validation
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, initial_state, isolated, train
 from nn_inspector.history import Evidence, Finding, Remedy
@@ -180,7 +181,10 @@ def _as_in_validation(subject: Subject, pairs: Pairs, evidence: Evidence) -> Fin
 
 
 def _unlearnable(subject: Subject, pairs: Pairs, evidence: Evidence) -> Finding:
-    left = _left_of_others(subject) if len(pairs.features) >= SURE else None
+    sure = (
+        len(pairs.features) >= SURE and not LossCurve.of(subject.run).lost
+    )  # one that was lost says nothing of labels
+    left = _left_of_others(subject) if sure else None
     if left is None or not NOTHING <= left <= _LOST:
         message = (
             "A simple model learns no more of these labels than of permuted ones: they are not to be had so easily."

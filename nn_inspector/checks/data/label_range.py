@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.data.ctc_blank import BlankTargets, blank_targets
 from nn_inspector.checks.data.ignored_class import ignored_class
 from nn_inspector.checks.data.label_choice import likely_labels
 from nn_inspector.checks.data.label_rules import CLASS_LOSSES, REACHES, Verdict, range_of, verdict_on
@@ -75,10 +76,13 @@ def look(subject: Subject) -> Finding:
 
 
 def _left_out(subject: Subject) -> Finding | None:
-    """A class that the loss takes for padding."""
-    found = None
+    """A class that the loss takes for padding, or for what stands between two letters."""
+    blank = found = None
     with contextlib.suppress(ExperimentError):
+        blank = blank_targets(subject)
         found = ignored_class(subject)
+    if blank is not None:
+        return _blank(blank)
     if found is None:
         return None
     return finding(
@@ -92,6 +96,22 @@ def _left_out(subject: Subject) -> Finding | None:
             "Fill labels up with a number that stands for no class, such as -100: losses leave that out unasked.",
             "labels = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)\n"
             "loss_fn = torch.nn.CrossEntropyLoss()  # ignore_index is -100",
+        ),
+        where="train_loader",
+        basis="structure",
+    )
+
+
+def _blank(found: BlankTargets) -> Finding:
+    return finding(
+        INFO,
+        "error",
+        f"No: {found.share:.0%} of the targets are {found.blank}, which is the blank of the CTC loss: what stands between two letters. "
+        "A letter of that number can never be written, and the loss is wrong for all texts that have it.",
+        evidence={"blanks": found.share, "lowest": float(found.lowest)},
+        remedy=Remedy(
+            "Number the letters from 1 and leave 0 to the blank; or give the blank a number of its own behind the last letter.",
+            f"loss_fn = torch.nn.CTCLoss(blank={found.blank})  # with targets {'that begin at 1' if not found.blank else 'of other numbers'}",
         ),
         where="train_loader",
         basis="structure",

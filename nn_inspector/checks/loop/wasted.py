@@ -13,16 +13,23 @@ _ENOUGH = 3
 _MOST = 0.8
 
 
-def wasted_batches(run: Run, reading: Reading) -> int:
-    """How many batches of an accumulation are cleared away before each step; 0 if none is.
+def wasted_batches(run: Run, reading: Reading, *, some_never_moved: bool = False) -> int:
+    """How many batches of an accumulation, or losses of one batch, are cleared away before each step; 0 if none is.
 
     Two backward passes with clearing between are common (adversarial examples, SAM, another network's loss), but not on
-    a new batch each time: the loader must have been asked in between, or the loop must clear always and step sometimes.
+    a new batch each time: the loader must have been asked in between, or the loop must clear always and step sometimes. Of
+    several losses of one forward pass the gradients may have been put aside before: not where some parameters never moved.
+
+    Args:
+        run: with its trace.
+        reading: of the loop.
+        some_never_moved: whether the optimizer holds parameters that are to this day what they were.
     """
     intervals = intervals_of(run)[1:]
     if len({interval.optimizer for interval in intervals}) != 1 or len(intervals) < _ENOUGH:
         return 0
     written = step_behind_batches(reading) is not None or any(map(_clears_always_and_steps_sometimes, reading.rounds))
+    written = written or (some_never_moved and one_forward(run))
     counts = [_thrown_away(interval, by_batch=not written) for interval in intervals]
     thrown = [count for count in counts if count]
     return int(median(thrown)) if len(thrown) >= _MOST * len(counts) else 0

@@ -6,6 +6,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_c
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.loop.traced import clipped_to_nothing
 from nn_inspector.checks.loop.wasted import one_forward, wasted_batches
+from nn_inspector.checks.model.wiring import wiring_of
 from nn_inspector.checks.race import FAILED, known_left
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
@@ -75,7 +76,7 @@ def look(subject: Subject) -> Finding:
         return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=where, basis="structure")
     severity = rule(share)
     evidence = {"steps_seen": float(seen), "kept_share": share}
-    wasted = wasted_batches(subject.run, reading)
+    wasted = wasted_batches(subject.run, reading, some_never_moved=_some_never_moved(subject))
     if severity == "ok" and wasted:
         message = (
             f"No: {wasted + 1} {'losses of one batch' if one_forward(subject.run) else 'batches'} are gathered for each step, but the gradients are cleared at every one of them: "
@@ -97,6 +98,13 @@ def look(subject: Subject) -> Finding:
         message += f" Of the first {_FIRST} it was so in {first:.0%}."
     remedy = Remedy("Call optimizer.zero_grad() before each backward().", _LOOP, trial)
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where, basis="structure")
+
+
+def _some_never_moved(subject: Subject) -> bool:
+    """Whether the optimizers hold parameters that are what they were when watching began."""
+    wiring = wiring_of(subject)
+    held = wiring.stepped & set(wiring.trainable)
+    return wiring.moved is not None and bool(held - wiring.moved)
 
 
 def _has_failed(subject: Subject) -> bool:
