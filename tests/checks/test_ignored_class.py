@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
 from tests.checks.conftest import with_time
+from tests.trainings import blobs, mlp
 
 SENTENCES, VOCABULARY, TAGS = 160, 40, 4
 MARK, PAD = 1, 0
@@ -152,3 +153,34 @@ def test_images_with_parts_that_have_no_label_are_not_judged():
             IGNORE_0(model(x), y).backward()
             optimizer.step()
         assert inspector.check("label_range").severity == "ok"
+
+
+def items_with_a_class_left_out(validation_labels):
+    """Items of four classes, of which the loss leaves out class 0."""
+    torch.manual_seed(0)
+    data = blobs(400)
+    val = TensorDataset(blobs(200, seed=1).tensors[0], validation_labels(blobs(200, seed=1).tensors[1]))
+    model, loss_fn = mlp(), nn.CrossEntropyLoss(ignore_index=0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    loader, val_loader = DataLoader(data, batch_size=20, shuffle=True), DataLoader(val, batch_size=50)
+    with with_time(
+        nni.watch(model, optimizer, loss_fn, train_loader=loader, val_loader=val_loader, show=False)
+    ) as inspector:
+        for _ in range(6):
+            for x, y in loader:
+                optimizer.zero_grad()
+                loss_fn(model(x), y).backward()
+                optimizer.step()
+        return inspector.check("label_range")
+
+
+def test_a_class_of_items_that_the_loss_leaves_out_is_a_warning():
+    finding = items_with_a_class_left_out(lambda labels: labels)
+    assert finding.severity == "warning", finding.message
+    assert "of the labels are 0, and the loss leaves them out" in finding.message
+    assert "Leave ignore_index out" in finding.remedy.text
+
+
+def test_items_without_a_label_that_validation_does_not_have_are_meant():
+    finding = items_with_a_class_left_out(lambda labels: labels.clamp(min=1))
+    assert not finding.raised, finding.message

@@ -1,4 +1,4 @@
-"""A class of words that the loss leaves out, because padding has the same number."""
+"""A class that the loss leaves out, because padding has the same number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from nn_inspector.checks.base import Subject
-from nn_inspector.experiments import Start, TrainingCopy, isolated
+from nn_inspector.experiments import BatchSource, Start, TrainingCopy, isolated
 from nn_inspector.experiments.one_pass import one_pass
 from nn_inspector.probes import LossCall
 
@@ -82,6 +82,40 @@ def ignored_class(subject: Subject) -> IgnoredClass | None:
     if share < OFTEN or float(said.double().mean()) > _SAID or not _begins_differently(found):
         return None
     return IgnoredClass(found[0].number, share, float(said.double().mean()))
+
+
+def ignored_label(subject: Subject) -> IgnoredClass | None:
+    """The class of items that the loss leaves out; None if there is none, or it may be meant.
+
+    It may be meant where it marks items whose label is not known: the validation data hold no such items.
+
+    Raises:
+        ExperimentError: no experiment is possible, or there are no validation data.
+    """
+    if subject.seconds <= 0 or not any("ignore_index" in entry.facts for entry in list(subject.run.trace)):
+        return None
+    apart = BatchSource(subject.training.val_loader, seconds=subject.seconds / 6).as_loaded(_BATCHES)
+    with isolated(subject.training, start=Start()) as copied:
+        seen, unseen = (_labels(copied, batches) for batches in (subject.batches(_BATCHES), apart))
+    if seen is None or unseen is None or seen.share < OFTEN or unseen.share < OFTEN or seen.said > _SAID:
+        return None
+    return seen
+
+
+def _labels(copied: TrainingCopy, batches: Sequence[Any]) -> IgnoredClass | None:
+    """How many items of some batches are of the ignored class, and how often the network says so of them."""
+    calls = [call for batch in batches for call in one_pass(copied, batch).calls]
+    if len(calls) != len(batches) or any(call.name not in ("cross_entropy", "nll_loss") for call in calls):
+        return None
+    numbers = {call.options.get("ignore_index") for call in calls}
+    number, classes = numbers.pop(), calls[0].prediction.shape[-1]
+    flat = all(call.target.dim() == 1 and call.prediction.dim() == 2 for call in calls)
+    if numbers or not flat or not isinstance(number, int) or not 0 <= number < classes:
+        return None
+    ignored = torch.cat([call.target.detach() == number for call in calls])
+    said = torch.cat([call.prediction.detach().argmax(1) == number for call in calls])
+    share = float(ignored.double().mean())
+    return IgnoredClass(number, share, float(said[ignored].double().mean()) if share else 0.0)
 
 
 def _words(copied: TrainingCopy, batch: Any) -> _Words | None:

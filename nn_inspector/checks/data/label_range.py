@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
-from nn_inspector.checks.data.ctc_blank import BlankTargets, blank_targets
-from nn_inspector.checks.data.ignored_class import ignored_class
+from nn_inspector.checks.data.ctc_blank import blank_targets
+from nn_inspector.checks.data.ignored_class import IgnoredClass, ignored_class, ignored_label
 from nn_inspector.checks.data.label_choice import likely_labels
 from nn_inspector.checks.data.label_rules import CLASS_LOSSES, REACHES, Verdict, range_of, verdict_on
 from nn_inspector.checks.data.losses_by_hand import DIFFERENCE, LOG_LOSS, went_below_zero
@@ -77,32 +77,55 @@ def look(subject: Subject) -> Finding:
 
 def _left_out(subject: Subject) -> Finding | None:
     """A class that the loss takes for padding, or for what stands between two letters."""
-    blank = found = None
-    with contextlib.suppress(ExperimentError):
-        blank = blank_targets(subject)
-        found = ignored_class(subject)
-    if blank is not None:
-        return _blank(blank)
+    for look_for in (_blank, _ignored_word, _ignored_item):
+        with contextlib.suppress(ExperimentError):
+            found = look_for(subject)
+            if found is not None:
+                return found
+    return None
+
+
+def _ignored_word(subject: Subject) -> Finding | None:
+    return _ignored(
+        ignored_class(subject),
+        "labels, padding aside,",
+        "positions",
+        "Fill labels up with a number that stands for no class, such as -100: losses leave that out unasked.",
+        "labels = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)\n"
+        "loss_fn = torch.nn.CrossEntropyLoss()  # ignore_index is -100",
+    )
+
+
+def _ignored_item(subject: Subject) -> Finding | None:
+    return _ignored(
+        ignored_label(subject),
+        "labels",
+        "items",
+        "Leave ignore_index out: it is for padding among labels, and these are labels of whole items.",
+        "loss_fn = torch.nn.CrossEntropyLoss()",
+    )
+
+
+def _ignored(found: IgnoredClass | None, labels: str, places: str, advice: str, code: str) -> Finding | None:
     if found is None:
         return None
     return finding(
         INFO,
         "warning",
-        f"No: {found.share:.0%} of the labels, padding aside, are {found.number}, and the loss leaves them out: it takes that number for "
+        f"No: {found.share:.0%} of the {labels} are {found.number}, and the loss leaves them out: it takes that number for "
         f"padding (ignore_index={found.number}). If {found.number} is a class, it is never learned. The network says it for "
-        f"{found.said:.0%} of these positions.",
+        f"{found.said:.0%} of these {places}.",
         evidence={"left_out": found.share, "said": found.said},
-        remedy=Remedy(
-            "Fill labels up with a number that stands for no class, such as -100: losses leave that out unasked.",
-            "labels = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)\n"
-            "loss_fn = torch.nn.CrossEntropyLoss()  # ignore_index is -100",
-        ),
+        remedy=Remedy(advice, code),
         where="train_loader",
         basis="structure",
     )
 
 
-def _blank(found: BlankTargets) -> Finding:
+def _blank(subject: Subject) -> Finding | None:
+    found = blank_targets(subject)
+    if found is None:
+        return None
     return finding(
         INFO,
         "error",
