@@ -268,6 +268,7 @@ class TwoHeads(nn.Module):
     def __init__(self):
         super().__init__()
         self.body, self.kind, self.size = nn.Linear(8, 16), nn.Linear(16, 4), nn.Linear(16, 1)
+        self.spare = nn.Linear(16, 2)
 
     def forward(self, x):
         x = torch.relu(self.body(x))
@@ -292,7 +293,7 @@ class Trainer:
             found.append([None if p.grad is None else p.grad.clone() for p in self.model.parameters()])
         if self.put_aside:
             for p, *gradients in zip(self.model.parameters(), *found, strict=True):
-                p.grad = sum(g for g in gradients if g is not None)
+                p.grad = sum(g for g in gradients if g is not None) if any(g is not None for g in gradients) else None
         self.optimizer.step()
 
     def run(self):

@@ -23,7 +23,7 @@ def wasted_batches(run: Run, reading: Reading, *, some_never_moved: bool = False
     Args:
         run: with its trace.
         reading: of the loop.
-        some_never_moved: whether the optimizer holds parameters that are to this day what they were.
+        some_never_moved: whether the optimizer holds parameters of layers that run, and that are to this day what they were.
     """
     intervals = intervals_of(run)[1:]
     if len({interval.optimizer for interval in intervals}) != 1 or len(intervals) < _ENOUGH:

@@ -101,9 +101,10 @@ def look(subject: Subject) -> Finding:
 
 
 def _some_never_moved(subject: Subject) -> bool:
-    """Whether the optimizers hold parameters that are what they were when watching began."""
+    """Whether the optimizers hold parameters of layers that run, and that are what they were when watching began."""
     wiring = wiring_of(subject)
-    held = wiring.stepped & set(wiring.trainable)
+    ran = {str(entry.facts["module"]) for entry in list(subject.run.trace) if entry.call == "module"}
+    held = {name for name in wiring.stepped & set(wiring.trainable) if name.rpartition(".")[0] in ran}
     return wiring.moved is not None and bool(held - wiring.moved)
 
 
