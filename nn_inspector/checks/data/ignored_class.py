@@ -11,6 +11,7 @@ import torch
 from nn_inspector.checks.base import Subject
 from nn_inspector.experiments import BatchSource, Start, TrainingCopy, isolated
 from nn_inspector.experiments.one_pass import one_pass
+from nn_inspector.history import Run
 from nn_inspector.probes import LossCall
 
 OFTEN = 0.05
@@ -67,7 +68,7 @@ def ignored_class(subject: Subject) -> IgnoredClass | None:
     Raises:
         ExperimentError: no experiment is possible.
     """
-    if subject.seconds <= 0 or not any("ignore_index" in entry.facts for entry in list(subject.run.trace)):
+    if subject.seconds <= 0 or not _leaves_out_a_class(subject.run):
         return None
     with isolated(subject.training, start=Start()) as copied:
         seen = [_words(copied, batch) for batch in subject.batches(_BATCHES)]
@@ -92,7 +93,7 @@ def ignored_label(subject: Subject) -> IgnoredClass | None:
     Raises:
         ExperimentError: no experiment is possible, or there are no validation data.
     """
-    if subject.seconds <= 0 or not any("ignore_index" in entry.facts for entry in list(subject.run.trace)):
+    if subject.seconds <= 0 or not _leaves_out_a_class(subject.run):
         return None
     apart = BatchSource(subject.training.val_loader, seconds=subject.seconds / 6).as_loaded(_BATCHES)
     with isolated(subject.training, start=Start()) as copied:
@@ -100,6 +101,12 @@ def ignored_label(subject: Subject) -> IgnoredClass | None:
     if seen is None or unseen is None or seen.share < OFTEN or unseen.share < OFTEN or seen.said > _SAID:
         return None
     return seen
+
+
+def _leaves_out_a_class(run: Run) -> bool:
+    """Whether a loss of the loop has an `ignore_index` that may be a class: by default it is -100."""
+    given = [entry.facts.get("ignore_index") for entry in list(run.trace)]
+    return any(isinstance(number, int) and number >= 0 for number in given)
 
 
 def _labels(copied: TrainingCopy, batches: Sequence[Any]) -> IgnoredClass | None:

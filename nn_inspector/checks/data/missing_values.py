@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -143,7 +144,7 @@ def _fill(copied: TrainingCopy, marks: list[Mark]) -> None:
     """Fill in the mean where a number is missing, and scale those columns anew, in the tables that a copy is given."""
     for table in dict.fromkeys(mark.table for mark in marks):
         of_table = [mark for mark in marks if mark.table is table]
-        change_input(table, copied, lambda given, of_table=of_table: _filled(given, of_table))  # type: ignore[misc]
+        change_input(table, copied, functools.partial(_filled, marks=of_table))
 
 
 def _filled(table: torch.Tensor, marks: list[Mark]) -> torch.Tensor:
