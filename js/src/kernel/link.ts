@@ -183,8 +183,11 @@ export class KernelLink implements IDisposable {
   private async _askForNews(): Promise<void> {
     if (!this._awaitsNews) {
       this._awaitsNews = true;
-      await this.request({ request: 'snapshot' });
-      this._awaitsNews = false;
+      try {
+        await this.request({ request: 'snapshot' });
+      } finally {
+        this._awaitsNews = false;
+      }
     }
   }
 
