@@ -185,7 +185,9 @@ def test_growing_rows():
     assert [growing(row) for row in ([], [2], [0, 1, 2, 3], [0, 1, 0, 1], [1, 1, 1])] == [0, 0, 3, 1, 0]
 
 
-@pytest.mark.parametrize(("order", "severity"), [([2, 0, 3, 1], "warning"), ([0, 1, 2, 3], "ok")])
+@pytest.mark.parametrize(
+    ("order", "severity"), [([2, 0, 3, 1], "warning"), ([0, 1, 2, 3], "ok"), ([0, 0, 1, 1, 2, 2, 3, 3], "ok")]
+)
 def test_the_order_in_which_a_list_is_gone_through_is_known_by_the_sizes(order, severity):
     batches = [(torch.randint(0, 10, (20, length)), torch.randint(0, 2, (20,))) for length in (3, 4, 5, 6)]
     model = Reader(keep=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,11 +29,17 @@ def carrying_layers(run: Run) -> list[str]:
 
 
 def in_another_order(run: Run, batches: Sequence[Any]) -> bool:
-    """Whether the loop took a list's batches in another order than the list's, as far as their sizes tell."""
+    """Whether the loop took a list's batches in another order than the list's, as far as their sizes tell.
+
+    The model may be called more than once for a batch.
+    """
     facts: list[dict[str, Any]] = [dict(entry.facts) for entry in run.trace if entry.call == "forward"]
     taken = [tuple(fact.get("input_shape") or ()) for fact in facts if fact.get("phase") == "train"][: len(batches)]
     listed = [tuple(first.shape) for batch in batches if (first := next(tensors_of(batch), None)) is not None]
-    return len(listed) == len(batches) and set(taken) <= set(listed) and taken != listed[: len(taken)]
+    if len(listed) != len(batches) or not set(taken) <= set(listed):
+        return False
+    taken, listed = ([shape for shape, _ in itertools.groupby(shapes)] for shapes in (taken, listed))
+    return taken != listed[: len(taken)]
 
 
 def begin_anew(names: Sequence[str]) -> Callable[[TrainingCopy], None]:
