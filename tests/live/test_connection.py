@@ -83,6 +83,11 @@ class Kernel:
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 return reply
 
+    def wait_for_steps(self):
+        """Ask until the training has begun: a stop before its first step is in vain."""
+        while self.request("snapshot")["content"]["snapshot"]["training"]["step"] < 5:
+            pass
+
 
 @pytest.fixture(scope="module")
 def kernel():
@@ -116,8 +121,7 @@ def test_requests_are_answered_while_a_cell_runs_and_stop_ends_it(loaded):
     reply = loaded.request("snapshot")
     assert reply["msg_type"] == "nn_inspector_reply"
     assert reply["content"]["status"] == "ok"
-    while loaded.request("snapshot")["content"]["snapshot"]["training"]["step"] < 5:
-        pass
+    loaded.wait_for_steps()
     snapshot = loaded.request("stop")["content"]
     assert snapshot["message"] == "The training stops after this step."
     text = loaded.finish(cell)
@@ -130,7 +134,7 @@ def test_requests_are_answered_while_a_cell_runs_and_stop_ends_it(loaded):
 def test_an_extension_that_asks_while_a_cell_runs_is_heard_at_once(loaded):
     """Started all at once, cells keep back what it says by its comm, and the dashboard would say that no button works."""
     cell = loaded.run("print(nni.live.current_connection().heard, flush=True)\n" + LOOP, until="started")
-    loaded.request("snapshot")
+    loaded.wait_for_steps()
     loaded.request("stop")
     loaded.finish(cell)
     assert loaded.run("print(nni.live.current_connection().heard)") == "True\n"
