@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -168,6 +169,54 @@ def test_a_padding_mask_the_wrong_way_round_is_an_error(watched, in_front):
     assert "all that it may look at hold the same token, 0" in finding.message
     assert "mask = tokens == padding" in finding.remedy.code
     assert finding.basis == "structure"
+
+
+class MaskedByHand(nn.Module):
+    """Attention of one's own, from a first token of its own or from all positions to all."""
+
+    def __init__(self, how, left_out):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.qkv, self.last = nn.Embedding(12, 8), nn.Linear(8, 24), nn.Linear(8, CLASSES)
+        self.how, self.left_out = how, left_out
+
+    def forward(self, tokens):
+        q, k, v = self.qkv(self.embedding(tokens)).chunk(3, -1)
+        left_out = self.left_out(tokens)
+        if self.how == "torch":
+            y = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], attn_mask=~left_out[:, None, None])[
+                :, 0
+            ]
+        elif self.how == "pooling":
+            scores = q.mean(-1).masked_fill(left_out, -1e9)
+            y = (scores.softmax(1)[..., None] * v).sum(1, keepdim=True)
+        else:
+            scores = (q @ k.mT).masked_fill(left_out[:, None], -1e9)
+            y = scores.softmax(-1) @ v
+        return self.last(y[:, 0])
+
+
+@pytest.mark.parametrize("how", ["torch", "pooling", "all"])
+def test_a_mask_of_ones_own_attention_is_held_against_the_tokens_too(watched, how):
+    data = padded()
+    data.tensors[0][:, -1] = 0
+    finding = watched(case(MaskedByHand(how, lambda tokens: tokens != 0), data), lambda c: c.run(2)).check("zero_input")
+    assert finding.severity == "error", finding.message
+    assert finding.message.endswith("hold the same token, 0.")
+    assert "masked_fill" in finding.remedy.code
+    finding = watched(case(MaskedByHand(how, lambda tokens: tokens == 0), data), lambda c: c.run(2)).check("zero_input")
+    assert finding.severity == "ok", finding.message
+
+
+def test_items_whose_positions_are_all_left_out_say_nothing_of_the_others(watched):
+    """With a number instead of -inf all their weights are equal."""
+    data = padded()
+    data.tensors[0][:, -1] = 0
+    data.tensors[0][::3] = 5
+    finding = watched(case(MaskedByHand("all", lambda tokens: tokens != 0), data), lambda c: c.run(2)).check(
+        "zero_input"
+    )
+    assert finding.severity == "error", finding.message
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import math
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.fit.free_outputs import FreeOutputs, last_layer, minimize
+from nn_inspector.checks.fit.itself import found_in_itself
 from nn_inspector.checks.fit.likeness import Misled, misled
 from nn_inspector.checks.fit.likeness_texts import finding_of
 from nn_inspector.checks.fit.ranking import Backwards, ranked_backwards
@@ -32,7 +33,7 @@ INFO = CheckInfo(
         "pairs, it is read from the loop whether it ranks them the other way round than they are counted as right. Of a loss that "
         "compares items (pairs, triplets), the rows that it compares become free: it is an error if it pulls together what is "
         "labelled one way, or is lowest where all items are alike, your training did badly, and a copy with the usual loss for "
-        "embeddings learns the opposite."
+        "embeddings learns the opposite. So it is if each item is to be found among all, itself included, and the right one is itself."
     ),
     remedy="Try your loss on a few numbers by hand: right answers must give a lower loss than wrong ones.",
     sources=(
@@ -60,6 +61,12 @@ _MOST_PAIRS = 0.6
 _SWAPPED = """\
 loss = loss_fn(liked, other, torch.ones_like(liked))  # target 1: the first is to be the larger one"""
 
+_OTHER_VIEW = """\
+alike = torch.cat([first, second]) @ torch.cat([first, second]).T / temperature
+alike.fill_diagonal_(-torch.inf)
+target = torch.cat([torch.arange(n) + n, torch.arange(n)])  # n: items in a batch
+loss = torch.nn.functional.cross_entropy(alike, target)"""
+
 _TRY = """\
 right = torch.nn.functional.one_hot(labels, classes).float() * 10  # what a perfect network would say
 wrong = right.roll(1, dims=1)
@@ -71,6 +78,9 @@ def look(subject: Subject) -> Finding:
     backwards = ranked_backwards(subject)
     if backwards is not None:
         return _backwards(backwards)
+    items = _found_in_itself(subject)
+    if items is not None:
+        return _in_itself(items)
     compared = _misled(subject)
     if compared is not None:
         return finding_of(INFO, compared)
@@ -107,6 +117,28 @@ def _backwards(found: Backwards) -> Finding:
         evidence={"ranked_as_the_loss_asks": found.share},
         remedy=Remedy("Swap the two in the call of the loss, or take -1 for 1 as the target.", _SWAPPED),
         where=found.asked,
+        basis="structure",
+    )
+
+
+def _found_in_itself(subject: Subject) -> int | None:
+    try:
+        return found_in_itself(subject.anatomy("initial"))
+    except ExperimentError:
+        return None
+
+
+def _in_itself(items: int) -> Finding:
+    return finding(
+        INFO,
+        "error",
+        f"No: each of {items} items is compared with all of them, itself included, and the right answer is the item itself. "
+        "Nothing is more like an item than itself, whatever the network says of the others.",
+        evidence={"items": float(items)},
+        remedy=Remedy(
+            "Leave the diagonal out, and take the place of the other view of an item as its target.", _OTHER_VIEW
+        ),
+        where="cross_entropy",
         basis="structure",
     )
 

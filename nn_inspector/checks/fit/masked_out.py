@@ -11,11 +11,13 @@ from torch import nn
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import initial_state, isolated, tensors_of
+from nn_inspector.experiments import Call, initial_state, isolated, take_apart, tensors_of
 
 _MASKS = ("key_padding_mask", "src_key_padding_mask", "tgt_key_padding_mask")
 _ATTENDING = (nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.TransformerDecoder)
 _FEWEST_TOKENS = 3
+_NOTHING = 1e-9
+"""A weight of attention that small is one of a position that was left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +25,25 @@ class TurnedRound:
     """A mask that leaves out what is no padding.
 
     Attributes:
-        module: which was given it.
+        module: which was given it, or in which its weights were computed.
         token: the only one at the positions that are looked at.
         left_out: the share of positions that are not looked at.
+        by_hand: whether the weights were computed by code of the user's.
     """
 
     module: str
     token: int
     left_out: float
+    by_hand: bool
 
 
 def mask_turned_round(subject: Subject, batch: Any) -> TurnedRound | None:
-    """Hold the padding masks that attention is given in one pass against the tokens of the batch; None if they are right.
+    """Hold what attention leaves out in one pass against the tokens of the batch; None if that is right.
 
     The first position may be a token of the network's own in front of all others.
     """
     tokens = [t for t in tensors_of(batch) if t.dim() == 2 and not t.is_floating_point() and t.dtype is not torch.bool]
-    if not tokens or not any(isinstance(module, _ATTENDING) for module in subject.training.model.modules()):
+    if not tokens:
         return None
     masks: list[tuple[str, torch.Tensor]] = []
     try:
@@ -47,11 +51,16 @@ def mask_turned_round(subject: Subject, batch: Any) -> TurnedRound | None:
             for name, module in copied.model.named_modules():
                 if isinstance(module, _ATTENDING):
                     module.register_forward_pre_hook(_noting(name, masks), with_kwargs=True)
-            copied.loss(batch)
+            seen = take_apart(copied, batch, training=False, backward=False)
     except ExperimentError:
         return None
-    found = (_turned(name, mask, one) for name, mask in masks for one in tokens)
-    return next((one for one in found if one is not None), None)
+    by_hand = [(call.module or "", left_out) for call in seen.calls for left_out in _left_out(call)]
+    for name, mask, own in (*((*one, False) for one in masks), *((*one, True) for one in by_hand)):
+        for one in tokens:
+            found = _turned(name, mask, one, by_hand=own)
+            if found is not None:
+                return found
+    return None
 
 
 def _noting(name: str, masks: list[tuple[str, torch.Tensor]]) -> Any:
@@ -68,13 +77,28 @@ def _boolean(kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
             yield mask
 
 
-def _turned(name: str, mask: torch.Tensor, tokens: torch.Tensor) -> TurnedRound | None:
+def _left_out(call: Call) -> Iterator[torch.Tensor]:
+    """Bool [items, positions], True where no weight of attention is left: of a softmax, or of a mask for torch's own function."""
+    if call.name == "softmax" and call.output is not None and call.output.dim() >= 2:
+        yield call.output.flatten(1, -2).amax(1) <= _NOTHING if call.output.dim() > 2 else call.output <= _NOTHING
+    elif call.name == "scaled_dot_product_attention":
+        items = len(call.inputs[0])
+        for mask in call.inputs[3:]:
+            taken = mask if mask.dtype is torch.bool else mask > -1 / _NOTHING
+            if mask.dim() > 2 and len(mask) in (1, items):
+                yield ~taken.flatten(1, -2).any(1).expand(items, -1)
+
+
+def _turned(name: str, mask: torch.Tensor, tokens: torch.Tensor, *, by_hand: bool) -> TurnedRound | None:
+    """Of items without any mark in the mask nothing is asked: where all scores are as small as can be, none is left out."""
     mask, tokens = mask.cpu(), tokens.cpu()
     if mask.shape == (len(tokens), tokens.shape[1] + 1):
         mask = mask[:, 1:]
     if mask.shape != tokens.shape or not bool(mask.any()) or bool(mask.all()):
         return None
+    marked = mask.any(1) & ~mask.all(1)
+    mask, tokens = mask[marked], tokens[marked]
     seen, left_out = tokens[~mask].unique(), tokens[mask].unique()
     if len(seen) != 1 or len(left_out) < _FEWEST_TOKENS or int(seen) in left_out.tolist():
         return None
-    return TurnedRound(name, int(seen), float(mask.double().mean()))
+    return TurnedRound(name, int(seen), float(mask.double().mean()), by_hand)

@@ -100,12 +100,16 @@ def _left_out_by_mask(subject: Subject) -> Finding | None:
         return None
     message = (
         f"No: attention is told to leave out {turned.left_out:.0%} of the positions, and all that it may look at hold the same "
-        f"token, {turned.token}. In a padding mask True stands for what is left out."
+        f"token, {turned.token}."
     )
-    remedy = Remedy(
-        "Turn the mask round: it has to be True where there is padding.",
-        "mask = tokens == padding  # not tokens != padding\nencoder(x, src_key_padding_mask=mask)",
-    )
+    if turned.by_hand:
+        action = "Turn the mask round: what has to be left out is the padding."
+        code = "scores = scores.masked_fill(tokens[:, None, None] == padding, -torch.inf)  # not != padding"
+    else:
+        message += " In a padding mask True stands for what is left out."
+        action = "Turn the mask round: it has to be True where there is padding."
+        code = "mask = tokens == padding  # not tokens != padding\nencoder(x, src_key_padding_mask=mask)"
+    remedy = Remedy(action, code)
     evidence = {"left_out": turned.left_out}
     return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=turned.module, basis="structure")
 
