@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from nn_inspector.beginning import Beginning
 from nn_inspector.errors import ArgumentError, ExperimentError, describe
+from nn_inspector.optimizers import as_optimizers
 from nn_inspector.probes import Phase, Tape, TapeRecorder, group_name, replay, replay_output, without_penalty
 
 Step = Callable[[nn.Module, Any], torch.Tensor]
@@ -88,8 +88,7 @@ class Training:
         self.after_first_step: dict[str, torch.Tensor] | None = None
         self.recorded: TapeRecorder | None = None
         self._looks_at_first_step = _FIRST_STEPS
-        for one in _as_optimizers(optimizer):
-            _check_optimizer(one)
+        for one in as_optimizers(optimizer):
             self.add_optimizer(one)
 
     def add_optimizer(self, optimizer: Optimizer) -> None:
@@ -331,25 +330,6 @@ def _length(loader: Sized) -> int | None:
         return len(loader)
     except TypeError:  # a DataLoader over an iterable data set has __len__ but no length
         return None
-
-
-def _as_optimizers(optimizer: object) -> list[Any]:
-    if optimizer is None:
-        return []
-    if isinstance(optimizer, Mapping):
-        return list(optimizer.values())
-    if isinstance(optimizer, list | tuple):
-        return list(optimizer)
-    return [optimizer]
-
-
-def _check_optimizer(optimizer: object) -> None:
-    """One that holds no parameter of the model is taken as it is: `trainable_parameters` says what is wrong then."""
-    if not isinstance(optimizer, Optimizer):
-        advice = "Pass the optimizer whose step() your loop calls, or None to find it by its steps."
-        if isinstance(optimizer, LRScheduler):
-            advice = "Pass the optimizer itself: scheduler.optimizer."
-        raise ArgumentError("optimizer", expected="a torch.optim.Optimizer", got=describe(optimizer), advice=advice)
 
 
 def _shared_parameters(optimizer: Optimizer, model: nn.Module) -> int:

@@ -60,7 +60,8 @@ def watch(
 
     Args:
         model: the network that is trained.
-        optimizer: what steps it: one, several in a list or a dict, or None to find them by their steps.
+        optimizer: what steps it: one, several in a list or a dict, an object of yours that holds them, or None to find them by
+            their steps.
         loss_fn: a loss module such as `torch.nn.CrossEntropyLoss()`, or a function of (prediction, target).
         train_loader: where the training batches come from: a `DataLoader` or a list of batches.
         val_loader: where the validation batches come from.

@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+import nn_inspector as nni
+from nn_inspector.errors import ArgumentError
+from nn_inspector.optimizers import as_optimizers
+from tests.trainings import classifier
+
+
+def adam():
+    return torch.optim.Adam([torch.zeros(2, requires_grad=True)])
+
+
+class Warmup:
+    """As many write it who read of transformers."""
+
+    def __init__(self, optimizer):
+        self.optimizer, self.steps = optimizer, 0
+
+    def zero_grad(self):
+        self.optimizer.zero_grad()
+
+    def step(self):
+        self.steps += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = 0.01 * min(1.0, self.steps / 5)
+        self.optimizer.step()
+
+
+def test_all_forms_are_a_list():
+    one, other = adam(), adam()
+    assert as_optimizers(None) == []
+    assert as_optimizers(one) == [one]
+    for form in (
+        [one, other],
+        (one, other),
+        {"body": one, "head": other},
+        Warmup([one, other]),
+        Warmup({"a": one, "b": other}),
+    ):
+        assert as_optimizers(form) == [one, other]
+    assert as_optimizers([one, Warmup(one)]) == [one]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("adam", "expected a torch.optim.Optimizer, got a str. Pass the optimizer whose step()"),
+        (Warmup(None), "expected a torch.optim.Optimizer, got a Warmup"),
+        (torch.optim.lr_scheduler.ConstantLR(adam()), "Pass the optimizer itself: scheduler.optimizer."),
+    ],
+)
+def test_others_are_refused_by_name(given, says):
+    with pytest.raises(ArgumentError, match="optimizer") as refused:
+        as_optimizers(given)
+    assert says in str(refused.value)
+
+
+def test_a_warmup_of_ones_own_is_watched_through():
+    case = classifier()
+    warmup = Warmup(case.optimizer)
+    with nni.watch(case.model, warmup, case.loss_fn, train_loader=case.train_loader, show=False) as inspector:
+        for x, y in case.train_loader:
+            warmup.zero_grad()
+            case.loss_fn(case.model(x), y).backward()
+            warmup.step()
+        assert inspector.run.steps == warmup.steps
+        assert inspector.training.optimizers == [case.optimizer]
+        assert inspector.run.last("learning_rate", "optimizer 0 group 0") == 0.01
