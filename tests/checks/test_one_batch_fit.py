@@ -1,12 +1,12 @@
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from nn_inspector.checks import find_check
 from nn_inspector.checks.fit import one_batch_fit
 from nn_inspector.checks.fit.by_heart import Fit
-from tests.trainings import CLASSES, FEATURES, blobs, classifier, mlp
+from tests.trainings import CLASSES, FEATURES, Case, blobs, classifier, mlp
 
 
 class Detached(nn.Module):
@@ -164,3 +164,22 @@ def test_losses_that_take_turns_are_not_learned_by_heart(watched, name):
     finding = watched(classifier(), play).check(name)
     assert finding.severity == "skipped"
     assert "take turns" in finding.message
+
+
+def density(output, target):
+    """A log density: how low it can go is not known."""
+    mean, width = output[:, :1], output[:, 1:]
+    return (width.clamp(-2, 2) + 0.5 * ((target - mean) * (-width.clamp(-2, 2)).exp()).square()).mean() + 2.0
+
+
+@pytest.mark.parametrize(("rate", "severity"), [(0.003, "info"), (1e-7, "warning")])
+def test_a_density_that_falls_is_not_held_against_the_optimizer(watched, rate, severity):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(96, FEATURES, generator=generator)
+    data = TensorDataset(x, x[:, :1] * 3 + 0.2 * torch.randn(96, 1, generator=generator))
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 32), nn.Tanh(), nn.Linear(32, 2))
+    case = Case(model, torch.optim.SGD(model.parameters(), lr=rate), density, DataLoader(data, 16, shuffle=True))
+    finding = watched(case, lambda c: c.run(1)).check("one_batch_fit", steps=400, seconds=300)
+    assert "not with your optimizer" in finding.message
+    assert finding.severity == severity
