@@ -17,6 +17,7 @@ from nn_inspector.probes.ranks import is_first_rank
 from nn_inspector.probes.recorder import TRACED_STEPS, Phase, Recorder
 from nn_inspector.probes.replay import replay, replay_output
 from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
+from nn_inspector.probes.set_back import WATCHED_PASSES
 from nn_inspector.probes.tape import Tape
 from nn_inspector.probes.tape_making import without_penalty
 from nn_inspector.probes.tape_recorder import TapeRecorder
@@ -30,6 +31,7 @@ __all__ = [
     "PROBES",
     "QUANTITIES",
     "TRACED_STEPS",
+    "WATCHED_PASSES",
     "Attachment",
     "BlockSums",
     "Blocks",

@@ -33,6 +33,7 @@ from nn_inspector.probes.presets import choose_probes
 from nn_inspector.probes.probe import Probe, StepReader
 from nn_inspector.probes.ranks import Ranks
 from nn_inspector.probes.recorder import Phase, Recorder
+from nn_inspector.probes.set_back import SetBack
 from nn_inspector.probes.silences import Silences
 from nn_inspector.probes.steps import StepProbe
 from nn_inspector.probes.tape_recorder import TapeRecorder
@@ -103,6 +104,7 @@ class Attachment:
             if isinstance(loader, DataLoader)
         ]
         self._trace = LoopTrace(recorder, model, self._optimizers, loaders.get("train"), loss_fn)
+        self._set_back = SetBack(recorder, self._optimizers)
         self._time = TimeProbe(recorder, next((_waiting(probe) for probe in observed if probe.role == "train"), None))
         of_outputs: dict[str, OutputReader] = {
             "activations": ActivationProbe(recorder, len(self._modules)),
@@ -214,6 +216,8 @@ class Attachment:
         """A loader hands out a batch."""
         self._forward.validating = role == "validation"
         self._trace.batch(role, batch)
+        if role == "train":
+            self._set_back.batch()
 
     def end(self, role: Phase) -> None:
         """A loader came to its end."""
@@ -221,6 +225,8 @@ class Attachment:
         if role == "validation":
             self._loss.close_window()
             self._loss.end_validation()
+        else:
+            self._set_back.end()
 
     def _end_step(self) -> None:
         self._forward.validating = False

@@ -13,7 +13,7 @@ from nn_inspector.probes.recorder import Recorder
 _WITNESSES = 3
 _NUMBERS = 64
 
-_Numbers = list[torch.Tensor]
+Numbers = list[torch.Tensor]
 
 
 class Undoing:
@@ -30,39 +30,51 @@ class Undoing:
     def __init__(self, recorder: Recorder, optimizers: Sequence[Optimizer]) -> None:
         self._recorder = recorder
         self._optimizers = optimizers
-        self._before: dict[int, _Numbers] = {}
-        self._stepped: dict[int, tuple[_Numbers, _Numbers]] = {}
+        self._before: dict[int, Numbers] = {}
+        self._stepped: dict[int, tuple[Numbers, Numbers]] = {}
 
     def before_step(self, index: int) -> None:
         """An optimizer is about to step."""
-        self._before[index] = _numbers(self._optimizers[index])
+        self._before[index] = numbers_of(self._optimizers[index])
 
     def after_step(self, index: int) -> None:
         """It has stepped."""
         before = self._before.pop(index, None)
         if before is not None:
-            self._stepped[index] = before, _numbers(self._optimizers[index])
+            self._stepped[index] = before, numbers_of(self._optimizers[index])
 
     def forward(self) -> None:
         """The model is about to be called."""
         stepped, self._stepped = self._stepped, {}
         for index, (before, after) in stepped.items():
-            now = _numbers(self._optimizers[index])
+            now = numbers_of(self._optimizers[index])
             if [one.shape for one in before] == [one.shape for one in after] == [one.shape for one in now]:
-                self._note(index, _differences(after, before), _differences(now, after))
+                self._note(index, differences(after, before), differences(now, after))
 
-    def _note(self, index: int, steps: _Numbers, changes: _Numbers) -> None:
-        moved = [(step, change) for step, change in zip(steps, changes, strict=True) if step.any()]
-        changed = float(torch.cat(changes).norm()) if changes else 0.0
-        if not moved or not changed:
-            return
-        share = min(-float(change @ step) / float(step @ step) for step, change in moved)
-        rest = torch.cat([change + share * step for step, change in moved])
-        self._recorder.trace("undone", optimizer=index, share=share, apart=float(rest.norm()) / changed)
+    def _note(self, index: int, steps: Numbers, changes: Numbers) -> None:
+        found = taken_back(steps, changes)
+        if found is not None:
+            self._recorder.trace("undone", optimizer=index, share=found[0], apart=found[1])
+
+
+def taken_back(steps: Numbers, changes: Numbers) -> tuple[float, float] | None:
+    """How much of `steps` the `changes` after them take back, and how much of the changes is something else.
+
+    Returns:
+        The share of the parameter where it is least, and the rest over all of the change; None if there is no change.
+    """
+    moved = [(step, change) for step, change in zip(steps, changes, strict=True) if step.any()]
+    changed = float(torch.cat(changes).norm()) if changes else 0.0
+    if not moved or not changed:
+        return None
+    share = min(-float(change @ step) / float(step @ step) for step, change in moved)
+    rest = torch.cat([change + share * step for step, change in moved])
+    return share, float(rest.norm()) / changed
 
 
 @torch.no_grad()
-def _numbers(optimizer: Optimizer) -> _Numbers:
+def numbers_of(optimizer: Optimizer) -> Numbers:
+    """A few numbers of the weights that it steps."""
     held = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     dense = [p.detach() for p in held if _is_plain(p)]
     chosen = dense[:: max(1, len(dense) // _WITNESSES)][:_WITNESSES]
@@ -76,5 +88,6 @@ def _is_plain(parameter: torch.Tensor) -> bool:
     return parameter.layout == torch.strided and parameter.is_floating_point() and parameter.numel() > 0
 
 
-def _differences(ones: _Numbers, others: _Numbers) -> _Numbers:
+def differences(ones: Numbers, others: Numbers) -> Numbers:
+    """Of each parameter."""
     return [one - other for one, other in zip(ones, others, strict=True)]

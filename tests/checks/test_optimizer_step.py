@@ -308,14 +308,89 @@ def test_a_layer_that_is_restored_is_no_reason_to_doubt_all_steps():
     assert "undone" not in finding.evidence
 
 
-def test_an_average_may_be_put_in_for_validation():
-    def only_at_the_end_of_an_epoch(case, average, epoch):
-        average.update()
-        if getattr(average, "epoch", 0) != epoch:
-            average.epoch = epoch
+def in_passes(between, *, passes=20, lr=0.002):
+    """Train, and do something between the passes with what is kept since before the first one."""
+    case = classifier()
+    case.optimizer = torch.optim.Adam(case.model.parameters(), lr=lr)
+    average = Average(case.model, 0.99)
+
+    def train():
+        for _ in range(passes):
+            for x, y in case.train_loader:
+                case.optimizer.zero_grad()
+                case.loss_fn(case.model(x), y).backward()
+                case.optimizer.step()
+                average.update()
+            between(case.model, average)
+
+    inspector = nni.watch(
+        case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, loop=train, show=False
+    )
+    train()
+    inspector.detach()
+    assert not inspector.problems
+    return inspector.check("optimizer_step", seconds=300.0)
+
+
+def left_in(model, average):
+    average.put_into()
+
+
+def taken_out_again(model, average):
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    average.put_into()
+    model.load_state_dict(kept)
+
+
+def not_taken_out(model, average):
+    """What is kept changes with the weights, for it is no clone."""
+    kept = model.state_dict()
+    average.put_into()
+    model.load_state_dict(kept)
+
+
+@pytest.mark.parametrize("between", [left_in, not_taken_out])
+def test_an_average_that_stays_in_the_model_after_a_pass_is_said(between):
+    finding = in_passes(between)
+    assert finding.severity in ("warning", "error"), finding.message
+    assert "of what each pass over the data changes is taken back before the next one begins" in finding.message
+    assert finding.remedy.tried.helped
+    assert finding.basis == "experiment"
+
+
+def test_it_is_a_remark_where_the_training_did_well():
+    finding = in_passes(left_in, passes=60, lr=0.02)
+    assert finding.severity == "info"
+    assert "No harm of it is known" in finding.message
+
+
+@torch.no_grad()
+def shaken(model, average):
+    for parameter in model.parameters():
+        parameter.add_(0.01 * torch.randn_like(parameter))
+
+
+@torch.no_grad()
+def shrunk(model, average):
+    for parameter in model.parameters():
+        parameter.mul_(0.99)
+
+
+@pytest.mark.parametrize("between", [taken_out_again, shaken, shrunk, lambda model, average: None])
+def test_passes_that_are_kept_are_not(between):
+    assert in_passes(between).severity == "ok"
+
+
+def test_a_few_passes_that_are_taken_back_say_nothing():
+    """As where a training begins anew for each fold, or goes back to its best weights."""
+    passes = []
+
+    def every_fifth(model, average):
+        passes.append(1)
+        if len(passes) % 5 == 0:
             average.put_into()
 
-    assert trained_with(only_at_the_end_of_an_epoch)[0].severity == "ok"
+    assert in_passes(every_fifth).severity == "ok"
 
 
 def test_steps_within_a_task_are_taken_back_after_they_were_used():

@@ -256,6 +256,19 @@ def test_texts_of_words_that_are_not_known_are_an_error(watched):
     assert 0.9 < finding.evidence["share"] < 1
 
 
+def test_a_vocabulary_of_another_form_than_the_texts_is_a_warning(watched):
+    """Names that it holds with a capital are looked up without: half of it never occurs."""
+    data = texts(0.0)
+    tokens = data.tensors[0]
+    tokens[:, :3][tokens[:, :3] > 8] = 1
+    tokens[:, 3:6][tokens[:, 3:6] > 8] -= 10
+    tokens[:, 3:6].clamp_(min=2)
+    finding = watched(case(Words(), data), lambda c: c.run(3)).check("zero_input")
+    assert finding.severity == "warning", finding.message
+    assert "of those never occur" in finding.message
+    assert "in another form" in finding.message
+
+
 @pytest.mark.parametrize("unknown", [0.0, 0.5])
 def test_texts_with_some_words_that_are_not_known_pass(watched, unknown):
     finding = watched(case(Words(), texts(unknown)), lambda c: c.run(3)).check("zero_input")

@@ -1,4 +1,4 @@
-"""Texts that are the same token over and over: words that the vocabulary does not hold."""
+"""Texts that hold one token far too often: words that the vocabulary does not hold, or holds in another form."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ from nn_inspector.experiments import tensors_of
 MOSTLY = 0.8
 """Share of all tokens, padding left out, from which on one of them is nearly the whole text."""
 
+OFTEN = 0.25
+"""Share from which on it is suspicious if it stands at an end of the vocabulary, where marks stand, and much of that never occurs."""
+
+UNUSED = 0.4
+"""Such a share of the entries never occurs, in texts long enough for each to come `_TIMES` times."""
+
 VOCABULARY = 16
 """With fewer entries in an embedding, few tokens are what is to be expected."""
 
 _FEWEST = 200
+_TIMES = 10
+_MARKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +36,18 @@ class OneToken:
         token: its number.
         share: of all tokens that are no padding.
         vocabulary: how many there could be.
+        unused: share of those that never occur.
     """
 
     token: int
     share: float
     vocabulary: int
+    unused: float
+
+    @property
+    def mostly(self) -> bool:
+        """Whether the texts hold next to nothing else."""
+        return self.share >= MOSTLY
 
 
 def one_token(model: nn.Module, batches: Sequence[Any]) -> OneToken | None:
@@ -47,8 +62,11 @@ def one_token(model: nn.Module, batches: Sequence[Any]) -> OneToken | None:
     if len(tokens) < _FEWEST:
         return None
     values, counts = tokens.unique(return_counts=True)
-    share = float(counts.max() / len(tokens))
-    return OneToken(int(values[counts.argmax()]), share, vocabulary) if share >= MOSTLY else None
+    share, unused = float(counts.max() / len(tokens)), 1 - len(values) / vocabulary
+    one = OneToken(int(values[counts.argmax()]), share, vocabulary, unused)
+    is_mark = one.token < _MARKS or one.token == vocabulary - 1
+    often = share >= OFTEN and unused >= UNUSED and is_mark and len(tokens) >= _TIMES * vocabulary
+    return one if one.mostly or often else None
 
 
 def _texts(batch: Any) -> Iterator[torch.Tensor]:

@@ -38,7 +38,8 @@ INFO = CheckInfo(
     how=(
         "A copy answers for a batch, and again with the inputs handed on to the next item. If no answer changes, with the "
         "first weights, with those of now and with weights drawn anew, the input is not used: an error. So it is if a padding "
-        "mask leaves out all but one and the same token, or if most of the texts is one token and little was learned. Of several "
+        "mask leaves out all but one and the same token, or if most of the texts is one token and little was learned; a warning, if a "
+        "quarter is, and much of the vocabulary never occurs. Of several "
         "inputs each has to be used, if little was learned and a part of the network works on it without ever getting a gradient. The source of the loop is read as well, for an input that is made of "
         "random numbers while the batch is left aside."
     ),
@@ -120,15 +121,21 @@ def _one_token(subject: Subject) -> Finding | None:
     found = one_token(subject.training.model, subject.batches()[:_BATCHES])
     if found is None or (known_left(subject) or 0.0) < FAILED:
         return None
-    message = (
-        f"Hardly: {found.share:.0%} of the tokens are the same one, {found.token}, of {found.vocabulary} that there could be. If it stands "
-        "for words that are not known, next to nothing of the texts goes in."
-    )
+    message = f"Hardly: {found.share:.0%} of the tokens are the same one, {found.token}, of {found.vocabulary} that there could be"
+    if found.mostly:
+        message += ". If it stands for words that are not known, next to nothing of the texts goes in."
+    else:
+        message += (
+            f", and {found.unused:.0%} of those never occur. If it stands for words that are not known, they are looked up in another form "
+            "than the vocabulary has them."
+        )
     remedy = Remedy(
         "Print a few texts as the network gets them. Look words up the way the vocabulary was made: word by word, in the same case.",
         "print([words[number] for number in tokens[0]])  # words: what each number stands for",
     )
-    return finding(INFO, "error", message, evidence={"share": found.share}, remedy=remedy, where="train_loader")
+    severity: Severity = "error" if found.mostly else "warning"
+    evidence = {"share": found.share, "unused": found.unused}
+    return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where="train_loader")
 
 
 def _unused_part(subject: Subject) -> Finding | None:

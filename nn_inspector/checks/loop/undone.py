@@ -1,4 +1,4 @@
-"""Steps that something else takes back: weights that are set to an average of what they were, or loaded again, after each."""
+"""Steps that something else takes back, at once or after a pass over the data: weights set to an average, or loaded again."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from nn_inspector.checks.model.wiring import parameters_of
 from nn_inspector.checks.race import Race, race
 from nn_inspector.experiments import TrainingCopy
 from nn_inspector.history import Run
+from nn_inspector.probes import WATCHED_PASSES
 
 LARGE = 0.7
 """Share of a step that is taken back, from which on it is looked at: at least three steps do what one would do."""
@@ -26,18 +27,23 @@ anything else."""
 _ENOUGH = 5
 _MOST = 0.8
 
+LARGE_OF_A_PASS = 0.5
+_ENOUGH_PASSES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Undone:
     """What is taken back of the steps of one optimizer.
 
     Attributes:
-        share: of a step's change, from 0 to 1.
+        share: of a step's change, or of that of a pass, from 0 to 1.
         optimizer: which one.
+        steps: after so many, 1 or those of a pass over the data.
     """
 
     share: float
     optimizer: int
+    steps: int = 1
 
 
 def undone_steps(run: Run) -> Undone | None:
@@ -56,6 +62,22 @@ def undone_steps(run: Run) -> Undone | None:
     return None
 
 
+def set_back_passes(run: Run) -> Undone | None:
+    """What was taken back of nearly all passes over the data; None if it was not.
+
+    An average of the weights that stays in the model after it was validated is not the pass itself taken back: what is
+    changed besides counts as well.
+    """
+    found = [entry.facts for entry in run.trace if entry.call == "set_back"]
+    for optimizer in {facts["optimizer"] for facts in found}:
+        own: list[dict[str, Any]] = [dict(facts) for facts in found if facts["optimizer"] == optimizer]
+        shares = [one["share"] for one in own if one["share"] >= LARGE_OF_A_PASS]
+        if len(shares) >= max(_ENOUGH_PASSES, _MOST * (min(len(run.epochs("train")), WATCHED_PASSES) - 1)):
+            share = min(float(np.median(shares)), 1.0)
+            return Undone(share, int(optimizer), int(np.median([one["steps"] for one in own])))  # type: ignore[arg-type]
+    return None
+
+
 def race_to_plain_steps(subject: Subject, undone: Undone) -> Race | None:
     """Copies make plain steps, and steps that are taken back as those of the loop are."""
     return race(subject, without=lambda copied: _take_back(copied, undone))
@@ -63,14 +85,19 @@ def race_to_plain_steps(subject: Subject, undone: Undone) -> Race | None:
 
 def _take_back(copied: TrainingCopy, undone: Undone) -> None:
     held: list[torch.Tensor] = []
+    steps = 0
 
     def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        held[:] = [parameter.detach().clone() for parameter in parameters_of(optimizer)]
+        if steps % undone.steps == 0:
+            held[:] = [parameter.detach().clone() for parameter in parameters_of(optimizer)]
 
     @torch.no_grad()
     def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        for parameter, old in zip(parameters_of(optimizer), held, strict=True):
-            parameter.lerp_(old, undone.share)
+        nonlocal steps
+        steps += 1
+        if steps % undone.steps == 0:
+            for parameter, old in zip(parameters_of(optimizer), held, strict=True):
+                parameter.lerp_(old, undone.share)
 
     optimizer = copied.optimizers[undone.optimizer]
     optimizer.register_step_pre_hook(before)
