@@ -28,12 +28,12 @@ def half_passed(state):
     return torch.cat([state[:, :12].detach(), state[:, 12:]], 1)
 
 
-def finding_of(between, *, epochs=12, seconds=60.0, then=lambda optimizer: None):
+def finding_of(between, *, make=First, epochs=12, seconds=60.0, then=lambda optimizer: None):
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(4, 12, (360, 14), generator=generator)
     tokens[:, 0] = torch.randint(0, 4, (360,), generator=generator)
     loader = DataLoader(TensorDataset(tokens, tokens[:, 0].clone()), batch_size=20, shuffle=True)
-    model = First(between)
+    model = make(between)
     optimizer, loss_fn = torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss()
 
     def train():
@@ -60,6 +60,29 @@ def test_a_state_that_is_detached_at_each_step_is_an_error(cut):
     assert "steps with the remedy learned 100% of the task" in finding.message
     assert "not state.detach()" in finding.remedy.code
     assert finding.basis == "experiment"
+
+
+class InChunks(First):
+    """The same in four chunks, with a layer that goes through a chunk by itself."""
+
+    def __init__(self, between):
+        super().__init__(between)
+        torch.manual_seed(0)
+        self.cell = nn.LSTM(8, 24, batch_first=True)
+
+    def forward(self, tokens):
+        state = None
+        for chunk in self.embedding(tokens).split(4, 1):
+            given = state and tuple(self.between(one) for one in state)
+            out, state = self.cell(chunk, given)
+        return self.last(out[:, -1])
+
+
+def test_a_state_that_is_detached_between_chunks_is_seen():
+    finding = finding_of(torch.Tensor.detach, make=InChunks)
+    assert finding.severity in ("warning", "error"), finding.message
+    assert "detached before it gets it again, 6 times in a forward pass" in finding.message
+    assert finding_of(lambda state: state, make=InChunks).severity == "ok"
 
 
 def test_where_a_race_takes_too_long_it_is_a_warning(monkeypatch):

@@ -14,9 +14,14 @@ from nn_inspector.errors import ExperimentError
 LEARNED = 0.2
 """Share of the variance of the labels that a simple model explains where it is said to learn them."""
 
+CARRIED = 0.25
+"""Where it carries over at all, so little of what a simple model explains within each: some inputs still mean the same."""
+
 DOES = 0.5
 FAILS = 0.85
-"""A network that has no more than the one left to learn of its training data, and as much as the other of the validation data."""
+WORSE = 0.5
+"""A network that has no more than the first left to learn of its training data, and as much as the second of the validation data;
+or so much more than of the training data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ def other_meaning(subject: Subject) -> OtherMeaning | None:
         None unless each can be learned, what was learned does not carry over, and the network fares likewise.
     """
     left, apart = known_left(subject), left_of_validation(subject)
-    if left is None or left > DOES or apart is None or apart < FAILS:
+    if left is None or left > DOES or apart is None or (apart < FAILS and apart - left < WORSE):
         return None
     with contextlib.suppress(ExperimentError):
         training, validation = subject.training.train_loader, subject.training.val_loader
@@ -48,6 +53,8 @@ def other_meaning(subject: Subject) -> OtherMeaning | None:
         if min(len(ours.features), len(theirs.features)) < FEWEST or ours.features.shape[1] != theirs.features.shape[1]:
             return None
         here, there, across = fit(ours), fit(theirs), fit(ours, theirs)
-        if here.clear and there.clear and not across.clear and min(here.explained, there.explained) >= LEARNED:
+        within = min(here.explained, there.explained)
+        lost = not across.clear or across.explained < CARRIED * within
+        if here.clear and there.clear and lost and within >= LEARNED:
             return OtherMeaning(here.explained, there.explained, across.explained)
     return None

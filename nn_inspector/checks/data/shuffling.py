@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import DataLoader
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.data.evenness import FEW_ITEMS, Evenness, evenness
 from nn_inspector.checks.data.label_choice import likely_labels, seen_target
+from nn_inspector.checks.data.never_seen import is_sequential, never_seen
 from nn_inspector.checks.data.one_label import judge_one_label, one_label
 from nn_inspector.checks.data.shuffling_remedy import by_design, remedy, speaks_against, try_shuffling
+from nn_inspector.checks.race import WORTH, known_left, left_of_validation
 from nn_inspector.checks.symptoms import NOT_LEARNING, UNSTABLE
 from nn_inspector.errors import InspectorError
-from nn_inspector.experiments import item_sampler, preserved_state
+from nn_inspector.experiments import preserved_state
 from nn_inspector.history import Finding, Remedy, Severity
 from nn_inspector.probes import Epoch, LabelOrder
 
@@ -31,7 +33,8 @@ INFO = CheckInfo(
         "(or in the mean of their targets) more than random order gives? The order within a batch does not matter. If a "
         "quarter of the labels' variation lies between batches, they are sorted or grouped; shuffled training on a copy "
         "then shows what that costs, and without a gain in it this is a remark only. It is an error if every pass ends after "
-        "its first batch, and that is always the same."
+        "its first batch, and that is always the same; where passes are left after some batches that are always the same, it is a "
+        "warning, and an error if the network does worse on the validation data."
     ),
     remedy="Pass shuffle=True to the DataLoader. Do not shuffle time within a sequence, and validation needs no shuffling.",
     sources=(
@@ -44,8 +47,15 @@ INFO = CheckInfo(
 GROUPED = 0.25
 """Share of the labels' variation between batches from which they count as sorted or grouped; random order gives 0."""
 
-PASSES = 5
-"""So many passes of one batch each are no accident."""
+_GO_ON = """\
+def endless(loader):
+    while True:
+        yield from loader
+
+batches = endless(train_loader)  # once, before the first pass
+for _ in range(steps_in_a_pass):
+    x, y = next(batches)
+    ..."""
 
 UNREADABLE = "could not be read, so it is not known whether the order matters"
 
@@ -53,12 +63,12 @@ UNREADABLE = "could not be read, so it is not known whether the order matters"
 def look(subject: Subject) -> Finding:
     """Compare what the loader handed out with what random order would give."""
     epochs = passes_of(subject)
-    stuck = _first_batch_only(subject, epochs)
+    stuck = _never_seen(subject, epochs)
     if stuck is not None:
         return stuck
     longest = max(epochs, key=lambda epoch: max((part.items for part in epoch.parts.values()), default=0))
     labels = likely_labels(longest.parts.values(), seen_target(subject.run.trace))
-    same_order = _same_order(epochs, labels, _is_sequential(subject.training.train_loader))
+    same_order = _same_order(epochs, labels, is_sequential(subject.training.train_loader))
     evidence: dict[str, float | list[float]] = {"passes_seen": len(epochs)}
     if same_order is not None:
         evidence["same_order"] = float(same_order)
@@ -79,30 +89,34 @@ def look(subject: Subject) -> Finding:
     return _mixed(subject, [spread for _, spread in found], labels, evidence, same_order)
 
 
-def _first_batch_only(subject: Subject, epochs: Sequence[Epoch]) -> Finding | None:
-    """Every pass is left after its first batch, and the loader begins with the same one each time."""
-    loader = subject.training.train_loader
-    if not isinstance(loader, DataLoader) or max(epochs[-1].number + 1, len(epochs)) < PASSES:
+def _never_seen(subject: Subject, epochs: Sequence[Epoch]) -> Finding | None:
+    found = never_seen(subject.training.train_loader, epochs)
+    if found is None:
         return None
-    left = all(epoch.batches == 1 and not epoch.complete for epoch in epochs[:-1])
-    try:
-        batches = len(loader)
-    except TypeError:
-        return None
-    orders = {epoch.order for epoch in epochs if epoch.read and epoch.order}
-    if not left or batches < 2 or not (len(orders) == 1 or _is_sequential(loader)):
-        return None
-    return finding(
-        INFO,
-        "error",
-        f"No: each step begins a new pass over the train_loader and takes its first batch, which holds the same items every time. "
-        f"The other {batches - 1} of {batches} batches are never seen.",
-        evidence={"passes": float(epochs[-1].number + 1), "batches": float(batches)},
-        remedy=Remedy(
+    evidence = {"passes": float(found.passes), "taken": float(found.taken), "batches": float(found.batches)}
+    if found.taken == 1:
+        severity: Severity = "error"
+        message = "each step begins a new pass over the train_loader and takes its first batch, which holds the same items every time."
+        remedy = Remedy(
             "Go through the loader with a for loop, or keep one iterator and begin a new one when it ends. next(iter(loader)) begins "
             "anew each time.",
             "for x, y in train_loader:  # not x, y = next(iter(train_loader)) in each step\n    ...",
-        ),
+        )
+    else:
+        left, apart = known_left(subject), left_of_validation(subject)
+        severity = "error" if left is not None and apart is not None and apart - left > WORTH else "warning"
+        message = f"each pass over the train_loader is left after {found.taken} batches, which hold the same items every time."
+        advice = "shuffle=True draws them anew." if found.in_order else "Set the seed once, and not in each pass."
+        remedy = Remedy(
+            f"Let each pass go on where the last one ended: keep one iterator and begin a new one when it ends. {advice}",
+            _GO_ON,
+        )
+    return finding(
+        INFO,
+        severity,
+        f"No: {message} The other {found.batches - found.taken} of {found.batches} batches are never seen.",
+        evidence=evidence,
+        remedy=remedy,
         where="train_loader",
         basis="structure",
     )
@@ -155,10 +169,6 @@ def _same_order(epochs: Sequence[Epoch], labels: Sequence[LabelOrder], sequentia
         place for place in places if first.parts[place].items >= FEW_ITEMS and one_label(first.parts[place]) is None
     ]
     return all(first.parts[place].checksum == second.parts[place].checksum for place in told) if told else None
-
-
-def _is_sequential(loader: object) -> bool:
-    return isinstance(loader, DataLoader) and isinstance(item_sampler(loader), SequentialSampler | list | range)
 
 
 def _evidence(spread: Evenness) -> dict[str, float | list[float]]:

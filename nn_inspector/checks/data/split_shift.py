@@ -105,8 +105,8 @@ def _other_meaning(subject: Subject) -> Finding | None:
         INFO,
         "error",
         f"No: a simple model learns the labels from part of the training data (it explains {other.training:.0%} of the rest), and from "
-        f"part of the validation data ({other.validation:.0%}), but what it learns from the one says nothing about the other. The "
-        "inputs of the validation data mean something else.",
+        f"part of the validation data ({other.validation:.0%}), but what it learns from the one says next to nothing about the other "
+        f"({other.across:.0%}). The inputs of the validation data mean something else.",
         evidence={
             "explained_in_training": other.training,
             "explained_in_validation": other.validation,

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from nn_inspector.checks.base import Subject
-from nn_inspector.checks.race import Race, race
+from nn_inspector.checks.race import STEPS, Race, race
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Anatomy
 from nn_inspector.experiments.anatomy import Call
+from nn_inspector.experiments.flow import LAYERS
 from nn_inspector.experiments.rewiring import Replacement, Spot, rewire
 
 CUTS = ("detach", "data")
@@ -55,7 +56,8 @@ def without_cuts(subject: Subject, cuts: Cuts) -> Race | None:
     changes: dict[Spot, Replacement] = {
         (name, turn): _left_whole for name, count in cuts.calls.items() for turn in range(_LONGER * count)
     }
-    return race(subject, lambda copied: rewire(copied.model, changes))
+    # What has to be kept for long is learned late.
+    return race(subject, lambda copied: rewire(copied.model, changes), most=2 * STEPS if cuts.each_step else STEPS)
 
 
 def cuts_inside(seen: Anatomy) -> Cuts | None:
@@ -69,8 +71,11 @@ def cuts_inside(seen: Anatomy) -> Cuts | None:
 
 
 def _between(seen: Anatomy, cutting: Sequence[Call]) -> int:
-    """How many cuts take what a module returned and are taken in by its next run."""
+    """How many cuts take what a module gave and are taken in by its next run."""
     given = {id(run.output): run.module for run in seen.modules if run.output is not None}
+    modules = {run.name: run.module for run in seen.modules}
+    layers = [call for call in seen.calls if call.module in modules and call.name in LAYERS]
+    given |= {id(one): modules[call.module] for call in layers for one in call.outputs if call.module is not None}
     taken = {(id(one), run.module) for run in seen.modules for one in run.inputs}
     return sum(
         any((id(call.output), given[id(one)]) in taken for one in call.inputs if id(one) in given) for call in cutting

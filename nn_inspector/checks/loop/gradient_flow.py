@@ -145,7 +145,8 @@ def _cut_inside(subject: Subject) -> Finding | None:
     cuts = cuts_of(subject) if subject.seconds > 0 else None
     tried = without_cuts(subject, cuts) if cuts is not None else None
     proven = tried is not None and tried.severity != "info"
-    if cuts is None or not (proven or (cuts.each_step and tried is None and _failed(subject))):
+    against = tried is not None and not proven and tried.treated[-1] >= tried.left
+    if cuts is None or not (proven or (cuts.each_step and not against and _failed(subject))):
         return None
     message = "No: within the forward pass something is detached that the answers depend on."
     if cuts.each_step:
@@ -155,7 +156,7 @@ def _cut_inside(subject: Subject) -> Finding | None:
         )
     return finding(
         INFO,
-        tried.severity if tried is not None else "warning",
+        tried.severity if tried is not None and proven else "warning",
         f"{message} {tried.text}" if tried is not None else message,
         evidence={"between_runs": float(cuts.between)},
         remedy=Remedy(

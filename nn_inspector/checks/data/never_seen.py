@@ -1,0 +1,56 @@
+"""Passes that are left early and begin with the same batches every time: all others are never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch.utils.data import DataLoader, SequentialSampler
+
+from nn_inspector.experiments import item_sampler
+from nn_inspector.probes import Epoch
+
+PASSES = 5
+"""So many passes that all end early are no accident."""
+
+FEW = 0.5
+"""Share of the batches up to which a pass counts as left early; a last one may be left out on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeverSeen:
+    """What the passes hold of a loader.
+
+    Attributes:
+        taken: batches of a pass.
+        batches: those of the loader.
+        passes: how many there were.
+        in_order: whether the sampler goes through the data in order; else its random numbers begin anew with each pass.
+    """
+
+    taken: int
+    batches: int
+    passes: int
+    in_order: bool
+
+
+def never_seen(loader: object, epochs: Sequence[Epoch]) -> NeverSeen | None:
+    """What is never seen of a loader; None if its passes are whole, or not the same."""
+    if not isinstance(loader, DataLoader) or not epochs or max(epochs[-1].number + 1, len(epochs)) < PASSES:
+        return None
+    try:
+        batches = len(loader)
+    except TypeError:
+        return None
+    early = epochs[:-1]
+    taken = early[0].batches
+    orders = {epoch.order for epoch in early if epoch.read and epoch.order}
+    same = all(epoch.batches == taken and not epoch.complete for epoch in early) and epochs[-1].batches <= taken
+    if not same or taken > FEW * batches or not (len(orders) == 1 or is_sequential(loader)):
+        return None
+    return NeverSeen(taken, batches, epochs[-1].number + 1, is_sequential(loader))
+
+
+def is_sequential(loader: object) -> bool:
+    """Whether it goes through the data in their order."""
+    return isinstance(loader, DataLoader) and isinstance(item_sampler(loader), SequentialSampler | list | range)
