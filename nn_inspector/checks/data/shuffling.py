@@ -12,7 +12,7 @@ from nn_inspector.checks.data.label_choice import likely_labels, seen_target
 from nn_inspector.checks.data.never_seen import is_sequential, never_seen
 from nn_inspector.checks.data.one_label import judge_one_label, one_label
 from nn_inspector.checks.data.shuffling_remedy import by_design, remedy, speaks_against, try_shuffling
-from nn_inspector.checks.race import WORTH, known_left, left_of_validation
+from nn_inspector.checks.race import WELL, known_left
 from nn_inspector.checks.symptoms import NOT_LEARNING, UNSTABLE
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import preserved_state
@@ -34,7 +34,7 @@ INFO = CheckInfo(
         "quarter of the labels' variation lies between batches, they are sorted or grouped; shuffled training on a copy "
         "then shows what that costs, and without a gain in it this is a remark only. It is an error if every pass ends after "
         "its first batch, and that is always the same; where passes are left after some batches that are always the same, it is a "
-        "warning, and an error if the network does worse on the validation data."
+        "warning, and an error if the network does not do well on the rest."
     ),
     remedy="Pass shuffle=True to the DataLoader. Do not shuffle time within a sequence, and validation needs no shuffling.",
     sources=(
@@ -86,7 +86,7 @@ def look(subject: Subject) -> Finding:
             return _undecided(part, labels, evidence)
         if uneven:
             return _grouped(subject, spread, evidence, same_order)
-    return _mixed(subject, [spread for _, spread in found], labels, evidence, same_order)
+    return _mixed(subject, [spread for _, spread in found], epochs, labels, evidence, same_order)
 
 
 def _never_seen(subject: Subject, epochs: Sequence[Epoch]) -> Finding | None:
@@ -103,8 +103,9 @@ def _never_seen(subject: Subject, epochs: Sequence[Epoch]) -> Finding | None:
             "for x, y in train_loader:  # not x, y = next(iter(train_loader)) in each step\n    ...",
         )
     else:
-        left, apart = known_left(subject), left_of_validation(subject)
-        severity = "error" if left is not None and apart is not None and apart - left > WORTH else "warning"
+        severity = (
+            "error" if (known_left(subject) or 0.0) > WELL["classes"] else "warning"
+        )  # judged on items of all the data
         message = f"each pass over the train_loader is left after {found.taken} batches, which hold the same items every time."
         advice = "shuffle=True draws them anew." if found.in_order else "Set the seed once, and not in each pass."
         remedy = Remedy(
@@ -213,6 +214,7 @@ def _undecided(part: LabelOrder, labels: Sequence[LabelOrder], evidence: dict[st
 def _mixed(
     subject: Subject,
     spreads: Sequence[Evenness],
+    epochs: Sequence[Epoch],
     labels: Sequence[LabelOrder],
     evidence: dict[str, float | list[float]],
     same_order: bool | None,
@@ -232,7 +234,8 @@ def _mixed(
     if any(spread.real for spread in spreads):
         share = max(_unevenness(subject, spread) for spread in spreads)
         mixed = f" and only {share:.0%} of the labels' variation lies between batches"
-    again = "the order is new in every epoch" if same_order is False else "one pass was seen"
+    seen = "one pass was seen" if len(epochs) == 1 else "no two passes were whole"
+    again = "the order is new in every epoch" if same_order is False else seen
     return finding(INFO, "ok", f"Yes: {again}{mixed}.", evidence=evidence, where="train_loader")
 
 

@@ -13,10 +13,12 @@ from nn_inspector.checks.loop.cut_terms import CutTerm, cut_terms
 from nn_inspector.checks.loop.reading import Held, Reading
 from nn_inspector.checks.loop.source import forward_of, loop_of
 from nn_inspector.checks.loop.traced import clipped_to_nothing
+from nn_inspector.checks.loop.unreached import unreached
 from nn_inspector.checks.model.fresh import looks_fresh
 from nn_inspector.checks.model.wiring import Wiring, parameters_of, wiring_of
 from nn_inspector.checks.race import FAILED, FEWEST, WELL, known_left
 from nn_inspector.checks.symptoms import OF_THE_LOOP
+from nn_inspector.checks.train.course import course_of
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import Start, evaluate, initial_state, isolated
 from nn_inspector.experiments.custom_backward import wrong_backward
@@ -36,7 +38,8 @@ INFO = CheckInfo(
         "is an error if it looks as if it had just been made and the loss changes when its weights do, on a copy. The loop "
         "is read for summands of the loss that are cut off from what is stepped. So are matrices that stay zero because their gradient is. "
         "Where forward() detaches something, a copy that does not is trained. Functions with a backward() of your own are "
-        "held against differences of their forward(). Layers that are not used, targets "
+        "held against differences of their forward(). If your training failed, it is an error if the function that judges the answers "
+        "does not reach layers that they depend on. Layers that are not used, targets "
         "that are detached and layers that are moved by other means are fine."
     ),
     remedy="Take the cut out of the way from the weights to the loss; keep it for numbers that are only printed.",
@@ -72,6 +75,7 @@ def look(subject: Subject) -> Finding:
         or _cut_off(subject, wiring)
         or _zeros_only(subject, wiring)
         or _cut_inside(subject)
+        or _unreached(subject, wiring)
         or _wrong_backward(subject)
     )
     if result is not None:
@@ -168,6 +172,31 @@ def _cut_inside(subject: Subject) -> Finding | None:
     )
 
 
+def _unreached(subject: Subject, wiring: Wiring) -> Finding | None:
+    """What answers the network gives is no matter to its first layers, and it failed."""
+    if subject.seconds <= 0 or not (_failed(subject) or _stayed_high(subject)):
+        return None
+    found = unreached(subject, wiring.stepped & wiring.reached)
+    if found is None:
+        return None
+    more = f" and {len(found.names) - _NAMED} more" if len(found.names) > _NAMED else ""
+    return finding(
+        INFO,
+        "error",
+        f"No: {found.loss}() judges the answers, and its gradient does not reach {', '.join(found.names[:_NAMED])}{more}, although the "
+        "answers depend on them. Something in between cuts it off (argmax, round, detach), and they learn from what else is added "
+        "to the loss.",
+        evidence={**_evidence(wiring), "cut_off": float(len(found.names))},
+        remedy=Remedy(
+            "Let the gradient pass straight through a choice that has none.",
+            "chosen = codebook(distances.argmin(1))\n"
+            "chosen = given + (chosen - given).detach()  # the numbers of `chosen`, the gradient of `given`",
+        ),
+        where=forward_of(subject).place("cut") or found.names[0],
+        basis="experiment",
+    )
+
+
 def _wrong_backward(subject: Subject) -> Finding | None:
     """A function of the user's own whose backward() does not belong to its forward()."""
     if subject.seconds <= 0:
@@ -198,6 +227,15 @@ def _wrong_backward(subject: Subject) -> Finding | None:
 
 def _failed(subject: Subject) -> bool:
     return subject.run.steps >= FEWEST and (known_left(subject) or 0.0) > FAILED
+
+
+def _stayed_high(subject: Subject) -> bool:
+    """Whether the loss says so, where it is not known what the answers should be."""
+    try:
+        course = course_of(subject)
+    except InspectorError:
+        return False
+    return course.levels is not None and course.end < 1 - FAILED
 
 
 def _has_stepped(subject: Subject, index: int) -> bool:
