@@ -211,3 +211,18 @@ def test_a_sampler_that_wants_indices_of_its_own_is_not_judged(watched, length):
     made.train_loader = DataLoader(Pairs(data), batch_sampler=order)
     finding = checked(watched(made, lambda c: c.run(1)), made)
     assert finding.severity == "ok", finding.message
+
+
+@pytest.mark.parametrize(("weights", "severity"), [([1.0, 2.0, 3.0], "error"), ([1.0] * 96, "ok")])
+def test_a_sampler_needs_a_weight_for_each_item(watched, weights, severity):
+    """One for each class is too few: they are taken for those of the first items."""
+    data, model = blobs(96), mlp()
+    loader = DataLoader(data, 16, sampler=WeightedRandomSampler(weights, 96))
+    case = Case(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss(), loader)
+    finding = watched(case, lambda c: c.run(3)).check("batch_balance")
+    assert finding.severity == severity, finding.message
+    if severity == "error":
+        assert "has 3 weights for 96 items" in finding.message
+        names = {"torch": torch, "train_labels": data.tensors[1]}
+        exec(finding.remedy.code, names)
+        assert len(names["sampler"].weights) == 96

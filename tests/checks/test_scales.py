@@ -254,3 +254,42 @@ def test_only_numbers_that_come_with_the_batch_can_be_scaled(watched, case, says
     finding = watched(case, lambda case: case.run(1)).check("target_scale")
     assert finding.severity == "skipped"
     assert says in finding.message
+
+
+X = torch.randn(400, 5, generator=torch.Generator().manual_seed(1))
+HARD = TensorDataset(X, ((2.5 * X[:, 0]).sin() + (2.5 * X[:, 1]).cos())[:, None])
+
+
+def cut(make, *, data=HARD):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
+    loader = DataLoader(TensorDataset(make(data.tensors[0]), data.tensors[1]), 20, shuffle=True)
+    return Case(model, torch.optim.Adam(model.parameters(), lr=3e-3), nn.MSELoss(), loader)
+
+
+@pytest.mark.parametrize("make", [torch.trunc, torch.round], ids=["cut", "rounded"])
+def test_scaled_columns_that_were_cut_to_whole_numbers_are_a_warning(watched, make):
+    finding = watched(cut(make), lambda c: c.run(3)).check("input_scale")
+    assert finding.severity == "warning", finding.message
+    assert "all 5 columns hold small whole numbers only, from -" in finding.message
+    assert "floating-point" in finding.remedy.text
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: x,
+        lambda x: x.sign(),
+        lambda x: x.abs().trunc(),
+        lambda x: torch.cat([x[:, :1].trunc(), x[:, 1:]], 1),
+        lambda x: (x * 1.2 + 3).round().clamp(1, 5),
+    ],
+    ids=["as they are", "signs", "counts", "one of them", "grades"],
+)
+def test_other_columns_are_not_called_cut(watched, make):
+    assert "cut to whole" not in watched(cut(make), lambda c: c.run(3)).check("input_scale").message
+
+
+def test_whole_numbers_that_are_enough_pass(watched):
+    easy = TensorDataset(X, X.trunc().sum(1, keepdim=True))
+    assert not watched(cut(torch.trunc, data=easy), lambda c: c.run(30)).check("input_scale").raised

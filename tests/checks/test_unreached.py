@@ -19,7 +19,9 @@ class Codes(nn.Module):
         self.decoder = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 16))
         self.passed_on = passed_on
         with torch.no_grad():
-            self.encoder[2].weight.mul_(0.1)  # all items begin with the same code, and nothing tells the encoder to change that
+            self.encoder[2].weight.mul_(
+                0.1
+            )  # all items begin with the same code, and nothing tells the encoder to change that
 
     def forward(self, x):
         given = self.encoder(x)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 import numpy as np
+from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.data.class_labels import class_labels
 from nn_inspector.checks.data.drawn_classes import drawn_alike, drawn_classes, found_of
 from nn_inspector.checks.data.shuffling_remedy import by_design, remedy, speaks_against, try_shuffling
 from nn_inspector.checks.symptoms import NOT_LEARNING, UNSTABLE
+from nn_inspector.experiments import item_sampler
 from nn_inspector.history import Finding, Remedy, Severity
 
 INFO = CheckInfo(
@@ -27,7 +31,7 @@ INFO = CheckInfo(
         "error if they help, and a remark if they do not, or if a sampler of your own puts the batches together. What such a "
         "sampler draws is compared with the data set: it is a warning if rare classes come less than half as often as there, "
         "and the network does not find most of them; an error if it finds next to none, and a copy learns more from batches that "
-        "hold all classes alike."
+        "hold all classes alike. A sampler with fewer weights than there are items is an error: it never draws the rest."
     ),
     remedy="Pass shuffle=True to the DataLoader. For rare classes take a WeightedRandomSampler.",
     sources=(
@@ -62,7 +66,30 @@ sampler = torch.utils.data.WeightedRandomSampler(weights, num_samples=len(train_
 
 def look(subject: Subject) -> Finding:
     """Count the classes in the batches that were seen."""
-    return _drawn_too_rarely(subject) or _of_batches(subject)
+    return _few_weights(subject) or _drawn_too_rarely(subject) or _of_batches(subject)
+
+
+def _few_weights(subject: Subject) -> Finding | None:
+    """A sampler with fewer weights than there are items, as where each class was given one, draws none of the others."""
+    loader = subject.training.train_loader
+    if not isinstance(loader, DataLoader) or not isinstance(loader.dataset, Sized):
+        return None
+    sampler = item_sampler(loader)
+    if not isinstance(sampler, WeightedRandomSampler):
+        return None
+    weights, items = len(sampler.weights), len(loader.dataset)
+    if weights >= items:
+        return None
+    return finding(
+        INFO,
+        "error",
+        f"No: your WeightedRandomSampler has {weights:,} weights for {items:,} items. It draws the first {weights:,} items only; the "
+        f"other {items - weights:,} are never seen.",
+        evidence={"weights": float(weights), "items": float(items)},
+        remedy=Remedy("Give each item a weight, by its class.", _INVERSE),
+        where="train_loader",
+        basis="structure",
+    )
 
 
 def _drawn_too_rarely(subject: Subject) -> Finding | None:

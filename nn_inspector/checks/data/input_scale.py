@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
+from nn_inspector.checks.data.cut_to_whole import cut_to_whole
 from nn_inspector.checks.data.inputs_seen import InputsSeen, inputs_seen, standardize
-from nn_inspector.checks.race import race
+from nn_inspector.checks.race import BADLY, known_left, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
-from nn_inspector.history import Finding, Remedy
+from nn_inspector.history import Evidence, Finding, Remedy
 
 INFO = CheckInfo(
     name="input_scale",
@@ -24,7 +25,8 @@ INFO = CheckInfo(
         "It looks at what a copy of your network really gets, after all that the data set and the loop did to it: mean "
         "and standard deviation of each column or channel. If they are far from 0 and 1, a copy is trained with "
         "standardized inputs. It is an error if that copy gets much further in a few steps than your whole training "
-        "did, and else a remark."
+        "did, and else a remark. If your training did badly, it is a warning if all columns hold small whole numbers, spread as "
+        "scaled numbers are that were cut."
     ),
     remedy="Bring each column or channel to mean 0 and standard deviation 1, with numbers from the training data.",
     sources=(
@@ -64,7 +66,8 @@ def look(subject: Subject) -> Finding:
     if not torch.isfinite(seen.values).all():
         return finding(INFO, "info", f"The inputs hold NaN or Inf ({measured}); their scale comes after that.")
     if unusual is None:
-        return finding(INFO, "ok", f"Yes: {measured}.", evidence=evidence)
+        cut = seen.dims == 2 and cut_to_whole(seen.values) and (known_left(subject) or 0.0) > BADLY
+        return _cut(seen, evidence) if cut else finding(INFO, "ok", f"Yes: {measured}.", evidence=evidence)
     if seen.where:
         unusual, measured = f"{unusual} once forward() has scaled them", f"{measured} in {seen.where}"
     if seen.normalized_first:
@@ -85,6 +88,22 @@ def look(subject: Subject) -> Finding:
         return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=where)
     message = f"No: {unusual[0].lower()}{unusual[1:]} ({measured}). {tried.text}"
     return finding(INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=where, basis="experiment")
+
+
+def _cut(seen: InputsSeen, evidence: Evidence) -> Finding:
+    return finding(
+        INFO,
+        "warning",
+        f"Perhaps not: all {seen.values.shape[1]} columns hold small whole numbers only, from {evidence['low']:.0f} to "
+        f"{evidence['high']:.0f}, as scaled numbers do that were cut to whole ones. Most of what they told is lost then.",
+        evidence=evidence,
+        remedy=Remedy(
+            "Scale into an array of floating-point numbers: what is written into one of integers is cut.",
+            "scaled = (table - table.mean(axis=0)) / table.std(axis=0)  # a new array\n"
+            "x = torch.as_tensor(scaled, dtype=torch.float32)",
+        ),
+        where="train_loader",
+    )
 
 
 def rule(seen: InputsSeen) -> str | None:
