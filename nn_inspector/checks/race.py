@@ -195,6 +195,15 @@ def known_left(subject: Subject) -> float | None:
         return None
 
 
+def answers_well(subject: Subject) -> bool:
+    """Whether the user's network gives right answers by now, be its loss as it is: a loss of numbers tells that by itself."""
+    try:
+        kind, left = left_now(subject)
+    except ExperimentError:
+        return False
+    return kind != "numbers" and _well(kind, left)
+
+
 def left_of_validation(subject: Subject) -> float | None:
     """What the network, as it is now, has left to learn of the validation data; None where that is not known."""
 

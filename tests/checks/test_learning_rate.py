@@ -1,7 +1,7 @@
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from nn_inspector.checks import find_check
 from nn_inspector.checks.train.learning_rate import FACTORS
@@ -108,3 +108,23 @@ def test_no_time_is_no_verdict(watched):
     for seconds in (0, 1e-6):
         finding = watched(*trained(classifier(lr=1e-6))).check("learning_rate", seconds=seconds)
         assert finding.severity == "skipped", finding.message
+
+
+def test_right_answers_need_no_other_rate_whatever_their_loss(watched):
+    """Of masks: among many zeros the loss is still high when nearly every pixel is right."""
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.zeros(200, 1, 16, 16)
+    for mask, (row, column) in zip(masks, torch.randint(0, 12, (200, 2), generator=generator), strict=True):
+        mask[0, row : row + 4, column : column + 4] = 1
+    x = 2 * masks + 0.5 * torch.randn(200, 1, 16, 16, generator=generator)
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 1)
+    )
+    loader = DataLoader(TensorDataset(x, masks), 20, shuffle=True)
+    case = Case(model, torch.optim.Adam(model.parameters(), lr=1e-3), nn.BCEWithLogitsLoss(), loader)
+    inspector = watched(case, lambda c: c.run(8))
+    finding = inspector.check("learning_rate")
+    assert finding.severity == "ok"
+    assert "most answers are right by now" in finding.message
+    assert inspector.check("training_length").severity == "ok"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.race import answers_well
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.laps import Change, Lap, Laps, laps_of, trial
@@ -58,6 +59,8 @@ def look(subject: Subject, *, every: bool = False) -> Finding:
     if fine is not None:
         message = f"It does not look so: with {_said(subject)} the loss came {fine:.0%} of the way from chance to the least possible."
         return finding(INFO, "ok", message, evidence={"progress": fine})
+    if not every and answers_well(subject):
+        return finding(INFO, "ok", f"It does not look so: with {_said(subject)} most answers are right by now.")
     track = laps_of(subject)
     require_plain(subject, track)
     place = standing(subject, track)

@@ -6,6 +6,7 @@ import math
 import time
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.race import answers_well
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.laps import FEWEST, Lap, Laps, laps_of
 from nn_inspector.checks.train.levels import judge, judged_loss, loss_levels
@@ -74,6 +75,8 @@ def look(subject: Subject) -> Finding:
         message = f"No: {share:.0%} of the way from chance to the least possible loss is done."
         return finding(INFO, "ok", message, evidence={"progress": share})
     subject.require_steps()
+    if answers_well(subject):
+        return finding(INFO, "ok", "No: most answers are right by now.")
     laps = laps_of(subject)
     require_plain(subject, laps)
     if laps.levels is None:
