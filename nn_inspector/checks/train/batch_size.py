@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
+from nn_inspector.checks.race import answers_well
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.laps import Lap, Laps, laps_of, trial
 from nn_inspector.checks.train.levels import loss_levels
@@ -70,6 +71,8 @@ def look(subject: Subject) -> Finding:
     if levels is not None and seen.total and levels.progress(seen.end) >= FINE:
         message = f"It does: {levels.progress(seen.end):.0%} of the way from chance to the least possible loss is done."
         return finding(INFO, "ok", message, evidence={"progress": levels.progress(seen.end)})
+    if answers_well(subject):
+        return finding(INFO, "ok", "It does: most answers are right by now.")
     size = batch_size(subject.batches()[0])
     other = _other(subject, size)
     if other is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
+from nn_inspector.checks.race import answers_well
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.course import course_of
 from nn_inspector.checks.train.curve import LossCurve
@@ -93,7 +94,8 @@ def _remedy(odd: Sequence[Oddity]) -> Remedy:
 
 def _does_well(subject: Subject) -> bool:
     levels, seen = loss_levels(subject), LossCurve.of(subject.run)
-    return levels is not None and bool(seen.total) and levels.progress(seen.end) >= FINE
+    far = levels is not None and bool(seen.total) and levels.progress(seen.end) >= FINE
+    return far or answers_well(subject)
 
 
 def _fails(subject: Subject) -> bool:
