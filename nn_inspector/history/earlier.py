@@ -11,7 +11,7 @@ from nn_inspector.errors import InspectorError
 from nn_inspector.history.facts import Facts
 from nn_inspector.history.run import Run, SeriesTable
 from nn_inspector.history.series import Series
-from nn_inspector.probes import Measurement
+from nn_inspector.probes import Measured
 
 
 class EarlierRun(Run):
@@ -34,7 +34,7 @@ class EarlierRun(Run):
     def path(self) -> Path | None:
         return self._whole.path
 
-    def record(self, measurements: Iterable[Measurement]) -> None:
+    def record(self, measurements: Iterable[Measured]) -> None:
         raise InspectorError("This is a run as it was at an earlier step: nothing can be recorded into it.")
 
     def _known(self) -> Facts:
@@ -53,6 +53,7 @@ def earlier(run: Run, step: int) -> Run:
 
     Example:
         >>> run = Run("demo", {})
+        >>> from nn_inspector.probes import Measurement
         >>> run.record([Measurement(step, "loss", "train", 2.0 - step) for step in range(2)])
         >>> earlier(run, 0).series("loss", "train").values
         array([2.])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from nn_inspector.history.series import Series
-from nn_inspector.probes import Measurement
+from nn_inspector.probes import Measured, MeasurementTable
 
 HEAD = 128
 """So many first values are kept exactly, for good: the start of a training says most about it."""
@@ -30,14 +32,18 @@ class SeriesStore:
 
     A value of NaN or Inf makes its bucket's mean NaN or Inf: what was not finite stays visible. Where vectors come with
     another length (a layer was replaced by a wider one), the series begins anew.
+
+    Args:
+        dimensions: so many first dimensions of each value are those of a table: each place of it is a series of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dimensions: int = 0) -> None:
+        self._dimensions = dimensions
         self._begin(())
 
     def _begin(self, shape: tuple[int, ...]) -> None:
         self._shape = shape
-        self._share = VECTOR_SHARE if shape else 1
+        self._share = VECTOR_SHARE if len(shape) > self._dimensions else 1
         self._head = _Points(shape)
         self._recent = _Points(shape)
         self._buckets = Series.join([])
@@ -55,22 +61,31 @@ class SeriesStore:
         if self._recent.count >= (RECENT + RECENT // 4) // self._share:
             self._fold(self._recent.take(RECENT // 4 // self._share))
 
-    def last(self) -> tuple[int, np.ndarray] | None:
-        """The latest step and value."""
-        return self._recent.last() or self._head.last()
+    def last(self, column: tuple[int, ...] = ()) -> tuple[int, np.ndarray] | None:
+        """The latest step and value, or what stands at this place of it."""
+        return self._recent.last(column) or self._head.last(column)
 
-    def view(self) -> Series:
-        """The series as arrays, copied."""
+    def view(self, column: tuple[int, ...] = ()) -> Series:
+        """The series as arrays, copied, or that at this place of the table."""
         parts = [self._head.view(), self._buckets, self._recent.view()]
-        return Series.join([part for part in parts if len(part)])
+        return Series.join([part.column(column) for part in parts if len(part)])
 
-    def at(self, step: int) -> np.ndarray | None:
+    def at(self, step: int, column: tuple[int, ...] = ()) -> np.ndarray | None:
         """The value at `step`, or the latest before it."""
         for part in (self._recent.view(), self._buckets, self._head.view()):
             index = int(np.searchsorted(part.steps, step, side="right")) - 1
             if index >= 0:
-                return np.array(part.values[index])
+                return np.array(part.values[(index, *column)])
         return None
+
+    def column(self, column: tuple[int, ...]) -> SeriesStore:
+        """The series at this place of the table, to go on by itself."""
+        one = SeriesStore()
+        one._begin(self._shape[len(column) :])
+        one._head, one._recent = self._head.column(column), self._recent.column(column)
+        one._buckets = Series.join([part.column(column) for part in (self._buckets,) if len(part)])
+        one._per_bucket = self._per_bucket
+        return one
 
     def _fold(self, old: Series) -> None:
         added = old.merged(self._per_bucket)
@@ -96,38 +111,91 @@ class _Points:
         self._values[self.count] = value
         self.count += 1
 
-    def last(self) -> tuple[int, np.ndarray] | None:
+    def last(self, column: tuple[int, ...]) -> tuple[int, np.ndarray] | None:
         if not self.count:
             return None
-        return int(self._steps[self.count - 1]), np.array(self._values[self.count - 1])
+        return int(self._steps[self.count - 1]), np.array(self._values[(self.count - 1, *column)])
 
     def view(self) -> Series:
-        return Series.exact(self._steps[: self.count].copy(), self._values[: self.count].copy())
+        """What is there now; it changes with these points."""
+        return Series.exact(self._steps[: self.count], self._values[: self.count])
+
+    def column(self, column: tuple[int, ...]) -> _Points:
+        series, points = self.view().column(column), _Points(())
+        points.count, points._steps, points._values = self.count, series.steps.copy(), series.values.copy()
+        return points
 
     def take(self, number: int) -> Series:
         """Remove the first values and return them."""
-        series = self.view()
+        series = Series.join([self.view()])
         self.count -= number
         self._steps[: self.count] = series.steps[number:]
         self._values[: self.count] = series.values[number:]
         return series[:number]
 
 
+class _Place(NamedTuple):
+    """Where a series is: a store, and where in its tables if it holds such."""
+
+    store: SeriesStore
+    column: tuple[int, ...] = ()
+
+
 class MemoryTable:
-    """The series of a run by quantity and source. One thread writes, any thread may read."""
+    """The series of a run by quantity and source. One thread writes, any thread may read.
+
+    Tables of the same quantities and sources are kept as they come, in one store. Where one of these series comes in
+    another way as well (other layers take part in a step), all of them go on one by one.
+    """
 
     def __init__(self) -> None:
-        self._stores: dict[tuple[str, str], SeriesStore] = {}
+        self._places: dict[tuple[str, str], _Place] = {}
+        self._tables: dict[tuple[tuple[str, ...], tuple[str, ...]], SeriesStore] = {}
         self._lock = threading.Lock()
 
-    def record(self, measurements: Iterable[Measurement]) -> None:
+    def record(self, measurements: Iterable[Measured]) -> None:
         """Add values."""
         with self._lock:
-            for step, quantity, source, value, _ in measurements:
-                store = self._stores.get((quantity, source))
-                if store is None:
-                    store = self._stores[quantity, source] = SeriesStore()
-                store.append(step, value)
+            for measured in measurements:
+                if isinstance(measured, MeasurementTable):
+                    self._add_table(measured)
+                else:
+                    self._add(measured.step, measured.quantity, measured.source, measured.value)
+
+    def _add_table(self, table: MeasurementTable) -> None:
+        layout = (table.quantities, table.sources)
+        store = self._tables.get(layout) or self._begin_table(layout)
+        if store is not None:
+            store.append(table.step, table.values)
+            return
+        for step, quantity, source, value, _ in table.measurements():
+            self._add(step, quantity, source, value)
+
+    def _begin_table(self, layout: tuple[tuple[str, ...], tuple[str, ...]]) -> SeriesStore | None:
+        """A new store of tables; None where some of these series are known, or come twice in a table."""
+        keys = list(itertools.product(*layout))
+        if not self._places.keys().isdisjoint(keys) or len(set(keys)) < len(keys):
+            return None
+        store = self._tables[layout] = SeriesStore(len(layout))
+        for number, key in enumerate(keys):
+            self._places[key] = _Place(store, divmod(number, len(layout[1])))
+        return store
+
+    def _add(self, step: int, quantity: str, source: str, value: float | np.ndarray) -> None:
+        place = self._places.get((quantity, source))
+        if place is None:
+            place = self._places[quantity, source] = _Place(SeriesStore())
+        elif place.column:
+            self._take_apart(place.store)
+            place = self._places[quantity, source]
+        place.store.append(step, value)
+
+    def _take_apart(self, table: SeriesStore) -> None:
+        """The series of a table go on one by one."""
+        for key, place in self._places.items():
+            if place.store is table:
+                self._places[key] = _Place(table.column(place.column))
+        self._tables = {layout: store for layout, store in self._tables.items() if store is not table}
 
     def forked(self) -> None:
         """This is a child process now: the thread that held the lock, if any did, is not here to release it."""
@@ -136,13 +204,13 @@ class MemoryTable:
     def names(self) -> list[tuple[str, str]]:
         """(quantity, source) in the order of their first values."""
         with self._lock:
-            return list(self._stores)
+            return list(self._places)
 
     def series(self, quantity: str, source: str) -> Series:
         """One of them; empty if there is none."""
         with self._lock:
-            store = self._stores.get((quantity, source))
-            return store.view() if store else Series.join([])
+            place = self._places.get((quantity, source))
+            return place.store.view(place.column) if place else Series.join([])
 
     def everything(self, quantity: str, source: str) -> Iterator[Series]:
         """All that is kept of one of them, in parts."""
@@ -151,12 +219,12 @@ class MemoryTable:
     def last(self, quantity: str, source: str) -> np.ndarray | None:
         """The latest value."""
         with self._lock:
-            store = self._stores.get((quantity, source))
-            point = store.last() if store else None
+            place = self._places.get((quantity, source))
+            point = place.store.last(place.column) if place else None
         return point[1] if point is not None else None
 
     def at(self, step: int) -> dict[tuple[str, str], np.ndarray]:
         """The values at a step, or the latest before it."""
         with self._lock:
-            found = {key: store.at(step) for key, store in self._stores.items()}
+            found = {key: place.store.at(step, place.column) for key, place in self._places.items()}
         return {key: value for key, value in found.items() if value is not None}

@@ -7,7 +7,9 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from nn_inspector.probes import Measurement
+import numpy as np
+
+from nn_inspector.probes import Measured, Measurement, MeasurementTable, one_by_one
 
 Where = Literal["forward", "backward", "gradient", "weight", "loss"]
 
@@ -82,7 +84,7 @@ class NonfiniteFinder:
         self._located: Nonfinite | None = None
         self._step = -1
         self._found: list[tuple[int, int, Where, str]] = []
-        self._kept: deque[list[Measurement]] = deque()
+        self._kept: deque[tuple[int, list[Measured]]] = deque()
 
     @property
     def answer(self) -> Nonfinite | None:
@@ -92,28 +94,49 @@ class NonfiniteFinder:
             return located or first
         return replace(first, then=located)
 
-    def add(self, measurements: list[Measurement]) -> None:
+    def add(self, measurements: list[Measured]) -> None:
         """Take measurements, each at or after the step of those before. They are kept for a while, and not copied."""
         if self._located is not None and self._located.step < self._step:
             self._kept.clear()
             return
-        self._kept.append(measurements)
+        size = 0
         for measured in measurements:
-            if measured.quantity in _ORDER:
-                self._look(measured)
+            if isinstance(measured, MeasurementTable):
+                size += len(measured.quantities) * len(measured.sources)
+                self._look_through(measured)
+            else:
+                size += 1
+                if measured.quantity in _ORDER:
+                    self._look(measured)
+        self._kept.append((size, measurements))
         self._decide()
-        while len(self._kept) > 1 and sum(map(len, self._kept)) - len(self._kept[0]) >= _KEPT:
+        while len(self._kept) > 1 and sum(size for size, _ in self._kept) - self._kept[0][0] >= _KEPT:
             self._kept.popleft()
 
     def _look(self, measured: Measurement) -> None:
-        if measured.step > self._step:
-            self._decide()
-            self._step, self._found = measured.step, []
+        self._begin(measured.step)
         value = measured.value
         wrong = value > 0 if measured.quantity.endswith("_nonfinite") else not math.isfinite(value)
-        if wrong and measured.source != "validation":
-            order, where = _ORDER[measured.quantity]
-            self._found.append((order, len(self._found), where, measured.source))
+        if wrong:
+            self._note(measured.quantity, measured.source)
+
+    def _look_through(self, table: MeasurementTable) -> None:
+        for quantity, values in zip(table.quantities, table.values, strict=True):
+            if quantity in _ORDER:
+                self._begin(table.step)
+                wrong = values > 0 if quantity.endswith("_nonfinite") else ~np.isfinite(values)
+                for place in wrong.nonzero()[0]:
+                    self._note(quantity, table.sources[place])
+
+    def _begin(self, step: int) -> None:
+        if step > self._step:
+            self._decide()
+            self._step, self._found = step, []
+
+    def _note(self, quantity: str, source: str) -> None:
+        if source != "validation":
+            order, where = _ORDER[quantity]
+            self._found.append((order, len(self._found), where, source))
 
     def _decide(self) -> None:
         if not self._found or (self._located is not None and self._located.step < self._step):
@@ -129,7 +152,8 @@ class NonfiniteFinder:
     def _summaries(self) -> list[ModuleSummary]:
         """Of what is kept: step by step, forward and then backward, each in the order of its calls."""
         found: dict[tuple[int, bool, str], ModuleSummary] = {}
-        for measured in (measured for batch in self._kept for measured in batch if measured.step <= self._step):
+        kept = (measured for _, batch in self._kept for measured in batch if measured.step <= self._step)
+        for measured in one_by_one(kept):
             where, name = _SUMMARIES.get(measured.quantity, (None, ""))
             if where is not None and isinstance(measured.value, float):
                 key = (measured.step, where == "backward", measured.source)

@@ -18,7 +18,7 @@ from nn_inspector.history.memory import MemoryTable
 from nn_inspector.history.nonfinite import Nonfinite, NonfiniteFinder
 from nn_inspector.history.series import Series
 from nn_inspector.history.writer import RunWriter
-from nn_inspector.probes import Epoch, Measurement, TraceEntry
+from nn_inspector.probes import Epoch, Measured, TraceEntry
 
 MOST_NOTES = 1000
 """So many latest notes are kept."""
@@ -160,8 +160,8 @@ class Run:
 
     # series
 
-    def record(self, measurements: Iterable[Measurement]) -> None:
-        """Add measurements, each at or after the step of the one before it in its series."""
+    def record(self, measurements: Iterable[Measured]) -> None:
+        """Add measurements and tables of them, each at or after the step of the one before it in its series."""
         measurements = list(measurements)
         self._memory.record(measurements)
         self._nonfinite.add(measurements)
@@ -181,6 +181,7 @@ class Run:
 
         Example:
             >>> run = Run("demo", {})
+            >>> from nn_inspector.probes import Measurement
             >>> run.record([Measurement(0, "loss", "train", 2.3), Measurement(1, "loss", "train", 2.1)])
             >>> run.series("loss", "train").values
             array([2.3, 2.1])

@@ -11,7 +11,7 @@ from nn_inspector.history.facts import Facts
 from nn_inspector.history.places import FOLDER, SUFFIX
 from nn_inspector.history.reader import RunReader
 from nn_inspector.history.run import Run, SeriesTable
-from nn_inspector.probes import Measurement
+from nn_inspector.probes import Measured
 
 
 class SavedRun(Run):
@@ -27,7 +27,7 @@ class SavedRun(Run):
     def path(self) -> Path:
         return self._reader.path
 
-    def record(self, measurements: Iterable[Measurement]) -> None:
+    def record(self, measurements: Iterable[Measured]) -> None:
         raise InspectorError(f"{self.path} was opened to be read: nothing can be recorded into it.")
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,11 @@ class Series:
 
     def __getitem__(self, points: slice) -> Series:
         return Series(*(part[points] for part in (self.steps, self.values, self.low, self.high, self.counts)))
+
+    def column(self, column: tuple[int, ...]) -> Series:
+        """Of points that are tables or vectors, one place; all of it for ()."""
+        place: tuple[Any, ...] = (slice(None), *column)
+        return Series(self.steps, self.values[place], self.low[place], self.high[place], self.counts)
 
     @property
     def total(self) -> int:

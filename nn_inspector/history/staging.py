@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from nn_inspector.history.blobs import WIDEST, Tail
-from nn_inspector.probes import Measurement
+from nn_inspector.probes import Measured, one_by_one
 
 MOST_WAITING = 1 << 19
 """So many numbers may wait for a slow disk; measurements that come then are left out of the file."""
@@ -37,10 +37,10 @@ class Staging:
         self._columns: dict[int, _Columns] = {}
         self._lock = threading.Lock()
 
-    def put(self, measurements: Iterable[Measurement]) -> None:
+    def put(self, measurements: Iterable[Measured]) -> None:
         """Add measurements in their order."""
         with self._lock:
-            for measured in measurements:
+            for measured in one_by_one(measurements):
                 key, value = (measured.quantity, measured.source), measured.value
                 width = value.size if isinstance(value, np.ndarray) and value.ndim else 0
                 number, known_width = self._index.get(key) or self._add_series(key, width)

@@ -17,7 +17,7 @@ from nn_inspector.history.entries import Entries
 from nn_inspector.history.facts import Facts
 from nn_inspector.history.schema import close_written, open_to_write
 from nn_inspector.history.staging import MOST_WAITING, Staging
-from nn_inspector.probes import Measurement
+from nn_inspector.probes import Measured
 
 PERIOD = 0.4
 """Seconds between two transactions while there is something to write."""
@@ -56,7 +56,7 @@ class RunWriter:
         _writers.add(self)
         self._start()
 
-    def put(self, measurements: list[Measurement]) -> None:
+    def put(self, measurements: list[Measured]) -> None:
         """Take measurements; called by one thread only."""
         if self._off:
             return

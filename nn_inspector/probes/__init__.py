@@ -8,7 +8,7 @@ from nn_inspector.probes.labels import Labels, find_labels, is_label_key, label_
 from nn_inspector.probes.layer_choice import LayerChoice, choose_layers
 from nn_inspector.probes.learning_rate import group_name
 from nn_inspector.probes.loss_calls import CallMode, LossCall
-from nn_inspector.probes.measurement import QUANTITIES, Measurement, TraceEntry
+from nn_inspector.probes.measurement import QUANTITIES, Measured, Measurement, MeasurementTable, TraceEntry, one_by_one
 from nn_inspector.probes.optimizer_finder import OptimizerFinder
 from nn_inspector.probes.origin import node_number, origin
 from nn_inspector.probes.outputs import first_tensor
@@ -41,7 +41,9 @@ __all__ = [
     "Labels",
     "LayerChoice",
     "LossCall",
+    "Measured",
     "Measurement",
+    "MeasurementTable",
     "OptimizerFinder",
     "Phase",
     "Recorder",
@@ -58,6 +60,7 @@ __all__ = [
     "is_label_key",
     "label_parts",
     "node_number",
+    "one_by_one",
     "origin",
     "replay",
     "replay_output",

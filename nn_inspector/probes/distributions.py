@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from nn_inspector.probes.measurement import Measurement, Tag
+from nn_inspector.probes.measurement import Measured, MeasurementTable, Tag
 from nn_inspector.probes.merging import Merged
-from nn_inspector.probes.recorder import Recorder
+from nn_inspector.probes.recorder import Read, Recorder
 from nn_inspector.probes.samples import Taken
 from nn_inspector.stats import BINS, FIELDS, SUM_FIELDS, pack_sums
 
@@ -45,14 +45,17 @@ def _pack(numbers: np.ndarray) -> np.ndarray:
 
 def _reader(
     step: int, prefix: str, what: Sequence[str], names: Sequence[str], sizes: Sequence[int], tags: dict[str, Tag]
-) -> Callable[[np.ndarray], Iterable[Measurement]]:
-    def read(numbers: np.ndarray) -> Iterator[Measurement]:
+) -> Read:
+    def read(numbers: np.ndarray) -> list[Measured]:
         distinct, rows, elements = _by_name(names, sizes, numbers.reshape(len(names), -1))
         found = _describe(rows, elements)
-        columns = [(f"{prefix}_{name}", found[name]) for name in what]
-        for row, name in enumerate(distinct):
-            for quantity, values in columns:
-                yield Measurement(step, quantity, name, values[row], tags)
+        scalars = [name for name in what if name != "histogram"]
+        quantities, sources = tuple(f"{prefix}_{name}" for name in scalars), tuple(distinct)
+        tables = [MeasurementTable(step, quantities, sources, np.stack([found[name] for name in scalars]), tags)]
+        if "histogram" in what:
+            histograms = rows[None, :, _SUMS : _SUMS + BINS].copy()
+            tables.append(MeasurementTable(step, (f"{prefix}_histogram",), sources, histograms, tags))
+        return [*tables]
 
     return read
 
@@ -70,17 +73,16 @@ def _by_name(names: Sequence[str], sizes: Sequence[int], rows: np.ndarray) -> tu
     return distinct, added, counted
 
 
-def _describe(rows: np.ndarray, elements: np.ndarray) -> dict[str, Sequence[float | np.ndarray]]:
+def _describe(rows: np.ndarray, elements: np.ndarray) -> dict[str, np.ndarray]:
     count, nan, inf, zeros, total, squares = rows[:, :_SUMS].T
     nonfinite, missed = nan + inf, rows[:, -1] > 0
     n = np.maximum(count - nonfinite, 1)
     mean = total / n
     share = np.where(missed, np.maximum(nonfinite / count, 1 / elements), nonfinite / count)
     return {
-        "mean": mean.tolist(),
-        "spread": np.sqrt(np.maximum(squares / n - mean**2, 0.0)).tolist(),
-        "zeros": (zeros / count).tolist(),
-        "nonfinite": share.tolist(),
-        "norm": np.sqrt(squares / n * elements).tolist(),
-        "histogram": list(rows[:, _SUMS : _SUMS + BINS].copy()),
+        "mean": mean,
+        "spread": np.sqrt(np.maximum(squares / n - mean**2, 0.0)),
+        "zeros": zeros / count,
+        "nonfinite": share,
+        "norm": np.sqrt(squares / n * elements),
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -83,6 +83,51 @@ class Measurement(NamedTuple):
     source: str
     value: float | np.ndarray
     tags: Mapping[str, Tag] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementTable:
+    """One measured value for each quantity and source, all of one step: one object where there would be hundreds.
+
+    Attributes:
+        step: how many optimizer steps were complete when they were measured.
+        quantities: what was measured; each value is that of one pair of these and
+        sources: of what.
+        values: float64 [quantities, sources], or [quantities, sources, width] where each value is a vector.
+        tags: how all of them were measured.
+    """
+
+    step: int
+    quantities: tuple[str, ...]
+    sources: tuple[str, ...]
+    values: np.ndarray
+    tags: Mapping[str, Tag] = field(default_factory=dict)
+
+    def measurements(self) -> Iterator[Measurement]:
+        """The values one by one.
+
+        Example:
+            >>> table = MeasurementTable(3, ("weight_norm", "update_norm"), ("0.weight",), np.array([[2.0], [0.5]]))
+            >>> [(one.quantity, one.value) for one in table.measurements()]
+            [('weight_norm', 2.0), ('update_norm', 0.5)]
+        """
+        rows = self.values.tolist() if self.values.ndim == 2 else self.values
+        for quantity, row in zip(self.quantities, rows, strict=True):
+            for source, value in zip(self.sources, row, strict=True):
+                yield Measurement(self.step, quantity, source, value, self.tags)
+
+
+Measured = Measurement | MeasurementTable
+"""What probes hand on."""
+
+
+def one_by_one(measured: Iterable[Measured]) -> Iterator[Measurement]:
+    """The measurements, and those in the tables."""
+    for one in measured:
+        if isinstance(one, MeasurementTable):
+            yield from one.measurements()
+        else:
+            yield one
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from nn_inspector.probes.measurement import Measurement
+from nn_inspector.probes.measurement import Measured
 from nn_inspector.probes.ranks import Exchange, Ranks
 
-Read = Callable[[np.ndarray], Iterable[Measurement]]
+Read = Callable[[np.ndarray], Iterable[Measured]]
 
 Merged = Literal["same", "sum", "mean"]
 """How numbers of several processes become one: all have the same, theirs add up, or their mean is taken."""
@@ -47,7 +47,7 @@ class _Bundle:
     parts: list[Part]
     exchange: Exchange | None
 
-    def read(self, total: np.ndarray | None, processes: int) -> Iterable[Measurement]:
+    def read(self, total: np.ndarray | None, processes: int) -> Iterable[Measured]:
         start = 0
         for part in self.parts:
             numbers = part.numbers
@@ -72,7 +72,7 @@ class Merger:
     interval: int = 1
     _bundles: deque[_Bundle] = field(default_factory=deque)
 
-    def send(self, step: int, parts: list[Part], wanted_interval: float) -> list[Measurement]:
+    def send(self, step: int, parts: list[Part], wanted_interval: float) -> list[Measured]:
         """Begin the exchange of one measured step; all processes must do so for the same steps.
 
         Returns:
@@ -86,9 +86,9 @@ class Merger:
         self._bundles.append(_Bundle(parts, exchange))
         return brought
 
-    def collect(self, *, wait: bool) -> list[Measurement]:
+    def collect(self, *, wait: bool) -> list[Measured]:
         """Read what has arrived from all processes; without `wait`, what has by now."""
-        measurements: list[Measurement] = []
+        measurements: list[Measured] = []
         while self._bundles and (wait or self._bundles[0].exchange is None or self._bundles[0].exchange.ready):
             bundle = self._bundles.popleft()
             measurements.extend(bundle.read(self._total(bundle.exchange), self.ranks.count))

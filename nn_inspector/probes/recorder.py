@@ -14,14 +14,14 @@ from typing import Literal
 import numpy as np
 import torch
 
-from nn_inspector.probes.measurement import Fact, Measurement, Tag, TraceEntry
+from nn_inspector.probes.measurement import Fact, Measured, Measurement, MeasurementTable, Tag, TraceEntry
 from nn_inspector.probes.merging import AVERAGED, Merged, Merger, Part
 from nn_inspector.probes.ranks import Ranks
 from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
 from nn_inspector.probes.transfer import Transfer
 
 Phase = Literal["train", "validation"]
-Read = Callable[[np.ndarray], Iterable[Measurement]]
+Read = Callable[[np.ndarray], Iterable[Measured]]
 Pack = Callable[[np.ndarray], np.ndarray]
 
 TRACED_STEPS = 20
@@ -68,7 +68,7 @@ class Recorder:
     def __init__(
         self,
         schedule: Schedule,
-        sink: Callable[[list[Measurement]], None],
+        sink: Callable[[list[Measured]], None],
         trace: Callable[[TraceEntry], None],
     ) -> None:
         self.schedule = schedule
@@ -150,12 +150,10 @@ class Recorder:
             merged: how the numbers of several processes become one.
             tags: of all these measurements.
         """
-        step = self.step
+        step, of_what = self.step, (tuple(quantities), tuple(sources))
 
-        def read(numbers: np.ndarray) -> Iterator[Measurement]:
-            for quantity, row in zip(quantities, numbers.reshape(len(quantities), -1).tolist(), strict=True):
-                for source, number in zip(sources, row, strict=True):
-                    yield Measurement(step, quantity, source, number, tags)
+        def read(numbers: np.ndarray) -> list[Measured]:
+            return [MeasurementTable(step, *of_what, numbers.reshape(len(quantities), -1), tags)]
 
         self.put(values, read, merged=merged)
 
@@ -204,7 +202,7 @@ class Recorder:
 
     def _send(self, merger: Merger) -> None:
         ready, self._ready = self._ready, []
-        passed_on = [one for one in ready if one.quantity not in AVERAGED]
+        passed_on: list[Measured] = [one for one in ready if one.quantity not in AVERAGED]
         parts = [_averaged(one) for one in ready if one.quantity in AVERAGED]
         self._start_transfers()
         parts += self._arrived(wait=True)
@@ -226,7 +224,8 @@ class Recorder:
             self._hand_on(self._merger.collect(wait=wait))
             return
         self._start_transfers()
-        measurements, self._ready = self._ready, []
+        measurements: list[Measured] = [*self._ready]
+        self._ready.clear()
         for part in self._arrived(wait=wait):
             measurements.extend(part.read(part.numbers))
         self._hand_on(measurements)
@@ -257,7 +256,7 @@ class Recorder:
                 yield Part(packed, queued.read, queued.merged, queued.label)
                 start += size
 
-    def _hand_on(self, measurements: list[Measurement]) -> None:
+    def _hand_on(self, measurements: list[Measured]) -> None:
         if measurements:
             self._sink(measurements)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from nn_inspector.probes.measurement import Measurement
+from nn_inspector.probes.measurement import Measured, MeasurementTable
 from nn_inspector.probes.parameters import Named, ParameterNames
 from nn_inspector.probes.probe import StepReader
 from nn_inspector.probes.recorder import Read, Recorder
 from nn_inspector.stats import norms
+
+_WHAT = ("weight_norm", "update_norm", "update_ratio")
 
 
 class UpdateProbe(StepReader):
@@ -45,16 +47,13 @@ class UpdateProbe(StepReader):
             self.recorder.put(numbers, self._reader(names, optimizer_index))
 
     def _reader(self, names: Sequence[str], optimizer_index: int) -> Read:
-        step, tags = self.recorder.step, {"optimizer": optimizer_index}
+        step, sources, tags = self.recorder.step, tuple(names), {"optimizer": optimizer_index}
 
-        def read(numbers: np.ndarray) -> Iterator[Measurement]:
+        def read(numbers: np.ndarray) -> list[Measured]:
             weights, updates = numbers.reshape(2, -1)
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratios = updates / weights
-            found = {"weight_norm": weights, "update_norm": updates, "update_ratio": ratios}
-            for quantity, values in found.items():
-                for name, value in zip(names, values.tolist(), strict=True):
-                    yield Measurement(step, quantity, name, value, tags)
+            return [MeasurementTable(step, _WHAT, sources, np.stack([weights, updates, ratios]), tags)]
 
         return read
 

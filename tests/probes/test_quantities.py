@@ -392,7 +392,7 @@ def test_one_value_that_is_not_finite_is_never_missed(where, value):
 
 def test_numbers_of_processes_add_up():
     """What two processes measured of their halves of a batch is, added up, what one measures of the whole."""
-    from nn_inspector.probes import Recorder, Schedule
+    from nn_inspector.probes import Recorder, Schedule, one_by_one
     from nn_inspector.probes.distributions import put_distributions
     from nn_inspector.probes.samples import Samples
 
@@ -407,7 +407,7 @@ def test_numbers_of_processes_add_up():
         assert queued.merged == "sum"
         found.append((queued.pack(queued.values.double().numpy()), queued.read))
     (first, read), (second, _), (whole, _) = found
-    merged = [m.value for m in read(first + second)]
-    expected = [m.value for m in read(whole)]
+    merged = [m.value for m in one_by_one(read(first + second))]
+    expected = [m.value for m in one_by_one(read(whole))]
     assert merged[:2] == pytest.approx(expected[:2], rel=1e-5)
     assert merged[2].tolist() == expected[2].tolist()
