@@ -262,3 +262,35 @@ def test_a_divergence_of_what_is_no_logarithm_is_an_error(watched, last, what):
 def test_a_divergence_of_logarithms_passes(watched):
     finding = watched(divergence([nn.LogSoftmax(dim=1)]), lambda c: c.run(2)).check("loss_match")
     assert finding.severity == "ok", finding.message
+
+
+TAGS = (X[:, :4] > 0.5).float()
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [(TAGS, "Of items without any"), (torch.cat([TAGS, 1 - TAGS], 1), "100% of the items have several right answers")],
+)
+def test_several_right_answers_are_not_one_of_several_classes(watched, tags, words):
+    finding = watched(case(net(tags.shape[1]), tags, nn.CrossEntropyLoss()), nothing_learned).check("loss_match")
+    assert finding.severity == "error", finding.message
+    assert words in finding.message
+    assert "BCEWithLogitsLoss" in finding.remedy.text
+    names = {"torch": torch, "model": net(tags.shape[1]), "x": X, "y": tags}
+    exec(finding.remedy.code, names)
+    assert torch.isfinite(names["loss"])
+
+
+@pytest.mark.parametrize(
+    ("targets", "loss"),
+    [
+        (ROWS, nn.CrossEntropyLoss()),
+        (TAGS, nn.BCEWithLogitsLoss()),
+        (TAGS / TAGS.sum(1, keepdim=True).clamp(min=1), nn.CrossEntropyLoss()),
+        (X[:, :4].softmax(1), nn.CrossEntropyLoss()),
+        ((torch.rand(len(X), 60, generator=torch.Generator().manual_seed(0)) < 0.1).float(), nn.CrossEntropyLoss()),
+    ],
+    ids=["one each", "asked one by one", "shared out", "shares", "a ranking of many"],
+)
+def test_other_rows_pass(watched, targets, loss):
+    assert not watched(case(net(targets.shape[1]), targets, loss), nothing_learned).check("loss_match").raised

@@ -118,6 +118,36 @@ def sigmoids_for_one_of_many(subject: Subject, seen: Judged) -> Complaint | None
     )
 
 
+SEVERAL = 0.1
+"""Share of the items with several right answers, or with none, from which on one of several classes is not what is asked."""
+
+FEW_ANSWERS = 32
+"""With more of them a softmax over all may be meant as a ranking, as of what a customer buys."""
+
+
+def one_of_many_for_several(subject: Subject, seen: Judged) -> Complaint | None:
+    """One decision between all outputs, where several of them may be right, or none."""
+    targets = seen.targets
+    if targets is None or seen.judge != "scores" or targets.values is None or not targets.yes_or_no:
+        return None
+    values = targets.values
+    if values.dim() != 2 or not values.is_floating_point() or not 2 <= values.shape[1] <= FEW_ANSWERS:
+        return None
+    right = values.sum(1)
+    none, several = float((right == 0).double().mean()), float((right > 1).double().mean())
+    if none + several < SEVERAL:
+        return None
+    nothing = f" Of items without any, {none:.0%} of all, nothing is learned." if none else ""
+    return Complaint(
+        "error",
+        f"{several:.0%} of the items have several right answers, and {seen.name} takes one of several classes to be right: its softmax "
+        f"makes the outputs compete, and no item can have two of them for certain.{nothing}",
+        "Use BCEWithLogitsLoss on the plain scores: each output is a question of its own, and above 0 means yes.",
+        "loss = torch.nn.functional.binary_cross_entropy_with_logits(model(x), y.float())",
+        evidence={"several": several, "none": none},
+    )
+
+
 def _has_sigmoid(seen: Judged) -> bool:
     return any(one.name == "sigmoid" for one in unguarded(seen.path)[:1])
 

@@ -18,6 +18,7 @@ from nn_inspector.checks.judging.expectations import (
     squashed_twice,
     wrong_family,
 )
+from nn_inspector.checks.judging.outputs import one_of_many_for_several
 from nn_inspector.checks.judging.reading import Judged
 from nn_inspector.checks.judging.validation import squashed_in_validation
 from nn_inspector.checks.symptoms import OF_THE_LOOP
@@ -36,8 +37,8 @@ INFO = CheckInfo(
     how=(
         "The loss function, and the operations on its prediction, are read from the first steps of your loop. They are "
         "compared with what that loss expects and with the targets. If the structure is suspicious, a copy is trained with the "
-        "loss that fits. It is an error if the loss has no least value, mixes up axes or labels, or if the copy learns far "
-        "more than your training did. If that did well, it is a remark."
+        "loss that fits. It is an error if the loss has no least value, mixes up axes or labels, takes one class to be right where several are, "
+        "or if the copy learns far more than your training did. If that did well, it is a remark."
     ),
     remedy=(
         "One of several classes: CrossEntropyLoss on plain scores. Yes or no: BCEWithLogitsLoss on plain scores. Numbers: "
@@ -57,6 +58,7 @@ INFO = CheckInfo(
 
 RULES = (
     along_another_axis,
+    one_of_many_for_several,
     one_label_for_all,
     no_minus,
     targets_are_no_probabilities,
