@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.loop.constant_derivative import kept_derivative
 from nn_inspector.checks.loop.cut_inside import cuts_of, without_cuts
 from nn_inspector.checks.loop.cut_terms import CutTerm, cut_terms
 from nn_inspector.checks.loop.reading import Held, Reading
@@ -39,7 +40,8 @@ INFO = CheckInfo(
         "is read for summands of the loss that are cut off from what is stepped. So are matrices that stay zero because their gradient is. "
         "Where forward() detaches something, a copy that does not is trained. Functions with a backward() of your own are "
         "held against differences of their forward(). If your training failed, it is an error if the function that judges the answers "
-        "does not reach layers that they depend on. Layers that are not used, targets "
+        "does not reach layers that they depend on. If a derivative in the loss was computed without its graph, copies are trained "
+        "with and without that. Layers that are not used, targets "
         "that are detached and layers that are moved by other means are fine."
     ),
     remedy="Take the cut out of the way from the weights to the loss; keep it for numbers that are only printed.",
@@ -76,6 +78,7 @@ def look(subject: Subject) -> Finding:
         or _zeros_only(subject, wiring)
         or _cut_inside(subject)
         or _unreached(subject, wiring)
+        or _constant_derivative(subject)
         or _wrong_backward(subject)
     )
     if result is not None:
@@ -193,6 +196,28 @@ def _unreached(subject: Subject, wiring: Wiring) -> Finding | None:
             "chosen = given + (chosen - given).detach()  # the numbers of `chosen`, the gradient of `given`",
         ),
         where=forward_of(subject).place("cut") or found.names[0],
+        basis="experiment",
+    )
+
+
+def _constant_derivative(subject: Subject) -> Finding | None:
+    """A derivative is part of the loss, and nothing of its gradient comes back."""
+    trial = kept_derivative(subject) if subject.seconds > 0 else None
+    if trial is None:
+        return None
+    return finding(
+        INFO,
+        "error",
+        "No: the loss holds a derivative that torch.autograd.grad computed without its graph. To the training it is a constant: no "
+        f"weight is moved to change it. On a copy, the same loss came to {trial.treated[-1]:.3g} with the graph, and to "
+        f"{trial.without[-1]:.3g} without.",
+        evidence={"with_graph": trial.treated[-1], "without_graph": trial.without[-1]},
+        remedy=Remedy(
+            "Pass create_graph=True: the derivative can be differentiated then. retain_graph=True keeps only the graph of the output.",
+            "du = torch.autograd.grad(u, t, torch.ones_like(u), create_graph=True)[0]",
+            trial,
+        ),
+        where="torch.autograd.grad",
         basis="experiment",
     )
 

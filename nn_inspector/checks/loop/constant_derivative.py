@@ -1,0 +1,81 @@
+"""Derivatives in a loss that were computed without their own graph: they count as constants, and are not trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+
+from nn_inspector.checks.base import Subject, try_out
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import Anatomy, Arm, BatchSource, TrainingCopy
+from nn_inspector.history import Trial
+
+LOWER = 0.5
+"""With the graph kept, the same loss has to come down to this share of where it ends without."""
+
+_STEPS = 400
+_LAST = 9
+_FEWEST = 40
+
+
+def has_constant_derivative(seen: Anatomy) -> bool:
+    """Whether the result of `torch.autograd.grad` without `create_graph` is put together with something that is trained."""
+    constant = {
+        id(one)
+        for call in seen.named("grad")
+        if not call.options.get("create_graph")
+        for one in call.outputs
+        if not one.requires_grad
+    }
+    live = (call for call in seen.calls if call.output is not None and call.output.requires_grad)
+    return bool(constant) and any(id(one) in constant for call in live for one in call.inputs)
+
+
+def kept_derivative(subject: Subject) -> Trial | None:
+    """A trial with the graph of each derivative kept.
+
+    A derivative may well be meant as a constant: as a weight between two losses, or a step towards a harder example. Then
+    nothing is gained by its graph.
+
+    Returns:
+        None unless the same loss falls far lower with it.
+    """
+    try:
+        if not has_constant_derivative(subject.anatomy("initial")):
+            return None
+    except ExperimentError:
+        return None
+    steps = min(max(subject.run.steps, _FEWEST), _STEPS)
+
+    def arms(source: BatchSource) -> tuple[Arm, Arm]:
+        batches, judge = source.for_training(steps)
+        return Arm(batches, judge), Arm(batches, judge, _keep_graphs)
+
+    trial = try_out(subject, arms, steps=steps)
+    if trial is None:
+        return None
+    ends = [float(np.median(curve[-_LAST:])) for curve in (trial.without, trial.treated)]
+    return replace(trial, helped=True) if 0 < ends[1] <= LOWER * ends[0] else None
+
+
+def _keep_graphs(copied: TrainingCopy) -> None:
+    def loss(batch: Any) -> torch.Tensor:
+        with _GraphsKept():
+            return copied.training.loss(copied.model, copied.loss_fn, batch, penalty=copied.penalty)
+
+    copied.instead = loss
+
+
+class _GraphsKept(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func is torch.autograd.grad:
+            given |= {"create_graph": True, "retain_graph": True}
+        return func(*args, **given)
