@@ -68,7 +68,12 @@ def test_what_makes_learning_slow_is_a_warning_at_least(watched, case, words):
     assert "plain scores" in finding.remedy.text
 
 
-@pytest.mark.parametrize("function", [nn.Softplus(), nn.ReLU()])
+class AboveZero(nn.Module):
+    def forward(self, x):
+        return F.softplus(x) + 1e-4
+
+
+@pytest.mark.parametrize("function", [nn.Softplus(), nn.ReLU(), AboveZero()])
 def test_a_rate_that_is_taken_for_its_logarithm_is_a_warning(watched, function):
     finding = watched(case(net(1, function), NUMBERS.abs().round(), nn.PoissonNLLLoss()), nothing_learned).check(
         "loss_match"

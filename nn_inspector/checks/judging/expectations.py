@@ -90,14 +90,15 @@ def rates_for_logarithms(subject: Subject, seen: Judged) -> Complaint | None:
             where="loop",
             evidence={"lowest": seen.low},
         )
-    if not logarithm or seen.last not in _POSITIVE:
+    made = next(iter(unguarded(seen.path)), None)
+    if not logarithm or made is None or made.name not in _POSITIVE or (seen.low is not None and seen.low < 0):
         return None
-    place = place_of(subject, seen, seen.path[0])
+    place = place_of(subject, seen, made)
     return Complaint(
         "warning",
-        f"{seen.name} takes its prediction for the logarithm of the rate, but `{seen.last}` {text_of(place)} lets nothing below 0 pass, "
+        f"{seen.name} takes its prediction for the logarithm of the rate, but `{made.name}` {text_of(place)} lets nothing below 0 pass, "
         "as if it were the rate itself. The network learns logarithms then, and cannot say that less than 1 is expected.",
-        f"Say that it is the rate, with log_input=False. Or leave out `{seen.last}`, and take exp() of the answers afterwards.",
+        f"Say that it is the rate, with log_input=False. Or leave out `{made.name}`, and take exp() of the answers afterwards.",
         "loss_fn = torch.nn.PoissonNLLLoss(log_input=False)",
         where=where_of(place),
     )
