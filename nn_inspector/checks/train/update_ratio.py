@@ -8,6 +8,7 @@ import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.train.course import Course, course_of
+from nn_inspector.checks.train.hard_clip import hard_clip, race_without_clipping
 from nn_inspector.errors import InspectorError
 from nn_inspector.history import Chart, Finding, Remedy, curve, row_labels
 
@@ -23,7 +24,8 @@ INFO = CheckInfo(
     how=(
         "At measured steps the norm of the update is divided by the norm of the weights, for each parameter with two axes or more. "
         "Medians between 1e-4 and 1e-1 are usual. It is a warning if half of the layers are outside and the loss is near chance "
-        "as well. This is a symptom: the cause stands in another check."
+        "as well. This is a symptom: the cause stands in another check. Where your loop clips gradients to less than a tenth, "
+        "copies are trained with and without that."
     ),
     remedy="Raise the rate if all layers are below, lower it if they are above; if some are, see how the gradient gets to them.",
     sources=(
@@ -45,6 +47,32 @@ _NAMED = 3
 
 def look(subject: Subject) -> Finding:
     """Look at the size of the steps."""
+    return _clipped(subject) or _by_layer(subject)
+
+
+def _clipped(subject: Subject) -> Finding | None:
+    """Clipping leaves little of each gradient, and a copy without it learns."""
+    clip = hard_clip(subject.run)
+    tried = race_without_clipping(subject, clip) if clip is not None else None
+    if clip is None or tried is None or tried.severity == "info":
+        return None
+    return finding(
+        INFO,
+        tried.severity,
+        f"No: your loop clips the gradients to a norm of {clip.limit:.3g}, and theirs is about {clip.norm:.3g}: "
+        f"{clip.limit / clip.norm:.1%} of each is left. {tried.text}",
+        evidence={"limit": clip.limit, "norm": clip.norm},
+        remedy=Remedy(
+            f"Clip what is unusual only: a limit of {2 * clip.norm:.1g} lets the usual gradient pass.",
+            f"torch.nn.utils.clip_grad_norm_(model.parameters(), {2 * clip.norm:.1g})",
+            tried.trial,
+        ),
+        where="clip_grad_norm_",
+        basis="experiment",
+    )
+
+
+def _by_layer(subject: Subject) -> Finding:
     ratios = layer_ratios(subject)
     low = [name for name, ratio in ratios.items() if ratio < LOW]
     high = [name for name, ratio in ratios.items() if ratio > HIGH]
