@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from nn_inspector.experiments import (
     batch_size,
     isolated,
     require_no_memory,
+    tensors_of,
 )
 from nn_inspector.experiments.one_pass import one_pass
 from nn_inspector.probes import LossCall
@@ -139,7 +140,7 @@ def look_at_items(
     if subject.seconds <= 0:
         raise ExperimentError("This check makes an experiment, and there is no time left for one.")
     source = BatchSource(loader, seconds=5.0)
-    size = batch_size(source.mixed(1)[0])
+    size = _items_of(source.mixed(1)[0])
     count = max(1, -(-ITEMS // size))
     batches = source.mixed(count) if mixed else source.as_loaded(count)
     with isolated(subject.training, start=Start()) as copied:
@@ -193,6 +194,9 @@ class _Pass:
     def rows(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Features, prediction and target."""
         prediction, target = self.call.prediction.detach(), self.call.target.detach()
+        bags = _bags(self._given, len(target) if target.dim() else 0)
+        if bags is not None and len(prediction) == len(target) and max(target.dim(), prediction.dim()) <= 2:
+            return bags, prediction, target
         first, count = self._given[0], len(self._given[0]) if self._given[0].dim() else 0
         whole = [given for given in self._given if given.dim() and len(given) == count]
         if count == len(target) == len(prediction) and max(target.dim(), prediction.dim()) <= 2:
@@ -204,6 +208,38 @@ class _Pass:
             features = _tokens(first.flatten()[:, None]) if first.dim() == 2 else first.flatten(0, 1).float()
             return features, prediction, target.flatten()
         raise ExperimentError("The targets are not one answer for each item, or one for each position of a sequence.")
+
+
+def _items_of(batch: Any) -> int:
+    """How many items a batch holds; of tokens in a row, as many as bags begin in it."""
+    tensors = [one for one in tensors_of(batch) if one.dim()]
+    flat = len(tensors) > 1 and _begins_of_bags(*tensors[:2])
+    return len(tensors[1]) if flat else batch_size(batch)
+
+
+def _begins_of_bags(tokens: torch.Tensor, begins: torch.Tensor) -> bool:
+    if any(one.dim() != 1 or one.is_floating_point() or not len(one) for one in (tokens, begins)):
+        return False
+    ordered = int(begins[0]) == 0 and not bool((begins.diff() < 0).any())
+    return ordered and int(begins[-1]) <= len(tokens) and len(begins) <= len(tokens)
+
+
+def _bags(given: Sequence[torch.Tensor], items: int) -> torch.Tensor | None:
+    """How often each token comes in each bag, float32 [items, tokens], of tokens in a row and where each bag begins in it.
+
+    Returns:
+        None for other inputs.
+    """
+    if len(given) < 2 or not items or given[1].dim() != 1 or len(given[1]) != items or not _begins_of_bags(*given[:2]):
+        return None
+    tokens, begins = given[:2]
+    if int(tokens.max()) >= _VOCABULARY or int(tokens.min()) < 0:
+        return None
+    ends = torch.cat([begins[1:], begins.new_tensor([len(tokens)])])
+    counts = torch.zeros(items, _VOCABULARY, device=tokens.device)
+    bag = torch.repeat_interleave(torch.arange(items, device=tokens.device), ends - begins)
+    counts.index_put_((bag, tokens), torch.ones(len(tokens), device=tokens.device), accumulate=True)
+    return counts
 
 
 def _of_items(given: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.data.misplaced import seen_misplaced
 from nn_inspector.checks.data.pairing import FEWEST, Fit, Pairs, fit
 from nn_inspector.checks.items_seen import look_at_items
-from nn_inspector.checks.race import left_of_validation
+from nn_inspector.checks.race import BADLY, left_of_validation
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.errors import ExperimentError
@@ -31,7 +31,7 @@ INFO = CheckInfo(
     how=(
         "A simple model learns the labels from the inputs, and permuted labels beside them. If it does no better with the "
         "true ones on items that it has not seen, rows are tried that are shifted by one or two, and the validation data. "
-        "It is an error if the labels can be learned there, if the inputs are the targets in training only, or if the loop "
+        "It is an error if the labels can be learned there, or far better there and your network fails on them, if the inputs are the targets in training only, or if the loop "
         "flattens predictions and targets in different orders. So it is if masks or boxes fit their images better when flipped "
         "or turned, and are not learned so, or if an augmentation makes images of one class look like another. It is a warning if your network, too, learns nothing of unseen items, or is asked "
         "for its own input where a copy restores another tensor of the batch. So it is if the batch holds the next tokens "
@@ -57,6 +57,9 @@ NOTHING = 0.85
 
 _LOST = 2.0
 _BATCHES = 20
+
+NOISY = 0.35
+"""Of what a simple model explains of the validation labels, so little of the training labels: four in ten of these are wrong."""
 
 SURE = 200
 """With fewer items a warning would rest on too little."""
@@ -89,6 +92,9 @@ def look(subject: Subject) -> Finding:
     own = fit(pairs)
     evidence = {"correlation": own.correlation, "by_chance": own.spread}
     if own.clear:
+        noisy = _noisier(subject, pairs, own, evidence) if own.explained <= NOISY else None
+        if noisy is not None:
+            return noisy
         message = f"Yes: a simple model explains {own.explained:.0%} of labels that it has not seen."
         return finding(INFO, "ok", message, evidence=evidence, basis="experiment")
     if seen.answers and pairs.others < FEWEST_OTHERS:
@@ -98,6 +104,7 @@ def look(subject: Subject) -> Finding:
     return (
         _shifted(subject, evidence)
         or _as_in_validation(subject, pairs, evidence)
+        or _noisier(subject, pairs, own, evidence)
         or _unlearnable(subject, pairs, evidence)
     )
 
@@ -174,6 +181,34 @@ def _as_in_validation(subject: Subject, pairs: Pairs, evidence: Evidence) -> Fin
             "labels of the training data do not belong to their inputs.",
             evidence={**evidence, "explained_in_validation": there.explained, "explained_across": across.explained},
             remedy=Remedy("Shuffle, sort and filter inputs and labels together.", _TOGETHER),
+            where="train_loader",
+            basis="experiment",
+        )
+    return None
+
+
+def _noisier(subject: Subject, pairs: Pairs, own: Fit, evidence: Evidence) -> Finding | None:
+    """Training labels that tell far less of their inputs than the validation labels do, and a network that fails on those."""
+    left = left_of_validation(subject)
+    if left is None or left <= BADLY:
+        return None
+    with contextlib.suppress(ExperimentError):
+        apart = Pairs.of(look_at_items(subject, subject.training.val_loader, every_feature=True))
+        if len(apart.features) < FEWEST or apart.features.shape[1] != pairs.features.shape[1]:
+            return None
+        there, across = fit(apart), fit(apart, pairs)
+        if not there.clear or max(own.explained, across.explained) > NOISY * there.explained:
+            return None
+        return finding(
+            INFO,
+            "error",
+            f"Not all: a simple model explains {there.explained:.0%} of validation labels that it has not seen, and {own.explained:.0%} of "
+            f"training labels. What it learned from the validation data explains {across.explained:.0%} of them. Many labels of the "
+            "training data do not belong to their inputs.",
+            evidence={**evidence, "explained_in_validation": there.explained, "explained_across": across.explained},
+            remedy=Remedy(
+                "Shuffle, sort and filter inputs and labels together, and look at a few pairs by eye.", _TOGETHER
+            ),
             where="train_loader",
             basis="experiment",
         )
