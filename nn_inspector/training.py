@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
@@ -155,7 +156,7 @@ class Training:
             )
         else:
             inputs, target = split_batch(batch)
-            loss = loss_fn(model(*inputs), target)
+            loss = loss_fn(_in_shape_of(target, model(*inputs), loss_fn), target)
         return _one_number(loss)
 
     def output(self, model: nn.Module, batch: Any) -> Any:
@@ -244,6 +245,19 @@ def split_batch(batch: Any) -> tuple[tuple[Any, ...], Any]:
         problem = f"The loader yields {describe(batch)}, not (input, target)."
         example = "step=lambda model, batch: loss_fn(model(batch), batch)"
     raise ExperimentError(f"{problem} Say how to compute the loss: watch(..., {example}).")
+
+
+def _in_shape_of(target: Any, output: Any, loss_fn: object) -> Any:
+    """One column as a row, or the other way round, for a loss of the user's own: a loop that was not seen to do it does so.
+
+    Of torch's losses it is seen what the loop gives them, and they say themselves that two shapes do not fit.
+    """
+    if isinstance(loss_fn, nn.modules.loss._Loss) or getattr(loss_fn, "__module__", None) == F.__name__:
+        return output
+    if not isinstance(output, torch.Tensor) or not isinstance(target, torch.Tensor):
+        return output
+    column = output.shape != target.shape and output.squeeze(-1).shape == target.squeeze(-1).shape
+    return output.reshape(target.shape) if column else output
 
 
 def _check_model(model: object) -> None:

@@ -129,6 +129,35 @@ def test_the_last_part_of_a_batch_is_the_target():
     assert split_batch([1, 2]) == ((1,), 2)
 
 
+def hinge(score, side):
+    return (1 - score * side).clamp(min=0).mean()
+
+
+class Lone(nn.Module):
+    def forward(self, score, side):
+        return hinge(score, side)
+
+
+@pytest.mark.parametrize("loss_fn", [hinge, Lone()])
+def test_a_column_is_judged_as_the_row_that_it_stands_for(loss_fn):
+    """By a loss of one's own, where it was not seen what the loop does between the model and it."""
+    torch.manual_seed(0)
+    model = nn.Linear(4, 1)
+    x, side = torch.randn(6, 4), torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, 1.0])
+    training = Training(model, torch.optim.SGD(model.parameters(), lr=0.1), loss_fn)
+    assert torch.equal(training.loss(model, loss_fn, (x, side)), hinge(model(x)[:, 0], side))
+    assert torch.equal(training.loss(model, loss_fn, (x, side[:, None])), hinge(model(x), side[:, None]))
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_what_torch_says_of_two_shapes_is_left_as_it_is():
+    torch.manual_seed(0)
+    model = nn.Linear(4, 1)
+    x, y = torch.randn(6, 4), torch.randn(6)
+    training = Training(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.MSELoss())
+    assert torch.equal(training.loss(model, nn.MSELoss(), (x, y)), (model(x) - y).square().mean())
+
+
 def test_a_loader_that_yields_dicts_is_answered_in_the_finding():
     data = [{"x": x, "y": y} for x, y in zip(*blobs(32).tensors, strict=True)]
     model = mlp()

@@ -58,6 +58,30 @@ def test_labels_shuffled_apart_are_an_error_where_validation_shows_it():
     assert "one order for both" in finding.remedy.code
 
 
+def partly_wrong(data, share):
+    """With so many of the labels drawn anew."""
+    labels = data.tensors[1].clone()
+    wrong = torch.rand(len(labels), generator=torch.Generator().manual_seed(1)) < share
+    labels[wrong] = labels[wrong][torch.randperm(int(wrong.sum()), generator=torch.Generator().manual_seed(2))]
+    return TensorDataset(data.tensors[0], labels)
+
+
+def test_labels_that_are_wrong_in_part_are_an_error_where_validation_shows_it():
+    finding = checked(*watched_case(partly_wrong(blobs(400), 0.9), val=blobs(200, seed=5), epochs=60))
+    assert finding.severity == "error", finding.message
+    assert "of validation labels that it has not seen" in finding.message
+    assert "one order for both" in finding.remedy.code
+
+
+@pytest.mark.parametrize(
+    ("share", "val", "epochs"),
+    [(0.2, blobs(200, seed=5), 60), (0.5, blobs(200, seed=5), 2), (0.5, partly_wrong(blobs(200, seed=5), 0.5), 60)],
+    ids=["a few", "learned all the same", "of the validation as well"],
+)
+def test_noise_in_labels_alone_is_no_alarm(share, val, epochs):
+    assert not checked(*watched_case(partly_wrong(blobs(400), share), val=val, epochs=epochs)).raised
+
+
 @pytest.mark.parametrize("val", [None, apart(blobs(150, seed=5))])
 def test_elsewhere_they_are_a_warning_if_the_network_learns_nothing_of_others(val):
     finding = checked(*watched_case(apart(blobs(300)), val=val, epochs=10))
@@ -306,6 +330,33 @@ def test_bags_that_begin_where_the_one_before_ends_pass():
     finding = checked(*with_offsets(lambda lengths: lengths.cumsum(0)))
     assert finding.severity in ("ok", "info", "skipped", "warning")
     assert "offsets" not in finding.message
+
+
+def test_bags_of_words_in_a_row_are_taken_apart():
+    """Each bag's first words tell its label."""
+    generator = torch.Generator().manual_seed(0)
+    kinds = torch.randint(0, 3, (480,), generator=generator).tolist()
+    texts = [
+        (torch.cat([torch.tensor([kind, kind]), torch.randint(3, 12, (2 + place % 5,), generator=generator)]), kind)
+        for place, kind in enumerate(kinds)
+    ]
+
+    def collate(batch):
+        begins = torch.tensor([0, *(len(words) for words, _ in batch[:-1])]).cumsum(0)
+        return torch.cat([words for words, _ in batch]), begins, torch.tensor([label for _, label in batch])
+
+    model = Bags()
+    loader = DataLoader(texts, batch_size=16, shuffle=True, collate_fn=collate)
+    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), loader)
+    inspector = nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader, show=False)
+    for words, begins, y in loader:
+        case.optimizer.zero_grad()
+        case.loss_fn(model(words, begins), y).backward()
+        case.optimizer.step()
+    finding = checked(inspector, case)
+    assert finding.severity == "ok", finding.message
+    assert "a simple model explains" in finding.message
+    assert inspector.check("simpler_baseline", seconds=300).severity != "skipped"
 
 
 def test_batches_of_different_lengths_are_not_judged(watched):

@@ -9,7 +9,7 @@ from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import isolated
 from nn_inspector.experiments.summands import reweighted, summands
 from nn_inspector.training import Training
-from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
+from tests.trainings import FEATURES, Case, assert_equal, blobs, classifier, mlp, state_of
 
 
 def with_penalty(factor):
@@ -309,3 +309,42 @@ def commitment(x, again, hidden, nearest):
 def test_a_part_that_only_helps_a_task_that_is_learned_may_stay(weight, aid):
     finding = beside_a_task(weight, aid)
     assert not finding.raised, finding.message
+
+
+class Codebook(nn.Module):
+    """Codes that are moved to what falls to them, and a term that keeps the encoder near them: it grows as the codes spread."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.decoder = (
+            nn.Linear(FEATURES, 4),
+            nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, FEATURES)),
+        )
+        self.register_buffer("codes", 0.01 * torch.randn(16, 4))
+
+    def forward(self, x):
+        given = self.encoder(x)
+        nearest = torch.cdist(given.detach(), self.codes).argmin(1)
+        chosen = self.codes[nearest]
+        if self.training:
+            with torch.no_grad():
+                for code in nearest.unique():
+                    self.codes[code].lerp_(given[nearest == code].mean(0), 0.2)
+        return self.decoder(given + (chosen - given).detach()), F.mse_loss(given, chosen)
+
+
+def test_a_part_that_compares_with_what_the_network_makes_is_not_called_unlearned():
+    """Two of its calls of a loss function may have made it, and which one cannot be told by its value."""
+    model = Codebook()
+    x = blobs(320).tensors[0]
+    loader = DataLoader(TensorDataset(x), 32, shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    with nni.watch(model, optimizer, nn.MSELoss(), train_loader=loader, show=False) as inspector:
+        for _ in range(20):
+            for (x,) in loader:
+                output, near = model(x)
+                optimizer.zero_grad()
+                (F.mse_loss(output, x) + 0.25 * near).backward()
+                optimizer.step()
+        assert not inspector.check("loss_terms", seconds=120).raised

@@ -155,7 +155,7 @@ def _judged(subject: Subject, found: FreeOutputs) -> Finding:
     before, after = found.wrong
     evidence |= {"wrong_before": before, "wrong_after": after}
     if after <= WRONG:
-        message = f"Yes: with the outputs of {found.layer} free, the loss fell {fell}, and the answers became right."
+        message = f"Yes: with the outputs of {found.layer or 'the model'} free, the loss fell {fell}, and the answers became right."
         return finding(INFO, "ok", message, evidence=evidence, basis="experiment")
     if not _did_badly(subject):
         message = (
@@ -183,7 +183,7 @@ def _judged(subject: Subject, found: FreeOutputs) -> Finding:
     return finding(
         INFO,
         "error",
-        f"No: with the outputs of {found.layer} free to be anything, {course}, {worse}. No network can learn the task with "
+        f"No: with the outputs of {found.layer or 'the model'} free to be anything, {course}, {worse}. No network can learn the task with "
         "this loss.",
         evidence=evidence,
         remedy=Remedy("Try the loss by hand on right and on wrong answers, and find what it rewards.", _TRY),

@@ -29,10 +29,14 @@ def call_of(part: Summand, calls: Sequence[LossCall]) -> int | None:
     """Which of the calls of loss functions in a pass made a part, known by its value; None where that is not one alone."""
     found = [n for n, call in enumerate(calls) if _is_close(float(call.value.detach().float().mean()), part.value)]
     if not found:
-        words = part.name.split(" of ")
-        named = [n for n, call in enumerate(calls) if _said(call.name) in words]
-        found = named if len(named) == 1 else []
+        found = calls_of_its_kind(part, calls)
     return found[0] if len(found) == 1 else None
+
+
+def calls_of_its_kind(part: Summand, calls: Sequence[LossCall]) -> list[int]:
+    """The calls of the loss functions that its name holds."""
+    words = part.name.split(" of ")
+    return [number for number, call in enumerate(calls) if _said(call.name) in words]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import torch
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.race import BADLY, known_left
-from nn_inspector.checks.train.part_levels import call_of, has_targets_of_its_own, level_of
+from nn_inspector.checks.train.part_levels import call_of, calls_of_its_kind, has_targets_of_its_own, level_of
 from nn_inspector.checks.train.standing import takes_turns
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, Start, TrainingCopy, initial_state, isolated, train
@@ -156,7 +156,7 @@ def _levels(subject: Subject, parts: Sequence[Summand], first: _Seen, now: _Seen
     for part, value in zip(parts, first.values, strict=True):
         place = call_of(part, first.calls[0])
         if place is None or any(len(calls) <= place for calls in (*first.calls, *now.calls)):
-            levels.append((value, 0.0))
+            levels.append((value if _may_be_meant(part, first, now) else math.nan, 0.0))
             continue
         own, later = [calls[place] for calls in first.calls], [calls[place] for calls in now.calls]
         level = level_of(own, value)
@@ -165,6 +165,15 @@ def _levels(subject: Subject, parts: Sequence[Summand], first: _Seen, now: _Seen
         highest = min(value, level.constant if level is not None else math.inf)
         levels.append((highest if meant else math.nan, level.least if level is not None else 0.0))
     return levels
+
+
+def _may_be_meant(part: Summand, first: _Seen, now: _Seen) -> bool:
+    """Whether all calls that may have made a part compare with what comes from the data."""
+    return all(
+        all(len(calls) > place for calls in (*first.calls, *now.calls))
+        and has_targets_of_its_own([calls[place] for calls in first.calls], [calls[place] for calls in now.calls])
+        for place in calls_of_its_kind(part, first.calls[0])
+    )
 
 
 def _is_learned(subject: Subject) -> bool:
