@@ -31,8 +31,8 @@ INFO = CheckInfo(
     how=(
         "A simple model learns the labels from the inputs, and permuted labels beside them. If it does no better with the "
         "true ones on items that it has not seen, rows are tried that are shifted by one or two, and the validation data. "
-        "It is an error if the labels can be learned there, or far better there and your network fails on them, if the inputs are the targets in training only, or if the loop "
-        "flattens predictions and targets in different orders. So it is if masks or boxes fit their images better when flipped "
+        "It is an error if the labels can be learned there, or far better there and your network fails on them. So it is if the inputs "
+        "are the targets in training only, or if the loop flattens predictions and targets in different orders. So it is if masks or boxes fit their images better when flipped "
         "or turned, and are not learned so, or if an augmentation makes images of one class look like another. It is a warning if your network, too, learns nothing of unseen items, or is asked "
         "for its own input where a copy restores another tensor of the batch. So it is if the batch holds the next tokens "
         "and the loss asks for those after them."
