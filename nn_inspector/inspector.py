@@ -426,7 +426,8 @@ class Inspector:
         self._usual_step = 0.9 * self._usual_step + 0.1 * min(now - self._last_step, 10.0)
         self._last_step = now
         self._tell_subscribers(waiting=False)
-        self._follow_requests()
+        if self._steering.is_asked:
+            self._follow_requests()
 
     def _tell_subscribers(self, *, waiting: bool) -> None:
         for pair in list(self._subscribers):

@@ -40,6 +40,11 @@ class Steering:
         return not self._go_on.is_set()
 
     @property
+    def is_asked(self) -> bool:
+        """Whether there is anything to do at the next step boundary."""
+        return bool(self._stop.is_set() or not self._go_on.is_set() or self._single or self._rates)
+
+    @property
     def is_waiting(self) -> bool:
         """Whether the training stands still now."""
         return self._waiting

@@ -104,6 +104,24 @@ def test_a_stop_just_after_a_single_step_is_met():
     assert steering.at_step_boundary(lambda: None) == (True, [])
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        Steering.stop,
+        Steering.pause,
+        Steering.single_step,
+        lambda steering: steering.set_learning_rate(0.5, None),
+    ],
+)
+def test_there_is_something_to_do_only_where_something_was_asked(ask):
+    steering = Steering([torch.optim.SGD([torch.zeros(1)], lr=0.1)])
+    assert not steering.is_asked
+    ask(steering)
+    assert steering.is_asked
+    steering.forget()
+    assert not steering.is_asked
+
+
 def test_what_no_step_has_met_is_forgotten():
     case = classifier()
     with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader) as inspector:

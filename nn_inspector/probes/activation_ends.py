@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from torch import nn
 
 SATURATED: dict[type[nn.Module], tuple[float, float]] = {
@@ -29,9 +31,23 @@ def saturation_limits(module: nn.Module) -> tuple[float, float] | None:
     """
     if isinstance(module, nn.Hardtanh) and not isinstance(module, nn.ReLU6):
         return module.min_val + 1e-6, module.max_val - 1e-6
-    return next((limits for kind, limits in SATURATED.items() if isinstance(module, kind)), None)
+    return _limits(_kind(module))
 
 
 def is_activation(module: nn.Module) -> bool:
     """Whether a module is an activation whose units are looked at."""
-    return isinstance(module, (*UNBOUNDED, *SATURATED))
+    return _is_activation(_kind(module))
+
+
+def _kind(module: nn.Module) -> type:
+    return type(module)
+
+
+@functools.lru_cache(maxsize=256)
+def _limits(kind: type) -> tuple[float, float] | None:
+    return next((limits for known, limits in SATURATED.items() if issubclass(kind, known)), None)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_activation(kind: type) -> bool:
+    return issubclass(kind, (*UNBOUNDED, *SATURATED))

@@ -199,7 +199,9 @@ class Attachment:
         self._outputs.begin_pass()
 
     def _on_pair(self, prediction: object, target: object) -> None:
-        """The loss is computed of these two."""
+        """The loss is computed of these two: of each batch in validation, in measured steps of training."""
+        if self._recorder.phase == "train" and not self._recorder.due:
+            return
         for name, probe in self._of_pairs.items():
             if name in self.chosen:
                 probe.observe(prediction, target)

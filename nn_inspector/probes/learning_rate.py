@@ -30,14 +30,14 @@ class LearningRateProbe(StepReader):
     def __init__(self, recorder: Recorder, optimizers: Sequence[Optimizer]) -> None:
         super().__init__(recorder)
         self._optimizers = optimizers
-        self._known: dict[str, float] = {}
+        self._known: dict[tuple[int, int], float] = {}
 
     def before_step(self, optimizer_index: int) -> None:
         for index, group in enumerate(self._optimizers[optimizer_index].param_groups):
-            rate, source = group.get("lr"), group_name(optimizer_index, index)
+            rate, place = group.get("lr"), (optimizer_index, index)
             if isinstance(rate, torch.Tensor):
                 if self.recorder.due:
-                    self.recorder.put_scalars("learning_rate", [source], [rate])
-            elif rate is not None and self._known.get(source) != rate:
-                self._known[source] = rate
-                self.recorder.record("learning_rate", source, rate)
+                    self.recorder.put_scalars("learning_rate", [group_name(*place)], [rate])
+            elif rate is not None and self._known.get(place) != rate:
+                self._known[place] = rate
+                self.recorder.record("learning_rate", group_name(*place), rate)

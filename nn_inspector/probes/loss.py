@@ -127,11 +127,11 @@ class LossProbe(StepReader):
     def after_step(self, optimizer_index: int) -> None:
         done, self._backwards = self._of_this_model(self._backwards), [_Backward()]
         self._expected = not self._forward_seen
-        values = [value for value in (backward.value() for backward in done) if value is not None]
+        values = [value for backward in done if (value := backward.value()) is not None]
         if values:
             self.recorder.record_scalar("loss", "train", _mean(values))
         objectives = [
-            backward.objective for backward in done if backward.has_one_term and backward.objective is not None
+            backward.objective for backward in done if backward.objective is not None and backward.has_one_term
         ]
         if objectives:
             self.recorder.record_scalar("objective", "train", _mean(objectives))

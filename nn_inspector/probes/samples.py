@@ -46,7 +46,8 @@ class Samples:
         self._lengths: list[int] = []
         self._layout: _Layout | None = None
         self._matrix = torch.empty(0, SAMPLE, dtype=torch.float32, device=device)
-        self._totals = torch.zeros(0, dtype=torch.float32, device=device)
+        self._zero = torch.zeros((), dtype=torch.float32, device=device)
+        self._totals: list[torch.Tensor] = []
         self._heads: list[torch.Tensor] = []
         self._reserve(max(rows, 1))
 
@@ -67,11 +68,9 @@ class Samples:
         length, size = sample.shape[0], values.numel()
         head = self._head(row, length)
         if length < size and values.is_floating_point():
-            torch.sum(values, dim=(), dtype=torch.float32, out=self._totals[row])
-        elif length < size and values.is_complex():
-            self._totals[row].copy_(sums([values])[0])
+            self._totals.append(values.sum(dtype=torch.float32))
         else:
-            self._totals[row].zero_()
+            self._totals.append(sums([values])[0] if length < size and values.is_complex() else self._zero)
         head.copy_(sample.abs() if sample.is_complex() else sample)
         self._names.append(name)
         self._sizes.append(size)
@@ -86,7 +85,7 @@ class Samples:
         self._reserve(start + len(samples))
         heads = [self._head(start + row, sample.shape[0]) for row, sample in enumerate(samples)]
         torch._foreach_copy_(heads, samples)
-        self._totals[start : start + len(samples)] = 0.0
+        self._totals += [self._zero] * len(samples)
         self._names += [name for name, _ in pairs]
         self._sizes += [values.numel() for _, values in pairs]
         self._lengths += [sample.shape[0] for sample in samples]
@@ -97,9 +96,9 @@ class Samples:
             self._layout = _Layout.of(self._lengths, self._device)
         rows, layout = self._matrix[: len(self._names)], self._layout
         filled = torch.where(layout.inside, rows, rows[:, :1])
-        totals = self._totals[: len(self._names)].clone()
+        totals = torch.stack(self._totals)
         taken = Taken(self._names, self._sizes, layout.looked_at, filled, layout.weights, totals)
-        self._names, self._sizes, self._lengths = [], [], []
+        self._names, self._sizes, self._lengths, self._totals = [], [], [], []
         return taken
 
     def _reserve(self, rows: int) -> None:
@@ -108,7 +107,6 @@ class Samples:
             missing = max(missing, self._matrix.shape[0])
             more = torch.empty(missing, SAMPLE, dtype=torch.float32, device=self._device)
             self._matrix = torch.cat([self._matrix, more])
-            self._totals = torch.cat([self._totals, torch.zeros(missing, dtype=torch.float32, device=self._device)])
             self._heads = list(self._matrix.unbind(0))
 
     def _head(self, row: int, length: int) -> torch.Tensor:

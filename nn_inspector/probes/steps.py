@@ -26,7 +26,9 @@ class StepProbe(Probe):
     def __init__(self, recorder: Recorder, readers: Sequence[StepReader], on_step: Callable[[], None]) -> None:
         super().__init__(recorder)
         self._all = list(readers)
-        self._cheap = [reader for reader in readers if reader.every_step]
+        cheap = [reader for reader in readers if reader.every_step]
+        self._before_all, self._before_cheap = _that_look(self._all, "before_step"), _that_look(cheap, "before_step")
+        self._after_all, self._after_cheap = _that_look(self._all, "after_step"), _that_look(cheap, "after_step")
         self._on_step = on_step
 
     def attach(self) -> None:
@@ -40,7 +42,7 @@ class StepProbe(Probe):
         self.keep(optimizer.register_step_post_hook(self.hook(self._after, index)))
 
     def _before(self, index: int, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        for reader in self._all if self.recorder.due else self._cheap:
+        for reader in self._before_all if self.recorder.due else self._before_cheap:
             if reader.failure is None:  # written out: this runs at every step
                 try:
                     reader.before_step(index)
@@ -49,7 +51,7 @@ class StepProbe(Probe):
 
     def _after(self, index: int, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         recorder = self.recorder
-        for reader in self._all if recorder.due else self._cheap:
+        for reader in self._after_all if recorder.due else self._after_cheap:
             if reader.failure is None:
                 try:
                     reader.after_step(index)
@@ -76,3 +78,8 @@ class StepProbe(Probe):
                 read(*what)
             except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
                 reader.fail(error)
+
+
+def _that_look(readers: Sequence[StepReader], method: str) -> list[StepReader]:
+    """Those that do something there: an empty call costs as much as a short one."""
+    return [reader for reader in readers if getattr(type(reader), method) is not getattr(StepReader, method)]

@@ -129,7 +129,7 @@ class UnitProbe(OutputReader):
             here = {name: pair for name, pair in counts.items() if pair[0].device == device}
             shapes = {name: (count.numel(), size) for name, (count, size) in here.items()}
             numbers = torch.cat([count for count, _ in here.values()])
-            self.recorder.put(numbers, self._reader(shapes), merged="sum", pack=with_count)
+            self.recorder.put(numbers, self._reader(shapes), merged="sum", pack=_counted)
 
     def _reader(self, shapes: Mapping[str, tuple[int, int]]) -> Read:
         step = self.recorder.step
@@ -149,13 +149,18 @@ class UnitProbe(OutputReader):
 
 
 def _active(values: torch.Tensor, limits: tuple[float, float] | None) -> tuple[torch.Tensor, int]:
-    """How often each unit is at work, float32 [units], and of how many times."""
+    """How often each unit is at work in units of _TINY, float32 [units], and of how many times."""
     size = values.shape[0] * values.shape[2]
     if limits is None:
         # a tiny power of two where it is not zero, faster than a comparison; NaN stays NaN
-        return values.abs().to(torch.float32).clamp_(max=_TINY).sum((0, 2)).mul_(1 / _TINY), size
+        return values.abs().to(torch.float32).clamp_(max=_TINY).sum((0, 2)), size
     low, high = limits
-    return size - ((values <= low) | (values >= high)).sum((0, 2), dtype=torch.float32), size
+    at_rest = ((values <= low) | (values >= high)).sum((0, 2), dtype=torch.float32)
+    return torch.rsub(at_rest, size * _TINY, alpha=_TINY), size
+
+
+def _counted(numbers: np.ndarray) -> np.ndarray:
+    return with_count(numbers / _TINY)
 
 
 @functools.lru_cache(maxsize=256)

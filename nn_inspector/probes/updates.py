@@ -11,7 +11,7 @@ from nn_inspector.probes.measurement import Measured, MeasurementTable
 from nn_inspector.probes.parameters import Named, ParameterNames
 from nn_inspector.probes.probe import StepReader
 from nn_inspector.probes.recorder import Read, Recorder
-from nn_inspector.stats import norms
+from nn_inspector.stats import is_plain, norms
 
 _WHAT = ("weight_norm", "update_norm", "update_ratio")
 
@@ -61,6 +61,8 @@ class UpdateProbe(StepReader):
 def _values(parameter: torch.Tensor) -> torch.Tensor:
     """What can be subtracted: of a DTensor the part on this process; float8, integers and bool as float32."""
     values = parameter.detach()
+    if is_plain(parameter):
+        return values
     if hasattr(values, "to_local"):
         values = values.to_local()
     exact = values.is_complex() or (values.is_floating_point() and values.dtype.itemsize > 1)

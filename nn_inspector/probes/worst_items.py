@@ -148,14 +148,14 @@ def item_losses(prediction: object, target: object) -> torch.Tensor | None:
         return None
     scores, true = prediction.detach().to(torch.float32), target.detach().to(prediction.device)
     if are_scores(prediction, target):
-        inside = (true >= 0) & (true < scores.shape[1])
-        chosen = scores.gather(1, (true * inside).long()[:, None])[:, 0]
-        losses = (scores.logsumexp(1) - chosen) * inside
+        nearest = true.long().clamp(0, scores.shape[1] - 1)
+        chosen = scores.gather(1, nearest[:, None])[:, 0]
+        losses = (scores.logsumexp(1) - chosen) * (nearest == true)
     elif true.shape == scores.shape:
         losses = (scores - true.to(torch.float32)) ** 2
     else:
         return None
-    return losses.reshape(len(losses), -1).mean(1)
+    return losses.reshape(len(losses), -1).mean(1) if losses.dim() > 1 else losses
 
 
 def _table(numbers: np.ndarray, indices: Sequence[int] | None) -> np.ndarray:

@@ -5,7 +5,7 @@ from nn_inspector.stats.norms import norms, sums
 from nn_inspector.stats.sampling import strided_sample
 from nn_inspector.stats.summable import SUM_FIELDS, pack_sums, unpack_sums
 from nn_inspector.stats.summary import FIELDS, Summary, merge, summarize, summarize_rows
-from nn_inspector.stats.values import real_values
+from nn_inspector.stats.values import is_plain, real_values
 
 __all__ = [
     "BINS",
@@ -13,6 +13,7 @@ __all__ = [
     "FIELDS",
     "SUM_FIELDS",
     "Summary",
+    "is_plain",
     "magnitude_histogram",
     "merge",
     "norms",

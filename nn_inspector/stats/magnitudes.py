@@ -7,7 +7,6 @@ orders of magnitude, where bins fitted to each batch hide it.
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,7 +20,8 @@ BINS = 2 * len(EXPONENTS) + 1
 
 _MIDDLE = len(EXPONENTS)
 _PATTERNS = 512  # of sign and exponent in a float32
-_NONFINITE = 255
+_FIRST, _LAST, _NONFINITE = EXPONENTS.start + 127, EXPONENTS.stop + 126, 255
+"""Biased exponents of the first and the last bin of either sign, and of NaN and Inf."""
 
 
 def magnitude_histogram(rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
@@ -57,9 +57,10 @@ def count_patterns(rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 def fold_patterns(counts: torch.Tensor) -> torch.Tensor:
     """The histogram [rows, BINS] from `count_patterns`."""
-    folded = torch.zeros(counts.shape[0], BINS + 1, dtype=torch.float32, device=counts.device)
-    with _any_order(counts.device):
-        return folded.index_add_(1, _bin_of_pattern(counts.device), counts)[:, :BINS]
+    signs = counts.view(-1, 2, _NONFINITE + 1)
+    zero = signs[:, :, :_FIRST].sum((1, 2))[:, None]
+    inner, outer = signs[:, :, _FIRST:_LAST], signs[:, :, _LAST:_NONFINITE].sum(2)
+    return torch.cat([outer[:, 1:], inner[:, 1].flip(1), zero, inner[:, 0], outer[:, :1]], dim=1)
 
 
 def _any_order(device: torch.device) -> contextlib.AbstractContextManager[None]:
@@ -94,14 +95,3 @@ def bin_edges(index: int) -> tuple[float, float]:
     low = 2.0 ** EXPONENTS[abs(octave) - 1]
     high = np.inf if abs(octave) == len(EXPONENTS) else 2 * low
     return (low, high) if octave > 0 else (-high, -low)
-
-
-@functools.lru_cache(maxsize=64)
-def _bin_of_pattern(device: torch.device) -> torch.Tensor:
-    """The bin of each pattern of sign and exponent; those of NaN and Inf have one of their own behind the others."""
-    patterns = torch.arange(_PATTERNS, device=device)
-    exponents = patterns & _NONFINITE
-    lowest = EXPONENTS.start + 126  # of the biased exponent; one below the first bin: the middle
-    octaves = exponents.clamp(lowest, EXPONENTS.stop + 126) - lowest
-    bins = torch.where(patterns > _NONFINITE, _MIDDLE - octaves, _MIDDLE + octaves)
-    return bins.masked_fill(exponents == _NONFINITE, BINS)

@@ -27,7 +27,7 @@ def real_values(tensor: torch.Tensor) -> torch.Tensor:
         tensor([1., 1.])
     """
     values = tensor.detach()
-    if type(tensor) in _PLAIN_TYPES and tensor.layout is torch.strided and tensor.dtype in _WIDE:
+    if is_plain(tensor):
         return values
     if hasattr(values, "to_local"):  # a DTensor, known without importing torch.distributed
         values = values.to_local()
@@ -37,6 +37,16 @@ def real_values(tensor: torch.Tensor) -> torch.Tensor:
     if values.is_complex():
         return (values.to(torch.complex64) if values.dtype is torch.complex32 else values).abs()
     return values if values.dtype in _WIDE else values.to(torch.float32)
+
+
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is one of torch's own, dense and of numbers that every function can compute with.
+
+    Example:
+        >>> is_plain(torch.zeros(2)), is_plain(torch.eye(2).to_sparse()), is_plain(torch.zeros(2, dtype=torch.int64))
+        (True, False, False)
+    """
+    return type(tensor) in _PLAIN_TYPES and tensor.layout is torch.strided and tensor.dtype in _WIDE
 
 
 def _dense(values: torch.Tensor) -> torch.Tensor:

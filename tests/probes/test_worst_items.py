@@ -111,3 +111,11 @@ def test_keep_samples_is_true_or_false():
     case = classifier()
     with pytest.raises(nni.ArgumentError, match="keep_samples: expected True or False"):
         nni.watch(case.model, case.optimizer, case.loss_fn, keep_samples="yes")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8])
+def test_targets_that_are_no_class_have_no_loss(dtype):
+    scores = torch.tensor([[0.0, 2.0], [1.0, 0.0], [0.0, 0.0]])
+    target = torch.tensor([1, 2, 255], dtype=dtype)
+    expected = F.cross_entropy(scores[:1], torch.tensor([1])).item()
+    assert item_losses(scores, target).tolist() == [pytest.approx(expected), 0.0, 0.0]
