@@ -6,6 +6,7 @@ from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.baselines import Baselines, baselines
+from nn_inspector.checks.model.factors import Factors, factors, more_columns
 from nn_inspector.checks.model.sight import Sight, see_further, sight_of
 from nn_inspector.checks.model.widening import HiddenLayer, hidden_layers, recurrent_layers, widen
 from nn_inspector.checks.race import BADLY, left_now, race
@@ -26,7 +27,8 @@ INFO = CheckInfo(
         "network first that can learn the training data by heart, and make it smaller or regularize it afterwards."
     ),
     how=(
-        "It looks for hidden layers, recurrent ones too, of four units or fewer, and trains a copy in which they have 32. A network with one "
+        "It looks for hidden layers, recurrent ones too, of four units or fewer, and for embeddings of four columns or fewer that "
+        "are multiplied with each other. It trains a copy in which they have 32. A network with one "
         "layer only is compared with one that has a hidden layer, on the same data. Where a stack of convolutions sees a part of "
         "the input only, a copy is trained in which each looks twice as far as the one before. It is raised only if the larger "
         "one gets much further, and yours has learned little."
@@ -66,6 +68,9 @@ def look(subject: Subject) -> Finding:
     narrow = [layer for layer in (*hidden_layers(seen), *recurrent_layers(seen)) if layer.width <= NARROW]
     if narrow:
         return _narrow(subject, seen, narrow)
+    tables = factors(seen)
+    if tables is not None and tables.columns <= NARROW:
+        return _few_factors(subject, tables)
     if _one_layer(seen):
         return _alone(subject)
     sight = sight_of(seen)
@@ -92,6 +97,25 @@ def _narrow(subject: Subject, seen: Anatomy, narrow: list[HiddenLayer]) -> Findi
     message = f"No: {said}. The remedy is {WIDE} units. {tried.text}"
     return finding(
         INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=first.name, basis="experiment"
+    )
+
+
+def _few_factors(subject: Subject, tables: Factors) -> Finding:
+    columns = f"{tables.columns} column{'s' if tables.columns > 1 else ''}"
+    said = f"the embeddings that are multiplied with each other ({', '.join(tables.names)}) have only {columns}"
+    tried = race(subject, lambda copied: more_columns(copied, tables.names, WIDE), most=_STEPS)
+    evidence: Evidence = {name: float(tables.columns) for name in tables.names}
+    remedy = Remedy(
+        f"Give them more columns: {WIDE} are a start.",
+        f"torch.nn.Embedding(items, {WIDE})  # and as many for what it is multiplied with",
+        tried.trial if tried is not None else None,
+    )
+    if tried is None or tried.severity == "info":
+        message = f"{said[0].upper()}{said[1:]}. But no harm was seen, as far as it could be tried."
+        return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=tables.names[0])
+    message = f"No: {said}. The remedy is {WIDE} columns. {tried.text}"
+    return finding(
+        INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=tables.names[0], basis="experiment"
     )
 
 

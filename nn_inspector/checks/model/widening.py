@@ -93,7 +93,7 @@ def widen(copied: TrainingCopy, layers: Collection[HiddenLayer], width: int) -> 
         pairs = zip(old.parameters(), new.parameters(), strict=True)
         replaced.update({id(one): other for one, other in pairs})
     for optimizer in copied.optimizers:
-        _take_over(optimizer, replaced)
+        take_over(optimizer, replaced)
 
 
 def _sides(module: nn.Module) -> int:
@@ -116,7 +116,8 @@ def _fresh(old: nn.Module, inputs: int, width: int | None) -> nn.Module:
     return nn.Linear(inputs, width or old.out_features, bias=old.bias is not None, **place)
 
 
-def _take_over(optimizer: torch.optim.Optimizer, replaced: Mapping[int, nn.Parameter]) -> None:
+def take_over(optimizer: torch.optim.Optimizer, replaced: Mapping[int, nn.Parameter]) -> None:
+    """Let an optimizer step new parameters in place of old ones, which are known by their identity."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if id(parameter) in replaced:
