@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
 from nn_inspector.experiments import isolated
@@ -460,3 +461,36 @@ def test_two_factors_that_are_both_zero_are_an_error():
 
 def test_one_factor_that_begins_with_zeros_passes():
     assert [finding.severity for finding in adapted(0.3)] == ["ok", "ok"]
+
+
+class RingGan(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.g = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 2))
+        self.d = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 1))
+
+
+def test_of_two_optimizers_that_the_loop_takes_the_watched_one_is_not_guessed():
+    """The loss of the critic has no gradient for the generator, on purpose: it is the critic's optimizer that steps."""
+    model, loss_fn = RingGan(), nn.BCEWithLogitsLoss()
+    optimizer, optimizer_d = (torch.optim.Adam(part.parameters(), lr=1e-3) for part in (model.g, model.d))
+    loader = DataLoader(TensorDataset(torch.randn(320, 2, generator=torch.Generator().manual_seed(0))), 32)
+
+    def train(model, optimizer, optimizer_d, loss_fn, train_loader):
+        one, zero = torch.ones(32, 1), torch.zeros(32, 1)
+        for _ in range(3):
+            for (real,) in train_loader:
+                fake = model.g(torch.randn(32, 3))
+                ld = loss_fn(model.d(real), one) + loss_fn(model.d(fake.detach()), zero)
+                optimizer_d.zero_grad()
+                ld.backward()
+                optimizer_d.step()
+                lg = loss_fn(model.d(fake), one)
+                optimizer.zero_grad()
+                lg.backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, loss_fn, train_loader=loader, loop=train, show=False) as inspector:
+        train(model, optimizer, optimizer_d, loss_fn, loader)
+        assert not inspector.check("gradient_flow").raised

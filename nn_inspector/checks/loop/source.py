@@ -103,13 +103,15 @@ def _arguments(training: Training, code: Code) -> dict[str, Value]:
         return {}
     names = [one.arg for one in (*code.node.args.args, *code.node.args.kwonlyargs)]
     found: dict[str, Value] = {}
-    for name in names:
-        role = role_of_name(name)
+    roles = [role_of_name(name) for name in names]
+    for name, role in zip(names, roles, strict=True):
         validating = any(word.startswith(_VALIDATION) for word in name.lower().split("_"))
         known: Mapping[str, Callable[[], Any]] = {
-            "model": lambda: training.model if sum(role_of_name(n) == "model" for n in names) == 1 else None,
-            "optimizer": lambda: training.optimizers[0] if len(training.optimizers) == 1 else None,
-            "loss": lambda: training.loss_fn,
+            "model": lambda: training.model if roles.count("model") == 1 else None,
+            "optimizer": lambda: (
+                training.optimizers[0] if len(training.optimizers) == roles.count("optimizer") == 1 else None
+            ),
+            "loss": lambda: training.loss_fn if roles.count("loss") == 1 else None,
             "loader": lambda: training.val_loader if validating else training.train_loader,  # noqa: B023 - called at once
         }
         one = known[role]() if role in known else None
