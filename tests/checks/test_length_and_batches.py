@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -39,6 +40,19 @@ def test_a_short_training_that_left_much_of_what_can_be_learned_is_trained_on(wa
     finding = surface(50, watched=watched)
     assert finding.severity == "warning", finding.message
     assert "stopped after 50 steps" in finding.message
+
+
+@pytest.mark.parametrize(("epochs", "severity"), [(3, "warning"), (5, "ok")])
+def test_a_very_short_training_may_have_come_most_of_the_way(watched, epochs, severity):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 6, generator=generator)
+    y = (x @ torch.tensor([1.0, -1.0, 0.5, 0.0, 0.0, 0.3]))[:, None] + 0.5 * torch.tanh(2 * x[:, :1])
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 32), nn.Tanh(), nn.Linear(32, 1))
+    loader = DataLoader(TensorDataset(x, y), 20, shuffle=True)
+    made = Case(model, torch.optim.Adam(model.parameters(), lr=0.002), nn.MSELoss(), loader)
+    finding = watched(made, lambda c: c.run(epochs)).check("training_length", seconds=120.0)
+    assert finding.severity == severity, finding.message
 
 
 def test_where_a_long_training_or_noise_leaves_as_much_it_is_none(watched):

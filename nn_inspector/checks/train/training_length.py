@@ -47,6 +47,11 @@ INFO = CheckInfo(
 FINE = 0.7
 """From this share of the way from chance to the least possible loss on, nothing is tried."""
 
+FINE_AT_ONCE = 0.85
+"""The same for a training of so few steps that it has hardly begun:"""
+
+VERY_SHORT = 100
+
 ON_ITS_WAY = 0.2
 """A training that came further than this when it was stopped needs no telling that more steps would help, unless"""
 
@@ -70,7 +75,8 @@ _GAIN = 0.05
 def look(subject: Subject) -> Finding:
     """Train a copy on."""
     seen, levels = LossCurve.of(subject.run), loss_levels(subject)
-    if subject.run.steps and levels is not None and seen.total and levels.progress(seen.end) >= FINE:
+    fine = FINE_AT_ONCE if subject.run.steps <= VERY_SHORT else FINE
+    if subject.run.steps and levels is not None and seen.total and levels.progress(seen.end) >= fine:
         share = levels.progress(seen.end)
         message = f"No: {share:.0%} of the way from chance to the least possible loss is done."
         return finding(INFO, "ok", message, evidence={"progress": share})
