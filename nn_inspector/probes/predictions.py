@@ -61,9 +61,9 @@ def _describe(prediction: torch.Tensor, target: object) -> dict[str, torch.Tenso
         return found
     target = target.detach()[:_ITEMS]
     if are_scores(prediction, target):
-        classes = prediction.shape[1]
-        found["prediction_top_share"] = _top_share(prediction.argmax(1), classes)
-        found["target_top_share"] = _top_share(target, classes)
+        said = prediction.argmax(1)
+        shares = _top_shares(torch.stack([said, target.to(said)]), prediction.shape[1])
+        found["prediction_top_share"], found["target_top_share"] = shares.unbind()
     else:
         found["target_spread"] = _spread(target.to(prediction.device))
     return found
@@ -98,9 +98,9 @@ def _spread(items: torch.Tensor) -> torch.Tensor:
     return _columns(items).std(0, correction=0).mean()
 
 
-def _top_share(classes: torch.Tensor, count: int) -> torch.Tensor:
-    """The share of the most frequent class among those that are in range."""
-    flat = classes.reshape(-1)
-    flat = flat[:: max(1, flat.numel() // _ITEMS)]
-    counts = (flat[:, None] == torch.arange(count, device=flat.device)).sum(0)
-    return (counts.max() / counts.sum().clamp(min=1)).to(torch.float32)
+def _top_shares(classes: torch.Tensor, count: int) -> torch.Tensor:
+    """Of each row, the share of the most frequent class among those that are in range."""
+    rows = classes.flatten(1)
+    rows = rows[:, :: max(1, rows.shape[1] // _ITEMS)]
+    counts = (rows[:, :, None] == torch.arange(count, device=rows.device)).sum(1)
+    return (counts.amax(1) / counts.sum(1).clamp(min=1)).to(torch.float32)
