@@ -6,7 +6,7 @@ from nn_inspector.live.live_findings import follow_findings
 from nn_inspector.live.publisher import Publisher
 from nn_inspector.live.snapshot import PROTOCOL, snapshot
 from nn_inspector.live.visibility import PAGES
-from nn_inspector.live.wishes import Wishes
+from nn_inspector.live.wishes import Wishes, is_place, is_whole
 
 __all__ = [
     "PAGES",
@@ -18,6 +18,8 @@ __all__ = [
     "current_connection",
     "disconnect",
     "follow_findings",
+    "is_place",
+    "is_whole",
     "prepare_host",
     "snapshot",
 ]

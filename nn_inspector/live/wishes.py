@@ -9,11 +9,14 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 from weakref import WeakValueDictionary
 
 _MOST = 100
 """So many latest wishes wait at the most."""
+
+_MOVES = ("step", "by")
+"""What is said of the slider."""
 
 _numbers = itertools.count(1)
 
@@ -40,8 +43,27 @@ class Wishes:
         self._hasten()
 
     def take(self) -> list[Mapping[str, Any]]:
-        """What has come since the last time."""
-        return [self._waiting.popleft() for _ in range(len(self._waiting))]
+        """What has come since the last time; of moves of the slider only those from the last step on."""
+        kept: list[Mapping[str, Any]] = []
+        for wish in reversed([self._waiting.popleft() for _ in range(len(self._waiting))]):
+            passed = bool(kept) and "step" in kept[-1] and not wish.keys().isdisjoint(_MOVES)
+            kept += [] if passed else [wish]
+        return kept[::-1]
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a page has said a whole number.
+
+    Example:
+        >>> is_whole(-3), is_whole(3.0), is_whole(True), is_whole("3")
+        (True, False, False, False)
+    """
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_place(value: object) -> TypeGuard[int]:
+    """Whether a page has said a step or a place in a list: a whole number from 0."""
+    return is_whole(value) and value >= 0
 
 
 _known: WeakValueDictionary[str, Wishes] = WeakValueDictionary()
@@ -51,8 +73,9 @@ def note_wish(content: Mapping[str, Any]) -> bool:
     """Hand a request on to the dashboard that it is for; whether there is such a one.
 
     Args:
-        content: with "dashboard", its key; and "check", whose evidence is wanted, or "option", a place in the list of layers, or
-            "chart" and "row", places of what was clicked.
+        content: with "dashboard", its key; and "check", whose evidence is wanted, or "step", a number or "latest", or "by", so
+            many steps on, or "log_loss", true or false, or "option", a place in the list of layers, or "chart" and "row", places
+            of what was clicked.
     """
     wishes = _known.get(str(content.get("dashboard")))
     if wishes is not None:

@@ -11,7 +11,7 @@ from IPython.display import HTML, DisplayHandle, display
 
 from nn_inspector.history import Finding, Run
 from nn_inspector.inspector import Inspector
-from nn_inspector.live import PAGES, Publisher, Wishes, connect, follow_findings, prepare_host
+from nn_inspector.live import PAGES, Publisher, Wishes, connect, follow_findings, is_place, is_whole, prepare_host
 from nn_inspector.panels.card import Card
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.chart_view import ChartView, chart_view
@@ -43,6 +43,7 @@ class Dashboard(ipywidgets.VBox):
         self._log_loss = ipywidgets.Checkbox(
             description="logarithmic", indent=False, layout={"width": "auto", "margin": "0 4px 0 auto"}
         )
+        self._log_loss.add_class("nni-log-loss")
         self._layer = SelectedLayer()
         self._layers = model_layers(inspector)
         self._picker = LayerPicker(inspector.run, self._layers, self._layer)
@@ -110,8 +111,7 @@ class Dashboard(ipywidgets.VBox):
             card.point_to(finding.check)
 
     def _tick(self) -> None:
-        for wish in self._wishes.take():
-            self._grant(wish)
+        self._grant_wishes()
         if not PAGES.is_hidden:
             self.refresh()
 
@@ -119,17 +119,30 @@ class Dashboard(ipywidgets.VBox):
         self._publisher.hasten()
         self._inspector.renew_views()
 
+    def _grant_wishes(self) -> None:
+        for wish in self._wishes.take():
+            self._grant(wish)
+
     def _grant(self, wish: Mapping[str, Any]) -> None:
         """What a page has asked for while a cell runs: it may be of a state that is gone by now."""
-        check, option, chart, row = (wish.get(name) for name in ("check", "option", "chart", "row"))
+        check, step, by, log_loss = (wish.get(name) for name in ("check", "step", "by", "log_loss"))
+        option, chart, row = (wish.get(name) for name in ("option", "chart", "row"))
         if isinstance(check, str):
             self._on_event(check)
-        elif isinstance(option, int):
+        elif step == "latest":
+            self._time.follow()
+        elif is_place(step):
+            self._time.go_to(step)
+        elif is_whole(by):
+            self._time.go_to(self._time.slider.value + by)
+        elif isinstance(log_loss, bool):
+            self._log_loss.value = log_loss
+        elif is_place(option):
             self._picker.choose(option)
-        elif isinstance(chart, int) and isinstance(row, int):
+        elif is_place(chart) and is_place(row):
             shown = [self._charts[panel.name] for panel in self._choice.chosen]
-            layers = shown[chart].layers if 0 <= chart < len(shown) else ()
-            if 0 <= row < len(layers):
+            layers = shown[chart].layers if chart < len(shown) else ()
+            if row < len(layers):
                 self._layer.toggle(layers[row])
 
     def close(self) -> None:
@@ -195,6 +208,7 @@ class Dashboard(ipywidgets.VBox):
             self._on_selection()
 
     def _after_cell(self) -> None:
+        self._grant_wishes()
         later, self._later = self._later, []
         self._choice.add(later)
         self.refresh()

@@ -23,8 +23,8 @@ class _Slider(ipywidgets.IntSlider):
 class TimeTravel(ipywidgets.HBox):
     """A slider over the steps, with Play and with a way back to the latest one.
 
-    The buttons of ipywidgets' `Play` have no names that could be read out: it is hidden and keeps the time. It is told of
-    steps once no training runs, since nobody can travel before.
+    The buttons of ipywidgets' `Play` have no names that could be read out: it is hidden and keeps the time. It works in the
+    page, whose messages wait until a running cell has ended: so it rests while a training runs.
 
     Args:
         run: whose steps.
@@ -42,7 +42,10 @@ class TimeTravel(ipywidgets.HBox):
         )
         self._clock = ipywidgets.Play(min=0, max=0, interval=400, layout={"display": "none"})
         self.play = ipywidgets.ToggleButton(
-            description="Play", icon="play", tooltip="Move along the steps", layout={"width": "auto"}
+            description="Play",
+            icon="play",
+            tooltip="Move along the steps, once no training runs",
+            layout={"width": "auto"},
         )
         self.latest = ipywidgets.Button(
             description="Latest", icon="fast-forward", tooltip="Follow the training", layout={"width": "auto"}
@@ -52,6 +55,7 @@ class TimeTravel(ipywidgets.HBox):
         self.slider.observe(self._on_slide, "value")
         self.play.observe(self._on_play, "value")
         self.latest.on_click(lambda _: self.follow())
+        self.latest.add_class("nni-latest")
         super().__init__([self._clock, self.play, self.slider, self.latest], layout={"flex_flow": "row wrap"})
         self.add_class("nni-time-travel")
         self.refresh()
@@ -86,7 +90,10 @@ class TimeTravel(ipywidgets.HBox):
                 if following:
                     self.slider.value = last
             self._moving = False
-        if not self._is_training():
+        self.play.disabled = self._is_training()
+        if self.play.disabled:
+            self.play.value = False
+        else:
             self._set_clock()
         self.latest.disabled = self.following
 
@@ -103,6 +110,6 @@ class TimeTravel(ipywidgets.HBox):
     def _on_slide(self, _: Any) -> None:
         if not self._moving:
             self.latest.disabled = self.following
-            if not self.play.value:
+            if not self.play.value and not self._is_training():
                 self._set_clock()
             self._on_change()

@@ -40,6 +40,8 @@ def look(dashboard, **what):
         ({"chart": 1, "row": 9}, None),
         ({"chart": 9, "row": 0}, None),
         ({"chart": "1", "row": None}, None),
+        ({"chart": -1, "row": 0}, None),
+        ({"option": True}, None),
         ({}, None),
     ],
 )
@@ -55,6 +57,82 @@ def test_a_second_click_on_a_row_selects_none(case, dashboard):
         look(dashboard, chart=1, row=0)
         case.run(1)
         assert dashboard._layer.name == expected
+
+
+@pytest.mark.parametrize(
+    ("step", "shown"),
+    [
+        (0, 0),
+        (3, 3),
+        (5, 5),
+        ("latest", 11),
+        (10**30, 11),
+        (-1, 11),
+        (True, 11),
+        (3.0, 11),
+        ("3", 11),
+        (None, 11),
+        ([3], 11),
+    ],
+)
+def test_all_panels_go_to_a_step_at_the_next_one(case, dashboard, step, shown):
+    look(dashboard, step=step)
+    assert dashboard._time.following, "nothing is done in the thread of the control channel"
+    case.run(1)
+    dashboard.refresh()
+    assert (dashboard._time.slider.value, dashboard._time.slider.max) == (shown, 11)
+    assert max(dashboard._charts["loss"]._shown.series["train, smoothed"].x) == shown
+    assert dashboard._time.latest.disabled == (shown == 11)
+
+
+@pytest.mark.parametrize(
+    ("by", "shown"),
+    [(-1, 4), (-5, 0), (-9, 0), (1, 11), (9, 11), (True, 11), (-1.0, 11), ("-1", 11), (None, 11)],
+)
+def test_a_key_leads_on_from_the_step_that_was_shown(case, dashboard, by, shown):
+    dashboard.refresh()
+    assert dashboard._time.slider.value == 5
+    look(dashboard, by=by)
+    case.run(1)
+    dashboard.refresh()
+    assert dashboard._time.slider.value == shown
+
+
+def test_latest_follows_the_training_again(case, dashboard):
+    look(dashboard, step=2)
+    case.run(1)
+    look(dashboard, step="latest")
+    case.run(1)
+    dashboard.refresh()
+    assert dashboard._time.slider.value == 17
+
+
+def test_of_the_steps_a_slider_is_dragged_over_only_the_last_is_shown(case, dashboard, monkeypatch):
+    gone_to, go_to = [], dashboard._time.go_to
+    monkeypatch.setattr(dashboard._time, "go_to", lambda step: (gone_to.append(step), go_to(step)))
+    for wish in ({"step": 1}, {"step": 2}, {"option": 1}, {"step": 3}, {"by": 9}, {"step": 4}, {"by": -1}, {"by": -1}):
+        look(dashboard, **wish)
+    case.run(1)
+    assert gone_to == [2, 4, 3, 2]
+    assert dashboard._layer.name == "0"
+
+
+@pytest.mark.parametrize(
+    ("log_loss", "drawn"), [(True, True), (False, False), (1, False), ("true", False), (None, False)]
+)
+def test_the_loss_is_drawn_in_logarithms(case, dashboard, log_loss, drawn):
+    look(dashboard, log_loss=log_loss)
+    case.run(1)
+    assert dashboard._log_loss.value == dashboard._selection.log_loss == drawn
+
+
+def test_what_no_step_has_met_is_done_when_the_cell_has_ended(case, dashboard):
+    look(dashboard, step=3)
+    dashboard._inspector.settle()
+    dashboard._after_cell()
+    assert dashboard._time.slider.value == 3
+    case.run(1)
+    assert dashboard._time.slider.value == 3
 
 
 def test_evidence_is_shown_at_the_next_step_and_panels_that_were_never_shown_after_the_cell(case, dashboard):
@@ -78,7 +156,8 @@ def test_a_paused_training_shows_what_is_selected_and_goes_on_waiting(case, dash
     training.start()
     wait_until(lambda: inspector._steering.is_waiting)
     look(dashboard, option=1)
-    wait_until(lambda: dashboard._layer.name == "0")
+    look(dashboard, step=2)
+    wait_until(lambda: dashboard._layer.name == "0" and dashboard._time.slider.value == 2)
     assert inspector.is_paused
     assert training.is_alive()
     inspector.resume()

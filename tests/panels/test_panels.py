@@ -390,11 +390,28 @@ def test_while_steps_are_made_the_slider_takes_one_message_and_the_clock_none(mo
     sent.clear()
     travel.refresh()
     assert sent == [(travel.slider, ["max", "value"])]
+    travel.slider.value = 10
+    assert travel._clock not in [widget for widget, _ in sent]
+    travel.follow()
     training[0] = False
     travel.refresh()
     assert (travel._clock.max, travel._clock.value) == (49, 49)
     travel.slider.value = 10
     assert travel._clock.value == 10
+
+
+def test_playing_rests_while_a_training_runs():
+    run, training = nni.Run("made", {"model": "M"}), [False]
+    travel = TimeTravel(run, lambda: None, lambda: training[0])
+    run.steps = 50
+    travel.refresh()
+    travel.play.value = True
+    training[0] = True
+    travel.refresh()
+    assert (travel.play.value, travel.play.disabled, travel.play.description) == (False, True, "Play")
+    training[0] = False
+    travel.refresh()
+    assert not travel.play.disabled
 
 
 def test_panels_are_chosen_by_buttons_and_made_when_they_are_first_shown():

@@ -1,4 +1,5 @@
 import type { ILook } from '../protocol/messages';
+import type { Move } from './move';
 
 const BOARD = /^nni-board-(.+)$/;
 const CHECK = /^nni-check-(.+)$/;
@@ -13,6 +14,12 @@ export function lookOfClick(target: Element): ILook | null {
   const check = nameIn(target.closest('.nni-show-evidence'), CHECK);
   if (check !== null) {
     return { request: 'look', dashboard, check };
+  }
+  if (target.closest('.nni-latest') !== null) {
+    return { request: 'look', dashboard, step: 'latest' };
+  }
+  if (target instanceof HTMLInputElement && target.closest('.nni-log-loss') !== null) {
+    return { request: 'look', dashboard, log_loss: target.checked };
   }
   const chart = target.closest('.nni-chart');
   const bar = target.closest('.bar');
@@ -32,6 +39,12 @@ export function lookOfChange(target: Element): ILook | null {
   return dashboard === null || !(target instanceof HTMLSelectElement) || target.closest('.nni-layer-picker') === null
     ? null
     : { request: 'look', dashboard, option: target.selectedIndex };
+}
+
+/** What a move of a dashboard's slider asks to see. */
+export function lookOfMove(slider: Element, move: Move): ILook | null {
+  const dashboard = nameIn(slider.closest('.nni-dashboard'), BOARD);
+  return dashboard === null ? null : { request: 'look', dashboard, ...move };
 }
 
 function nameIn(element: Element | null, pattern: RegExp): string | null {

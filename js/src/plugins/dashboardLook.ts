@@ -1,10 +1,11 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 
+import { busyLink } from '../notebook/busyLink';
 import { lookOfChange, lookOfClick } from '../notebook/lookAt';
 import { INotebookLinks } from '../notebook/tokens';
 
 /**
- * Makes layers and evidence of the dashboard selectable while a cell runs.
+ * Makes layers, evidence, the latest step and the scale of the loss selectable in the dashboard while a cell runs.
  *
  * As for its buttons, the message of the widget would wait until the cell has ended; it is held back then, so that the same
  * does not happen twice.
@@ -21,8 +22,8 @@ export const dashboardLook: JupyterFrontEndPlugin<void> = {
         return;
       }
       const look = event.type === 'change' ? lookOfChange(target) : lookOfClick(target);
-      const link = look === null ? null : (links.containing(target)?.link ?? null);
-      if (look !== null && link !== null && link.isBusy && link.snapshot !== null) {
+      const link = look === null ? null : busyLink(links, target);
+      if (look !== null && link !== null) {
         event.stopPropagation();
         void link.request(look);
       }

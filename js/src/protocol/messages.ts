@@ -18,11 +18,17 @@ export interface ISteering {
   readonly value?: number;
 }
 
-/** What is wanted of a dashboard: the evidence of a check, an entry of its list of layers, or a row of one of its charts. */
+/**
+ * What is wanted of a dashboard: the evidence of a check, a step, one so many steps on, the loss in logarithms or not, an entry of its list of layers,
+ * or a row of one of its charts.
+ */
 export interface ILook {
   readonly request: 'look';
   readonly dashboard: string;
   readonly check?: string;
+  readonly step?: number | 'latest';
+  readonly by?: number;
+  readonly log_loss?: boolean;
   readonly option?: number;
   readonly chart?: number;
   readonly row?: number;

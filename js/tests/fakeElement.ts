@@ -1,0 +1,25 @@
+/** An element of a page, as far as classes, parents and attributes go. */
+export class FakeElement {
+  constructor(
+    readonly classList: readonly string[],
+    readonly parent: FakeElement | null = null
+  ) {
+    parent?._children.push(this);
+  }
+
+  checked = false;
+  selectedIndex = -1;
+
+  closest(selector: string): FakeElement | null {
+    return this.classList.includes(selector.slice(1)) ? this : (this.parent?.closest(selector) ?? null);
+  }
+
+  querySelectorAll(selector: string): FakeElement[] {
+    return this._children.flatMap(child => [
+      ...(child.classList.includes(selector.slice(1)) ? [child] : []),
+      ...child.querySelectorAll(selector)
+    ]);
+  }
+
+  private readonly _children: FakeElement[] = [];
+}
