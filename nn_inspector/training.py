@@ -156,8 +156,25 @@ class Training:
             )
         else:
             inputs, target = split_batch(batch)
-            loss = loss_fn(_in_shape_of(target, model(*inputs), loss_fn), target)
+            loss = self._judge(loss_fn, model(*inputs), target)
         return _one_number(loss)
+
+    def _judge(self, loss_fn: Callable[..., torch.Tensor], output: Any, target: Any) -> torch.Tensor:
+        """By `loss_fn`, of an output as the model returns it.
+
+        Where steps were made and it was not seen how, a loss of the user's own is given one column in the shape of its target: what
+        the loop does itself, if the loss does not.
+        """
+        if self._has_stepped and _is_column_for(target, output) and not _is_of_torch(loss_fn):
+            try:
+                return loss_fn(output.reshape(target.shape), target)
+            except (IndexError, RuntimeError, ValueError):
+                pass  # the loss takes the column itself
+        return loss_fn(output, target)
+
+    @property
+    def _has_stepped(self) -> bool:
+        return self._looks_at_first_step < _FIRST_STEPS
 
     def output(self, model: nn.Module, batch: Any) -> Any:
         """What `model` returns for a batch, called as the loop was seen to do it, else with all parts but the last.
@@ -247,17 +264,15 @@ def split_batch(batch: Any) -> tuple[tuple[Any, ...], Any]:
     raise ExperimentError(f"{problem} Say how to compute the loss: watch(..., {example}).")
 
 
-def _in_shape_of(target: Any, output: Any, loss_fn: object) -> Any:
-    """One column as a row, or the other way round, for a loss of the user's own: a loop that was not seen to do it does so.
+def _is_of_torch(loss_fn: object) -> bool:
+    """Torch's own losses say themselves that two shapes do not fit, and it is seen what the loop gives them."""
+    return isinstance(loss_fn, nn.modules.loss._Loss) or getattr(loss_fn, "__module__", None) == F.__name__
 
-    Of torch's losses it is seen what the loop gives them, and they say themselves that two shapes do not fit.
-    """
-    if isinstance(loss_fn, nn.modules.loss._Loss) or getattr(loss_fn, "__module__", None) == F.__name__:
-        return output
-    if not isinstance(output, torch.Tensor) or not isinstance(target, torch.Tensor):
-        return output
-    column = output.shape != target.shape and output.squeeze(-1).shape == target.squeeze(-1).shape
-    return output.reshape(target.shape) if column else output
+
+def _is_column_for(target: Any, output: Any) -> bool:
+    if not isinstance(output, torch.Tensor) or not isinstance(target, torch.Tensor) or output.shape == target.shape:
+        return False
+    return output.squeeze(-1).shape == target.squeeze(-1).shape
 
 
 def _check_model(model: object) -> None:

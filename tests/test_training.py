@@ -145,8 +145,23 @@ def test_a_column_is_judged_as_the_row_that_it_stands_for(loss_fn):
     model = nn.Linear(4, 1)
     x, side = torch.randn(6, 4), torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, 1.0])
     training = Training(model, torch.optim.SGD(model.parameters(), lr=0.1), loss_fn)
+    assert torch.equal(training.loss(model, loss_fn, (x, side)), hinge(model(x), side)), "no loop was seen yet"
+    training.note_step()
     assert torch.equal(training.loss(model, loss_fn, (x, side)), hinge(model(x)[:, 0], side))
     assert torch.equal(training.loss(model, loss_fn, (x, side[:, None])), hinge(model(x), side[:, None]))
+
+
+def test_a_loss_that_takes_the_column_itself_is_left_to_it():
+    torch.manual_seed(0)
+    model = nn.Linear(4, 1)
+    x, y = torch.randn(6, 4), torch.randn(6)
+
+    def loss_fn(output, target):
+        return (output[:, 0] - target).square().mean()
+
+    training = Training(model, torch.optim.SGD(model.parameters(), lr=0.1), loss_fn)
+    training.note_step()
+    assert torch.equal(training.loss(model, loss_fn, (x, y)), loss_fn(model(x), y))
 
 
 @pytest.mark.filterwarnings("ignore:Using a target size")

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset, WeightedRandomSampler
 
+import nn_inspector as nni
 from tests.trainings import CLASSES, Case, assert_equal, blobs, classifier, mlp, sorted_by_label, state_of
 
 
@@ -226,3 +227,18 @@ def test_a_sampler_needs_a_weight_for_each_item(watched, weights, severity):
         names = {"torch": torch, "train_labels": data.tensors[1]}
         exec(finding.remedy.code, names)
         assert len(names["sampler"].weights) == 96
+
+
+def test_a_sampler_that_leaves_out_what_is_validated_is_a_split():
+    data, model = blobs(100), mlp()
+    loader = DataLoader(data, 16, sampler=WeightedRandomSampler([1.0] * 80, 80))
+    val_loader = DataLoader(data, 20, sampler=range(80, 100))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(
+        model, optimizer, nn.CrossEntropyLoss(), train_loader=loader, val_loader=val_loader, show=False
+    ) as inspector:
+        for x, y in loader:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        assert not inspector.check("batch_balance").raised

@@ -12,15 +12,15 @@ def field():
     return nn.Sequential(nn.Linear(1, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 1))
 
 
-def residual(**options):
-    """Of u' = 2 cos 3t - u, with u(0) = 1."""
+def residual(factor=1.0, **options):
+    """Of u' = 2 cos 3t - u, with u(0) = 1, times a factor."""
 
     def loss(model, t):
         t = t.clone().requires_grad_()
         u = model(t)
         du = torch.autograd.grad(u.sum(), t, retain_graph=True, **options)[0]
         begin = model(torch.zeros(1, 1)) - 1
-        return (du + u - 2 * torch.cos(3 * t)).square().mean() + begin.square().mean()
+        return (factor * du + factor * (u - 2 * torch.cos(3 * t))).square().mean() + begin.square().mean()
 
     return loss
 
@@ -61,8 +61,9 @@ def finding_of(loss_of, *, seconds=120.0):
     return found
 
 
-def test_a_derivative_without_its_graph_is_an_error():
-    finding = finding_of(residual())
+@pytest.mark.parametrize("factor", [1.0, -0.5])
+def test_a_derivative_without_its_graph_is_an_error(factor):
+    finding = finding_of(residual(factor))
     assert finding.severity == "error", finding.message
     assert "To the training it is a constant" in finding.message
     assert finding.remedy.tried.helped

@@ -94,4 +94,4 @@ def test_which_tables_are_multiplied(watched):
     from nn_inspector.checks import Subject
 
     seen = Subject(inspector.training, inspector.run, 30.0).anatomy("initial", training=False)
-    assert factors(seen) == Factors(("users", "works"), 3)
+    assert factors(seen) == Factors(("users", "works"), 3, USERS + WORKS)

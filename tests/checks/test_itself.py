@@ -67,7 +67,15 @@ def test_items_that_are_found_in_a_list_with_themselves_are_an_error(watched, lo
     assert torch.allclose(F.cross_entropy(names["alike"], names["target"]), names["loss"])
 
 
-@pytest.mark.parametrize("loss", [masked, two_lists])
+def spread_out(first, second):
+    """Views are pulled together, and all items pushed apart: a term for each."""
+    first, second = F.normalize(first, dim=1), F.normalize(second, dim=1)
+    return (first - second).square().sum(1).mean() + 0.5 * F.cross_entropy(
+        first @ first.T / 0.2, torch.arange(len(first))
+    )
+
+
+@pytest.mark.parametrize("loss", [masked, two_lists, spread_out])
 def test_other_views_of_the_items_pass(watched, loss):
     assert not checked(watched, loss, encoder()).raised
 

@@ -126,5 +126,5 @@ def test_right_answers_need_no_other_rate_whatever_their_loss(watched):
     inspector = watched(case, lambda c: c.run(8))
     finding = inspector.check("learning_rate")
     assert finding.severity == "ok"
-    assert "most answers are right by now" in finding.message
+    assert "most answers of your network are right by now" in finding.message
     assert inspector.check("training_length").severity == "ok"

@@ -290,12 +290,13 @@ def test_several_right_answers_are_not_one_of_several_classes(watched, tags, wor
     ("targets", "loss"),
     [
         (ROWS, nn.CrossEntropyLoss()),
+        (ROWS * (X[:, :1] < 1.2), nn.CrossEntropyLoss()),
         (TAGS, nn.BCEWithLogitsLoss()),
         (TAGS / TAGS.sum(1, keepdim=True).clamp(min=1), nn.CrossEntropyLoss()),
         (X[:, :4].softmax(1), nn.CrossEntropyLoss()),
         ((torch.rand(len(X), 60, generator=torch.Generator().manual_seed(0)) < 0.1).float(), nn.CrossEntropyLoss()),
     ],
-    ids=["one each", "asked one by one", "shared out", "shares", "a ranking of many"],
+    ids=["one each", "some left out", "asked one by one", "shared out", "shares", "a ranking of many"],
 )
 def test_other_rows_pass(watched, targets, loss):
     assert not watched(case(net(targets.shape[1]), targets, loss), nothing_learned).check("loss_match").raised

@@ -147,6 +147,23 @@ def test_other_short_passes_pass(watched, run):
     assert not watched(classifier(), run).check("shuffling").raised
 
 
+class Drawn(Dataset):
+    """Each item is made when it is asked for."""
+
+    def __len__(self):
+        return 960
+
+    def __getitem__(self, place):
+        x = torch.randn(FEATURES)
+        return x, int(x[0] > 0)
+
+
+def test_items_that_are_made_anew_are_not_the_same_ones(watched):
+    case = classifier()
+    case.train_loader = DataLoader(Drawn(), 16)
+    assert not watched(case, short_passes()).check("shuffling").raised
+
+
 def test_one_batch_holds_everything(watched):
     case = classifier()
     case.train_loader = DataLoader(sorted_by_label(blobs(64)), batch_size=64)

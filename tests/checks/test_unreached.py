@@ -88,6 +88,60 @@ def test_another_fault_is_not_blamed_on_it():
     assert finding.severity == "ok", finding.message
 
 
+class Towers(nn.Module):
+    """Two networks side by side, one of them with dropout: the answers of one do not depend on the other."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.policy = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))
+        self.value = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 1))
+
+    def forward(self, x):
+        return self.policy(x), self.value(x)
+
+
+class LookedAt(nn.Module):
+    """An autoencoder, and a head that looks at its code on purpose without changing it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.decoder, self.probe = nn.Linear(16, 6), nn.Linear(6, 16), nn.Linear(6, 4)
+
+    def forward(self, x):
+        z = self.encoder(x)
+        return self.decoder(z), self.probe(z.detach())
+
+
+@pytest.mark.parametrize("make", [Towers, LookedAt])
+def test_a_judged_head_that_fails_beside_something_else_is_not_blamed_on_that(make):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(384, 16, generator=generator)
+    noise = torch.randn(384, 1, generator=generator)
+    kinds = torch.randint(0, 4, (384,), generator=generator)
+    loader = DataLoader(TensorDataset(x, noise, kinds), 32, shuffle=True)
+    model = make()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def train():
+        for _ in range(8):
+            for x, noise, kinds in loader:
+                one, other = model(x)
+                if make is Towers:
+                    loss = F.mse_loss(other, noise) - (one.log_softmax(1)[:, 0] * noise[:, 0]).mean()
+                else:
+                    loss = F.cross_entropy(other, kinds) + (one - x).square().mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+        finding = inspector.check("gradient_flow", seconds=60.0)
+    assert not finding.raised, finding.message
+
+
 class Actor(nn.Module):
     """A head on a body that it does not train, on purpose: the other head does."""
 

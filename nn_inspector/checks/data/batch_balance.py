@@ -50,6 +50,9 @@ MOST = 0.5
 BY_CHANCE = 0.1
 """Up to this share of such batches in random draws it is no accident."""
 
+FEW_WEIGHTS = 0.1
+"""So few weights for each item are those of the classes, and no choice of items."""
+
 _RARE = 0.2
 
 NOT_FOUND = 0.3
@@ -78,11 +81,12 @@ def _few_weights(subject: Subject) -> Finding | None:
     if not isinstance(sampler, WeightedRandomSampler):
         return None
     weights, items = len(sampler.weights), len(loader.dataset)
-    if weights >= items:
+    rest_is_validated = getattr(subject.training.val_loader, "dataset", None) is loader.dataset
+    if weights >= items or rest_is_validated:
         return None
     return finding(
         INFO,
-        "error",
+        "error" if weights <= FEW_WEIGHTS * items else "warning",
         f"No: your WeightedRandomSampler has {weights:,} weights for {items:,} items. It draws the first {weights:,} items only; the "
         f"other {items - weights:,} are never seen.",
         evidence={"weights": float(weights), "items": float(items)},

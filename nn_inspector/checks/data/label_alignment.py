@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 
+import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from nn_inspector.checks.answers import Answers, answers
@@ -12,11 +13,11 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.data.misplaced import seen_misplaced
 from nn_inspector.checks.data.pairing import FEWEST, Fit, Pairs, fit
 from nn_inspector.checks.items_seen import look_at_items
-from nn_inspector.checks.race import BADLY, left_of_validation
+from nn_inspector.checks.race import BADLY, known_left, left_of_validation
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import BatchSource, initial_state, isolated, train
+from nn_inspector.experiments import BatchSource, initial_state, isolated, tensors_of, train
 from nn_inspector.history import Evidence, Finding, Remedy
 
 INFO = CheckInfo(
@@ -60,6 +61,9 @@ _BATCHES = 20
 
 NOISY = 0.35
 """Of what a simple model explains of the validation labels, so little of the training labels: four in ten of these are wrong."""
+
+BY_HEART = 0.1
+"""A network that has so much less to learn of its own items than of the validation data knows them by heart."""
 
 SURE = 200
 """With fewer items a warning would rest on too little."""
@@ -188,11 +192,16 @@ def _as_in_validation(subject: Subject, pairs: Pairs, evidence: Evidence) -> Fin
 
 
 def _noisier(subject: Subject, pairs: Pairs, own: Fit, evidence: Evidence) -> Finding | None:
-    """Training labels that tell far less of their inputs than the validation labels do, and a network that fails on those."""
-    left = left_of_validation(subject)
-    if left is None or left <= BADLY:
+    """Training labels that tell far less of their inputs than the validation labels do, and a network that learned them by heart.
+
+    Inputs that are changed at random in training, as augmentations do, tell less as well.
+    """
+    left, own_left = left_of_validation(subject), known_left(subject)
+    if left is None or left <= BADLY or own_left is None or own_left > left - BY_HEART:
         return None
     with contextlib.suppress(ExperimentError):
+        if _made_anew(subject):
+            return None
         apart = Pairs.of(look_at_items(subject, subject.training.val_loader, every_feature=True))
         if len(apart.features) < FEWEST or apart.features.shape[1] != pairs.features.shape[1]:
             return None
@@ -202,9 +211,8 @@ def _noisier(subject: Subject, pairs: Pairs, own: Fit, evidence: Evidence) -> Fi
         return finding(
             INFO,
             "error",
-            f"Not all: a simple model explains {there.explained:.0%} of validation labels that it has not seen, and {own.explained:.0%} of "
-            f"training labels. What it learned from the validation data explains {across.explained:.0%} of them. Many labels of the "
-            "training data do not belong to their inputs.",
+            f"Not all: a simple model explains {there.explained:.0%} of the validation labels that it has not seen, and of the training "
+            f"labels {own.explained:.0%}. Your network has learned those by heart. Many of them do not belong to their inputs.",
             evidence={**evidence, "explained_in_validation": there.explained, "explained_across": across.explained},
             remedy=Remedy(
                 "Shuffle, sort and filter inputs and labels together, and look at a few pairs by eye.", _TOGETHER
@@ -213,6 +221,13 @@ def _noisier(subject: Subject, pairs: Pairs, own: Fit, evidence: Evidence) -> Fi
             basis="experiment",
         )
     return None
+
+
+def _made_anew(subject: Subject) -> bool:
+    """Whether items of the training data differ each time they are read."""
+    first, second = BatchSource(subject.training.train_loader, seconds=5.0).drawn_again(4)
+    pairs = zip(tensors_of(first), tensors_of(second), strict=True)
+    return not all(one.shape == other.shape and torch.equal(one, other) for one, other in pairs)
 
 
 def _unlearnable(subject: Subject, pairs: Pairs, evidence: Evidence) -> Finding:

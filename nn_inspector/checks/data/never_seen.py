@@ -43,12 +43,25 @@ def never_seen(loader: object, epochs: Sequence[Epoch]) -> NeverSeen | None:
     except TypeError:
         return None
     early = epochs[:-1]
+    if not early:
+        return None
     taken = early[0].batches
-    orders = {epoch.order for epoch in early if epoch.read and epoch.order}
     same = all(epoch.batches == taken and not epoch.complete for epoch in early) and epochs[-1].batches <= taken
-    if not same or taken > FEW * batches or not (len(orders) == 1 or is_sequential(loader)):
+    if not same or taken > FEW * batches or not _hold_the_same(early, in_order=is_sequential(loader)):
         return None
     return NeverSeen(taken, batches, epochs[-1].number + 1, is_sequential(loader))
+
+
+def _hold_the_same(epochs: Sequence[Epoch], *, in_order: bool) -> bool:
+    """Whether passes hold the same items: read from them, or of items that are changed at random from their labels.
+
+    Where nothing could be read, a sampler that goes through the data in order tells it. A data set may make each item anew.
+    """
+    read = [epoch for epoch in epochs if epoch.read and epoch.order]
+    if len({epoch.order for epoch in read}) <= 1:
+        return bool(read) or in_order
+    labels = [{place: part.checksum for place, part in epoch.parts.items() if part.constant is None} for epoch in read]
+    return in_order and bool(labels[0]) and all(one == labels[0] for one in labels)
 
 
 def is_sequential(loader: object) -> bool:

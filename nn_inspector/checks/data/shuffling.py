@@ -12,7 +12,7 @@ from nn_inspector.checks.data.label_choice import likely_labels, seen_target
 from nn_inspector.checks.data.never_seen import is_sequential, never_seen
 from nn_inspector.checks.data.one_label import judge_one_label, one_label
 from nn_inspector.checks.data.shuffling_remedy import by_design, remedy, speaks_against, try_shuffling
-from nn_inspector.checks.race import WELL, known_left
+from nn_inspector.checks.race import BADLY, known_left
 from nn_inspector.checks.symptoms import NOT_LEARNING, UNSTABLE
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import preserved_state
@@ -103,9 +103,7 @@ def _never_seen(subject: Subject, epochs: Sequence[Epoch]) -> Finding | None:
             "for x, y in train_loader:  # not x, y = next(iter(train_loader)) in each step\n    ...",
         )
     else:
-        severity = (
-            "error" if (known_left(subject) or 0.0) > WELL["classes"] else "warning"
-        )  # judged on items of all the data
+        severity = "error" if (known_left(subject) or 0.0) > BADLY else "warning"  # judged on items of all the data
         message = f"each pass over the train_loader is left after {found.taken} batches, which hold the same items every time."
         advice = "shuffle=True draws them anew." if found.in_order else "Set the seed once, and not in each pass."
         remedy = Remedy(

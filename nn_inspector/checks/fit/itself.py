@@ -25,7 +25,8 @@ def found_in_itself(seen: Anatomy) -> int | None:
     for call in seen.loss_calls:
         if call.name in _CLASS_LOSSES and _asks_for_own_place(call.target):
             items = len(call.target)
-            tables = [call.prediction, *(one for log in seen.named("log_softmax") for one in log.inputs)]
+            made = [log for log in seen.named("log_softmax") if log.output is call.prediction]
+            tables = [call.prediction, *(one for log in made for one in log.inputs)]
             if any(table.shape == (items, items) and _symmetric(table.detach()) for table in tables):
                 return items
     return None

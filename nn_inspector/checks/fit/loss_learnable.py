@@ -14,6 +14,7 @@ from nn_inspector.checks.race import BADLY, left_now
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import batch_size, initial_state, isolated
+from nn_inspector.experiments.summands import summands
 from nn_inspector.history import Chart, Finding, Remedy, curve
 
 INFO = CheckInfo(
@@ -122,8 +123,13 @@ def _backwards(found: Backwards) -> Finding:
 
 
 def _found_in_itself(subject: Subject) -> int | None:
+    """Where that is all of the loss: as one of its terms it may be meant to push all items apart."""
     try:
-        return found_in_itself(subject.anatomy("initial"))
+        items = found_in_itself(subject.anatomy("initial"))
+        if items is None:
+            return None
+        with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
+            return items if len(summands(copied, subject.batches()[0], gradients=False)) == 1 else None
     except ExperimentError:
         return None
 
@@ -133,7 +139,7 @@ def _in_itself(items: int) -> Finding:
         INFO,
         "error",
         f"No: each of {items} items is compared with all of them, itself included, and the right answer is the item itself. "
-        "Nothing is more like an item than itself, whatever the network says of the others.",
+        "Each item is most like itself from the start, so there is nothing to learn.",
         evidence={"items": float(items)},
         remedy=Remedy(
             "Leave the diagonal out, and take the place of the other view of an item as its target.", _OTHER_VIEW

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ _ATTENDING = (nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerEncode
 _FEWEST_TOKENS = 3
 _NOTHING = 1e-9
 """A weight of attention that small is one of a position that was left out."""
+
+_LOW = -9e3
+"""What is added to a score to leave a position out is lower than this: -1e4 in half precision, or -inf."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +50,16 @@ def mask_turned_round(subject: Subject, batch: Any) -> TurnedRound | None:
     if not tokens:
         return None
     masks: list[tuple[str, torch.Tensor]] = []
-    try:
-        with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
-            for name, module in copied.model.named_modules():
-                if isinstance(module, _ATTENDING):
-                    module.register_forward_pre_hook(_noting(name, masks), with_kwargs=True)
-            seen = take_apart(copied, batch, training=False, backward=False)
-    except ExperimentError:
-        return None
-    by_hand = [(call.module or "", left_out) for call in seen.calls for left_out in _left_out(call)]
+    calls: list[Call] = []
+    with (
+        contextlib.suppress(ExperimentError),  # a pass that is too large to be taken apart has shown its masks by then
+        isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied,
+    ):
+        for name, module in copied.model.named_modules():
+            if isinstance(module, _ATTENDING):
+                module.register_forward_pre_hook(_noting(name, masks), with_kwargs=True)
+        calls = take_apart(copied, batch, training=False, backward=False).calls
+    by_hand = [(call.module or "", left_out) for call in calls for left_out in _left_out(call)]
     for name, mask, own in (*((*one, False) for one in masks), *((*one, True) for one in by_hand)):
         for one in tokens:
             found = _turned(name, mask, one, by_hand=own)
@@ -84,7 +89,7 @@ def _left_out(call: Call) -> Iterator[torch.Tensor]:
     elif call.name == "scaled_dot_product_attention":
         items = len(call.inputs[0])
         for mask in call.inputs[3:]:
-            taken = mask if mask.dtype is torch.bool else mask > -1 / _NOTHING
+            taken = mask if mask.dtype is torch.bool else mask > _LOW
             if mask.dim() > 2 and len(mask) in (1, items):
                 yield ~taken.flatten(1, -2).any(1).expand(items, -1)
 

@@ -15,7 +15,7 @@ MOSTLY = 0.8
 """Share of all tokens, padding left out, from which on one of them is nearly the whole text."""
 
 OFTEN = 0.25
-"""Share from which on it is suspicious if it stands at an end of the vocabulary, where marks stand, and much of that never occurs."""
+"""Share from which on it is suspicious if it stands at the beginning of the vocabulary, where marks stand, and much of that never occurs."""
 
 UNUSED = 0.4
 """Such a share of the entries never occurs, in texts long enough for each to come `_TIMES` times."""
@@ -64,7 +64,7 @@ def one_token(model: nn.Module, batches: Sequence[Any]) -> OneToken | None:
     values, counts = tokens.unique(return_counts=True)
     share, unused = float(counts.max() / len(tokens)), 1 - len(values) / vocabulary
     one = OneToken(int(values[counts.argmax()]), share, vocabulary, unused)
-    is_mark = one.token < _MARKS or one.token == vocabulary - 1
+    is_mark = one.token < _MARKS
     often = share >= OFTEN and unused >= UNUSED and is_mark and len(tokens) >= _TIMES * vocabulary
     return one if one.mostly or often else None
 

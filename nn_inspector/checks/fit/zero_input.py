@@ -127,7 +127,7 @@ def _one_token(subject: Subject) -> Finding | None:
     else:
         message += (
             f", and {found.unused:.0%} of those never occur. If it stands for words that are not known, they are looked up in another form "
-            "than the vocabulary has them."
+            "than the vocabulary has them. If it is a mark of yours (a blank, a mask), all is well."
         )
     remedy = Remedy(
         "Print a few texts as the network gets them. Look words up the way the vocabulary was made: word by word, in the same case.",

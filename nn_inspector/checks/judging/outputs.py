@@ -9,6 +9,7 @@ from nn_inspector.checks.judging.path import unguarded, without_logarithm
 from nn_inspector.checks.judging.place import place_of, text_of, where_of
 from nn_inspector.checks.judging.reading import Judged
 from nn_inspector.checks.judging.remedies import entropy_of_answers, entropy_of_classes
+from nn_inspector.checks.race import answers_well
 from nn_inspector.history import Severity
 
 
@@ -119,7 +120,7 @@ def sigmoids_for_one_of_many(subject: Subject, seen: Judged) -> Complaint | None
 
 
 SEVERAL = 0.1
-"""Share of the items with several right answers, or with none, from which on one of several classes is not what is asked."""
+"""Share of the items with several right answers from which on one of several classes is not what is asked."""
 
 FEW_ANSWERS = 32
 """With more of them a softmax over all may be meant as a ranking, as of what a customer buys."""
@@ -135,13 +136,13 @@ def one_of_many_for_several(subject: Subject, seen: Judged) -> Complaint | None:
         return None
     right = values.sum(1)
     none, several = float((right == 0).double().mean()), float((right > 1).double().mean())
-    if none + several < SEVERAL:
+    if several < SEVERAL:
         return None
     nothing = f" Of items without any, {none:.0%} of all, nothing is learned." if none else ""
     return Complaint(
-        "error",
+        "info" if answers_well(subject) else "error",
         f"{several:.0%} of the items have several right answers, and {seen.name} takes one of several classes to be right: its softmax "
-        f"makes the outputs compete, and no item can have two of them for certain.{nothing}",
+        f"shares 100% out among the outputs, so that two of them can never both be near 100%.{nothing}",
         "Use BCEWithLogitsLoss on the plain scores: each output is a question of its own, and above 0 means yes.",
         "loss = torch.nn.functional.binary_cross_entropy_with_logits(model(x), y.float())",
         evidence={"several": several, "none": none},

@@ -20,20 +20,40 @@ LOWER = 0.5
 
 _STEPS = 400
 _LAST = 9
+_STILL_THE_SAME = frozenset(
+    {
+        "mul",
+        "add",
+        "sub",
+        "neg",
+        "div",
+        "truediv",
+        "pow",
+        "square",
+        "getitem",
+        "squeeze",
+        "unsqueeze",
+        "reshape",
+        "view",
+        "sum",
+    }
+)
+"""What a derivative is put through before it meets what is trained. Its sign or norm is a direction or a weight, and meant so."""
 _FEWEST = 40
 
 
 def has_constant_derivative(seen: Anatomy) -> bool:
     """Whether the result of `torch.autograd.grad` without `create_graph` is put together with something that is trained."""
-    constant = {
-        id(one)
-        for call in seen.named("grad")
-        if not call.options.get("create_graph")
-        for one in call.outputs
-        if not one.requires_grad
-    }
-    live = (call for call in seen.calls if call.output is not None and call.output.requires_grad)
-    return bool(constant) and any(id(one) in constant for call in live for one in call.inputs)
+    constant: set[int] = set()
+    for call in seen.calls:
+        if call.name == "grad" and not call.options.get("create_graph"):
+            constant |= {id(one) for one in call.outputs if not one.requires_grad}
+        elif constant & {id(one) for one in call.inputs} and call.output is not None:
+            if call.output.requires_grad:
+                return True
+            if call.name in _STILL_THE_SAME:
+                constant.add(id(call.output))
+    return False
 
 
 def kept_derivative(subject: Subject) -> Trial | None:

@@ -58,6 +58,8 @@ _MOSTLY = 0.8
 _NAMED = 3
 _NOISE = 0.5
 _NOTICEABLE = 1e-6
+_NOTABLE = 0.1
+"""So much more of the task has a copy to learn without a cut that is read from the code, if it is no proof."""
 
 
 def look(subject: Subject) -> Finding:
@@ -152,7 +154,7 @@ def _cut_inside(subject: Subject) -> Finding | None:
     cuts = cuts_of(subject) if subject.seconds > 0 else None
     tried = without_cuts(subject, cuts) if cuts is not None else None
     proven = tried is not None and tried.severity != "info"
-    against = tried is not None and not proven and tried.treated[-1] >= tried.left
+    against = tried is not None and not proven and tried.treated[-1] > tried.left - _NOTABLE
     if cuts is None or not (proven or (cuts.each_step and not against and _failed(subject))):
         return None
     message = "No: within the forward pass something is detached that the answers depend on."
@@ -164,7 +166,7 @@ def _cut_inside(subject: Subject) -> Finding | None:
     return finding(
         INFO,
         tried.severity if tried is not None and proven else "warning",
-        f"{message} {tried.text}" if tried is not None else message,
+        f"{message} {tried.text}" if tried is not None and proven else message,
         evidence={"between_runs": float(cuts.between)},
         remedy=Remedy(
             "Pass it on as it is. A state is detached between batches, if at all, and not between the steps within one.",
@@ -187,8 +189,7 @@ def _unreached(subject: Subject, wiring: Wiring) -> Finding | None:
         INFO,
         "error",
         f"No: {found.loss}() judges the answers, and its gradient does not reach {', '.join(found.names[:_NAMED])}{more}, although the "
-        "answers depend on them. Something in between cuts it off (argmax, round, detach), and they learn from what else is added "
-        "to the loss.",
+        "answers depend on them. Something in between cuts it off (argmax, round), and they only learn from the other terms of the loss.",
         evidence={**_evidence(wiring), "cut_off": float(len(found.names))},
         remedy=Remedy(
             "Let the gradient pass straight through a choice that has none.",

@@ -137,9 +137,10 @@ def _undone(subject: Subject) -> Finding | None:
         return None
     tried = race_to_plain_steps(subject, undone)
     raised = tried is not None and tried.severity != "info"
-    message = f"{undone.share:.0%} of what each step changes is taken back before the model is called again"
+    each = "each step changes is taken back before the model is called again"
     if undone.steps > 1:
-        message = f"{undone.share:.0%} of what each pass over the data changes is taken back before the next one begins"
+        each = "each pass over the data changes is taken back before the next one begins"
+    message = f"{undone.share:.0%} of what {each}"
     return finding(
         INFO,
         tried.severity if tried is not None else "info",

@@ -1,19 +1,23 @@
-"""Layers that the answers depend on and that the loss of the answers does not reach: something else that is added to it does."""
+"""Layers that the answers depend on and that the loss of the answers does not reach: a choice without a gradient cuts it off."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from nn_inspector.checks.base import Subject
+from nn_inspector.checks.loop.cut_inside import CUTS
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import Start, TrainingCopy, isolated, tensors_of
+from nn_inspector.experiments import Start, TrainingCopy, isolated, preserved_random_state, tensors_of
+from nn_inspector.experiments.rewiring import rewire
 from nn_inspector.probes import CallMode, LossCall
 
 _NOISE = (0.3, 3.0)
 _NOTICEABLE = 1e-4
+_MOST_CUTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class Unreached:
 def unreached(subject: Subject, stepped: Collection[str]) -> Unreached | None:
     """Take the loss function that judges what the model returns by itself; None if it reaches the first layer.
 
-    A layer further on may well learn from something else, as a book of codes does that the gradient passes by.
+    A layer further on may well learn from something else, as a book of codes does that the gradient passes by. And what is
+    detached may be so on purpose, as a head that only looks on: without detach() the loss would reach the first layer then.
 
     Args:
         subject: training and run.
@@ -42,23 +47,41 @@ def unreached(subject: Subject, stepped: Collection[str]) -> Unreached | None:
         runs, batch = subject.anatomy("now").leaves, subject.batches()[0]
         first = next((run.name for run in runs if any(True for _ in run.module.parameters())), None)
         with isolated(subject.training, start=Start()) as copied:
+            copied.model.eval()
             found = _unreached(copied, batch, stepped)
+            if found is None or all(name.rpartition(".")[0] != first for name in found.names):
+                return None
+            rewire(copied.model, {(name, turn): _left_whole for name in CUTS for turn in range(_MOST_CUTS)})
+            call, _ = _judgement(copied, batch)
+            whole = call is not None and found.names[0] not in _lost(copied, call, stepped)
     except ExperimentError:
         return None
-    return found if found is not None and any(name.rpartition(".")[0] == first for name in found.names) else None
+    return None if whole else found
 
 
 def _unreached(copied: TrainingCopy, batch: object, stepped: Collection[str]) -> Unreached | None:
     call, before = _judgement(copied, batch)
     if call is None or not call.value.requires_grad:
         return None
-    parameters = {name: p for name, p in copied.model.named_parameters() if name in stepped and p.requires_grad}
-    gradients = torch.autograd.grad(call.value.sum(), list(parameters.values()), allow_unused=True)
-    lost = {name: p for (name, p), gradient in zip(parameters.items(), gradients, strict=True) if gradient is None}
-    if not lost or len(lost) == len(parameters):
+    lost = _lost(copied, call, stepped)
+    if not lost or len(lost) == sum(p.requires_grad and name in stepped for name, p in copied.model.named_parameters()):
         return None
     needed = any(_changes(copied, batch, list(lost.values()), before, noise) for noise in _NOISE)
     return Unreached(call.name, list(lost)) if needed else None
+
+
+def _lost(copied: TrainingCopy, call: LossCall, stepped: Collection[str]) -> dict[str, torch.Tensor]:
+    """The parameters that a loss has no gradient for."""
+    parameters = {name: p for name, p in copied.model.named_parameters() if name in stepped and p.requires_grad}
+    if not call.value.requires_grad:
+        return dict(parameters)
+    gradients = torch.autograd.grad(call.value.sum(), list(parameters.values()), allow_unused=True)
+    return {name: p for (name, p), gradient in zip(parameters.items(), gradients, strict=True) if gradient is None}
+
+
+def _left_whole(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
+    whole: torch.Tensor = args[0]
+    return whole
 
 
 def _judgement(copied: TrainingCopy, batch: object) -> tuple[LossCall | None, torch.Tensor]:
@@ -67,7 +90,7 @@ def _judgement(copied: TrainingCopy, batch: object) -> tuple[LossCall | None, to
     returned: list[torch.Tensor] = []
     handle = copied.model.register_forward_hook(lambda *ran: returned.extend(tensors_of(ran[-1])))
     try:
-        with CallMode(calls.append):
+        with preserved_random_state(0), CallMode(calls.append):
             copied.loss(batch)
     finally:
         handle.remove()
@@ -84,7 +107,7 @@ def _changes(
     """Whether the answers change with the parameters."""
     held = [parameter.clone() for parameter in parameters]
     for parameter, value in zip(parameters, held, strict=True):
-        spread = float(value.float().std()) if value.numel() > 1 else 0.0
+        spread = float(value.abs().float().std()) if value.numel() > 1 else 0.0
         parameter.add_(torch.randn_like(value), alpha=noise * max(spread, 0.1))
     call, after = _judgement(copied, batch)
     for parameter, value in zip(parameters, held, strict=True):
@@ -93,4 +116,4 @@ def _changes(
 
 
 def _differs(before: torch.Tensor, after: torch.Tensor) -> bool:
-    return float((after - before).abs().max()) > _NOTICEABLE * (1 + float(before.abs().max()))
+    return before.numel() > 0 and float((after - before).abs().max()) > _NOTICEABLE * (1 + float(before.abs().max()))

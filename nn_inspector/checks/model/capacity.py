@@ -49,6 +49,9 @@ NARROW = 4
 
 WIDE = 32
 
+MOST_NUMBERS = 4_000_000
+"""Tables that would have more are too large to be tried with more columns."""
+
 FAR = 0.6
 """A network with a hidden layer must go so much of the way to perfect answers to show what is missing without one."""
 
@@ -103,7 +106,8 @@ def _narrow(subject: Subject, seen: Anatomy, narrow: list[HiddenLayer]) -> Findi
 def _few_factors(subject: Subject, tables: Factors) -> Finding:
     columns = f"{tables.columns} column{'s' if tables.columns > 1 else ''}"
     said = f"the embeddings that are multiplied with each other ({', '.join(tables.names)}) have only {columns}"
-    tried = race(subject, lambda copied: more_columns(copied, tables.names, WIDE), most=_STEPS)
+    small = tables.rows * WIDE <= MOST_NUMBERS
+    tried = race(subject, lambda copied: more_columns(copied, tables.names, WIDE), most=_STEPS) if small else None
     evidence: Evidence = {name: float(tables.columns) for name in tables.names}
     remedy = Remedy(
         f"Give them more columns: {WIDE} are a start.",

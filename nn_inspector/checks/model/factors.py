@@ -24,10 +24,12 @@ class Factors:
     Attributes:
         names: of the modules.
         columns: of each table.
+        rows: of all of them together.
     """
 
     names: tuple[str, ...]
     columns: int
+    rows: int
 
 
 def factors(seen: Anatomy) -> Factors | None:
@@ -35,15 +37,16 @@ def factors(seen: Anatomy) -> Factors | None:
     flow = flow_of(seen)
     tables = {f"{name}.weight": name for name, module in seen.model.named_modules() if type(module) is nn.Embedding}
     for node in flow:
-        rows = _rows(flow, node, tables)
-        if len(rows) >= _TWO and all(flow.after(row, _BETWEEN) == [node] for row in rows):
-            names = tuple(tables[row.weight or ""] for row in rows)
+        sides = _sides(flow, node, tables)
+        if len(sides) >= _TWO and all(flow.after(side, _BETWEEN) == [node] for side in sides):
+            names = tuple(tables[side.weight or ""] for side in sides)
             columns = {_columns(seen.model, name) for name in names}
-            return Factors(names, columns.pop()) if len(columns) == 1 else None
+            rows = sum(len(seen.model.get_parameter(f"{name}.weight")) for name in set(names))
+            return Factors(names, columns.pop(), rows) if len(columns) == 1 else None
     return None
 
 
-def _rows(flow: Flow, node: Node, tables: Mapping[str, str]) -> list[Node]:
+def _sides(flow: Flow, node: Node, tables: Mapping[str, str]) -> list[Node]:
     """What a product multiplies, if it is rows of tables and nothing else."""
     if node.call.name not in _PRODUCTS:
         return []
@@ -62,8 +65,14 @@ def more_columns(copied: TrainingCopy, names: Collection[str], columns: int) -> 
     for name in dict.fromkeys(names):
         old = copied.model.get_submodule(name)
         assert isinstance(old, nn.Embedding), "it was chosen by its type"
-        new = nn.Embedding(old.num_embeddings, columns, padding_idx=old.padding_idx)
-        new.to(old.weight.device, old.weight.dtype)
+        new = nn.Embedding(
+            old.num_embeddings,
+            columns,
+            padding_idx=old.padding_idx,
+            sparse=old.sparse,
+            device=old.weight.device,
+            dtype=old.weight.dtype,
+        )
         with torch.no_grad():
             new.weight.normal_(0.0, max(float(old.weight.std()), 1e-3))
         parent, _, last = name.rpartition(".")

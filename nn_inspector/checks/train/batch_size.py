@@ -72,7 +72,7 @@ def look(subject: Subject) -> Finding:
         message = f"It does: {levels.progress(seen.end):.0%} of the way from chance to the least possible loss is done."
         return finding(INFO, "ok", message, evidence={"progress": levels.progress(seen.end)})
     if answers_well(subject):
-        return finding(INFO, "ok", "It does: most answers are right by now.")
+        return finding(INFO, "ok", "It does: most answers of your network are right by now.")
     size = batch_size(subject.batches()[0])
     other = _other(subject, size)
     if other is None:

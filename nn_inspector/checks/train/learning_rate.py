@@ -60,7 +60,9 @@ def look(subject: Subject, *, every: bool = False) -> Finding:
         message = f"It does not look so: with {_said(subject)} the loss came {fine:.0%} of the way from chance to the least possible."
         return finding(INFO, "ok", message, evidence={"progress": fine})
     if not every and answers_well(subject):
-        return finding(INFO, "ok", f"It does not look so: with {_said(subject)} most answers are right by now.")
+        return finding(
+            INFO, "ok", f"It does not look so: with {_said(subject)} most answers of your network are right by now."
+        )
     track = laps_of(subject)
     require_plain(subject, track)
     place = standing(subject, track)

@@ -56,15 +56,16 @@ def _clipped(subject: Subject) -> Finding | None:
     tried = race_without_clipping(subject, clip) if clip is not None else None
     if clip is None or tried is None or tried.severity == "info":
         return None
+    usual = float(f"{2 * clip.norm:.1g}")
     return finding(
         INFO,
         tried.severity,
-        f"No: your loop clips the gradients to a norm of {clip.limit:.3g}, and theirs is about {clip.norm:.3g}: "
+        f"No: your loop clips the gradients to a norm of {clip.limit:.3g}, and in the first steps theirs is about {clip.norm:.3g}: "
         f"{clip.limit / clip.norm:.1%} of each is left. {tried.text}",
         evidence={"limit": clip.limit, "norm": clip.norm},
         remedy=Remedy(
-            f"Clip what is unusual only: a limit of {2 * clip.norm:.1g} lets the usual gradient pass.",
-            f"torch.nn.utils.clip_grad_norm_(model.parameters(), {2 * clip.norm:.1g})",
+            f"Clip what is unusual only: a limit of {usual:g} lets the usual gradient pass.",
+            f"torch.nn.utils.clip_grad_norm_(model.parameters(), {usual:g})",
             tried.trial,
         ),
         where="clip_grad_norm_",
