@@ -121,8 +121,9 @@ class _Points:
         return Series.exact(self._steps[: self.count], self._values[: self.count])
 
     def column(self, column: tuple[int, ...]) -> _Points:
-        series, points = self.view().column(column), _Points(())
-        points.count, points._steps, points._values = self.count, series.steps.copy(), series.values.copy()
+        points = _Points(())
+        points.count, points._steps = self.count, self._steps.copy()
+        points._values = self._values[(slice(None), *column)].copy()
         return points
 
     def take(self, number: int) -> Series:

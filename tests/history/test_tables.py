@@ -67,6 +67,15 @@ def test_layers_that_take_turns(turns):
     assert_kept_alike(measured)
 
 
+@pytest.mark.parametrize("width", [None, 5])
+def test_a_layer_that_leaves_early_is_measured_on(width):
+    """Before the first exact values are full, and long after."""
+    what = NORMS if width is None else HISTOGRAMS
+    before = [table(step, what, width=width) for step in range(3)]
+    after = [table(step, what, ("a", "c"), width=width) for step in range(3, 400)]
+    assert_kept_alike(before + after)
+
+
 def test_a_layer_that_leaves_late():
     before = [table(step) for step in range(2 * RECENT)]
     after = [table(step, sources=("a", "c")) for step in range(2 * RECENT, 4 * RECENT)]
