@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -122,8 +122,8 @@ class _Points:
 
     def column(self, column: tuple[int, ...]) -> _Points:
         points = _Points(())
-        points.count, points._steps = self.count, self._steps.copy()
-        points._values = self._values[(slice(None), *column)].copy()
+        place: tuple[Any, ...] = (slice(None), *column)
+        points.count, points._steps, points._values = self.count, self._steps.copy(), self._values[place].copy()
         return points
 
     def take(self, number: int) -> Series:
