@@ -54,7 +54,7 @@ def cuts_of(subject: Subject) -> Cuts | None:
 def without_cuts(subject: Subject, cuts: Cuts) -> Race | None:
     """Train a copy whose forward pass cuts nothing off, beside one that does; None if that was not possible."""
     changes: dict[Spot, Replacement] = {
-        (name, turn): _left_whole for name, count in cuts.calls.items() for turn in range(_LONGER * count)
+        (name, turn): left_whole for name, count in cuts.calls.items() for turn in range(_LONGER * count)
     }
     # What has to be kept for long is learned late.
     return race(subject, lambda copied: rewire(copied.model, changes), most=2 * STEPS if cuts.each_step else STEPS)
@@ -82,6 +82,7 @@ def _between(seen: Anatomy, cutting: Sequence[Call]) -> int:
     )
 
 
-def _left_whole(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
+def left_whole(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
+    """In place of a cut: what it was to be made of, as it is."""
     whole: torch.Tensor = args[0]
     return whole

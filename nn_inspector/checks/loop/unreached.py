@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from nn_inspector.checks.base import Subject
-from nn_inspector.checks.loop.cut_inside import CUTS
+from nn_inspector.checks.loop.cut_inside import CUTS, left_whole
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Start, TrainingCopy, isolated, preserved_random_state, tensors_of
 from nn_inspector.experiments.rewiring import rewire
@@ -51,7 +50,7 @@ def unreached(subject: Subject, stepped: Collection[str]) -> Unreached | None:
             found = _unreached(copied, batch, stepped)
             if found is None or all(name.rpartition(".")[0] != first for name in found.names):
                 return None
-            rewire(copied.model, {(name, turn): _left_whole for name in CUTS for turn in range(_MOST_CUTS)})
+            rewire(copied.model, {(name, turn): left_whole for name in CUTS for turn in range(_MOST_CUTS)})
             call, _ = _judgement(copied, batch)
             whole = call is not None and found.names[0] not in _lost(copied, call, stepped)
     except ExperimentError:
@@ -77,11 +76,6 @@ def _lost(copied: TrainingCopy, call: LossCall, stepped: Collection[str]) -> dic
         return dict(parameters)
     gradients = torch.autograd.grad(call.value.sum(), list(parameters.values()), allow_unused=True)
     return {name: p for (name, p), gradient in zip(parameters.items(), gradients, strict=True) if gradient is None}
-
-
-def _left_whole(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
-    whole: torch.Tensor = args[0]
-    return whole
 
 
 def _judgement(copied: TrainingCopy, batch: object) -> tuple[LossCall | None, torch.Tensor]:
