@@ -54,7 +54,8 @@ class Dashboard(ipywidgets.VBox):
         self._later: list[str] = []
         self._choice = PanelChoice(self._on_choice)
         self._findings = FindingsStrip(inspector.run, self._words, self.show_evidence)
-        self._time = TimeTravel(inspector.run, self._draw, lambda: inspector.is_training)
+        self._connection = connect()
+        self._time = TimeTravel(inspector.run, self._draw, lambda: inspector.is_training, self._is_heard)
         where = ipywidgets.HBox([self._time, self._picker, self._choice.opener], layout={"flex_flow": "row wrap"})
         self._grid = ipywidgets.GridBox(
             self._chosen_cards(),
@@ -74,14 +75,13 @@ class Dashboard(ipywidgets.VBox):
         self._publisher = Publisher(inspector)
         self._publisher.add(self._tick)
         follow_findings(inspector)
-        self._connection = connect()
         if self._connection is not None:
             self._connection.add(self._after_cell)
         self.refresh()
 
     def refresh(self) -> None:
         """Bring every panel up to date."""
-        unheard = self._connection is not None and not self._connection.heard and self._inspector.is_training
+        unheard = self._connection is not None and not self._is_heard() and self._inspector.is_training
         self._header.value = header_html(self._inspector, (NO_LIVE_PATH,) if unheard else ())
         self._steering.refresh()
         self._findings.refresh()
@@ -114,6 +114,12 @@ class Dashboard(ipywidgets.VBox):
         self._grant_wishes()
         if not PAGES.is_hidden:
             self.refresh()
+            if self._time.playing_along:
+                self._inspector.renew_views()
+
+    def _is_heard(self) -> bool:
+        """Whether what is clicked reaches a running cell."""
+        return self._connection is not None and self._connection.heard
 
     def _hasten(self) -> None:
         self._publisher.hasten()
@@ -125,7 +131,7 @@ class Dashboard(ipywidgets.VBox):
 
     def _grant(self, wish: Mapping[str, Any]) -> None:
         """What a page has asked for while a cell runs: it may be of a state that is gone by now."""
-        check, step, by, log_loss = (wish.get(name) for name in ("check", "step", "by", "log_loss"))
+        check, step, by, play, log_loss = (wish.get(name) for name in ("check", "step", "by", "play", "log_loss"))
         option, chart, row = (wish.get(name) for name in ("option", "chart", "row"))
         if isinstance(check, str):
             self._on_event(check)
@@ -135,6 +141,8 @@ class Dashboard(ipywidgets.VBox):
             self._time.go_to(step)
         elif is_whole(by):
             self._time.go_to(self._time.slider.value + by)
+        elif isinstance(play, bool):
+            (self._time.play_along if play else self._time.stop_playing_along)()
         elif isinstance(log_loss, bool):
             self._log_loss.value = log_loss
         elif is_place(option):

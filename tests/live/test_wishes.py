@@ -9,6 +9,7 @@ import nn_inspector as nni
 from nn_inspector.history import Finding
 from nn_inspector.live import PROTOCOL
 from nn_inspector.live.control import answer
+from nn_inspector.panels.beat import Beat
 from nn_inspector.panels.dashboard import Dashboard
 from tests.trainings import classifier
 
@@ -124,6 +125,33 @@ def test_the_loss_is_drawn_in_logarithms(case, dashboard, log_loss, drawn):
     look(dashboard, log_loss=log_loss)
     case.run(1)
     assert dashboard._log_loss.value == dashboard._selection.log_loss == drawn
+
+
+@pytest.mark.parametrize(("play", "playing"), [(True, True), (False, False), (1, False), (None, False)])
+def test_it_plays_along_the_steps(case, dashboard, play, playing):
+    look(dashboard, play=play)
+    case.run(1)
+    assert dashboard._time.playing_along == playing
+    assert dashboard._time.following != playing
+    look(dashboard, play=False)
+    case.run(1)
+    assert not dashboard._time.playing_along
+
+
+def test_a_training_that_waits_is_played_along(case, dashboard, monkeypatch):
+    monkeypatch.setattr(dashboard._time, "_beat", Beat(0.05))
+    inspector = dashboard._inspector
+    inspector.pause()
+    training = threading.Thread(target=case.run, args=(1,), daemon=True)
+    training.start()
+    wait_until(lambda: inspector._steering.is_waiting)
+    look(dashboard, step=2)
+    look(dashboard, play=True)
+    wait_until(lambda: dashboard._time.slider.value == dashboard._time.slider.max)
+    assert inspector.is_paused
+    inspector.resume()
+    training.join(10)
+    assert not training.is_alive()
 
 
 def test_what_no_step_has_met_is_done_when_the_cell_has_ended(case, dashboard):

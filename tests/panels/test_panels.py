@@ -1,4 +1,3 @@
-import ipywidgets
 import numpy as np
 import pytest
 import torch
@@ -29,7 +28,6 @@ from nn_inspector.panels.drawn_curves import decades
 from nn_inspector.panels.layers import MOST_ROWS, by_layer
 from nn_inspector.panels.loss import MOST_POINTS, decimate, smoothed
 from nn_inspector.panels.panel import Selection
-from nn_inspector.panels.time_travel import TimeTravel
 from nn_inspector.probes import Measurement
 from nn_inspector.stats import BINS, summarize
 from tests.trainings import blobs, classifier
@@ -379,39 +377,6 @@ def test_the_slider_reaches_as_far_as_the_training_has_come():
         dashboard.refresh()
         assert (dashboard._time.slider.value, dashboard._time.slider.max) == (2, 11)
         dashboard.close()
-
-
-def test_while_steps_are_made_the_slider_takes_one_message_and_the_clock_none(monkeypatch):
-    sent = []
-    monkeypatch.setattr(ipywidgets.Widget, "send_state", lambda widget, key=None: sent.append((widget, list(key))))
-    run, training = nni.Run("made", {"model": "M"}), [True]
-    travel = TimeTravel(run, lambda: None, lambda: training[0])
-    run.steps = 50
-    sent.clear()
-    travel.refresh()
-    assert sent == [(travel.slider, ["max", "value"])]
-    travel.slider.value = 10
-    assert travel._clock not in [widget for widget, _ in sent]
-    travel.follow()
-    training[0] = False
-    travel.refresh()
-    assert (travel._clock.max, travel._clock.value) == (49, 49)
-    travel.slider.value = 10
-    assert travel._clock.value == 10
-
-
-def test_playing_rests_while_a_training_runs():
-    run, training = nni.Run("made", {"model": "M"}), [False]
-    travel = TimeTravel(run, lambda: None, lambda: training[0])
-    run.steps = 50
-    travel.refresh()
-    travel.play.value = True
-    training[0] = True
-    travel.refresh()
-    assert (travel.play.value, travel.play.disabled, travel.play.description) == (False, True, "Play")
-    training[0] = False
-    travel.refresh()
-    assert not travel.play.disabled
 
 
 def test_panels_are_chosen_by_buttons_and_made_when_they_are_first_shown():

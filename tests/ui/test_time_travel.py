@@ -36,7 +36,7 @@ def test_the_slider_moves_all_panels_while_a_cell_runs_and_stays_where_it_is_whe
     slider, latest = board.get_by_role("slider", name="Step"), board.get_by_role("button", name="Latest")
     notebook.wait_for_step(100)
     expect(latest).to_be_disabled()
-    expect(board.get_by_role("button", name="Play")).to_be_disabled()
+    expect(board.get_by_role("button", name="Play")).to_be_enabled()
     board.evaluate("element => element.scrollIntoView()")
 
     def place(share: float) -> tuple[float, float]:
@@ -91,6 +91,27 @@ def test_the_slider_moves_all_panels_while_a_cell_runs_and_stays_where_it_is_whe
     followed = value(slider)
     assert followed > stood
     wait_until_beyond(slider, followed)
+    assert notebook.busy, "the cell still runs"
+
+    # A number is typed beside it, while updates put another one there.
+    number = board.locator(".nni-time-travel .widget-readout")
+    number.click()
+    page.keyboard.type("30", delay=700)
+    expect(number).to_have_text("30")
+    page.keyboard.press("Enter")
+    expect(slider).to_have_attribute("aria-valuenow", re.compile(r"^30(\.0)?$"), timeout=PATIENCE)
+
+    # It is played on from there, and stays where playing ends.
+    board.get_by_role("button", name="Play").click()
+    stop_playing = board.get_by_role("button", name="Stop playing")
+    expect(stop_playing).to_be_visible(timeout=PATIENCE)
+    wait_until_beyond(slider, 31)
+    picture("12-playing-while-training")
+    stop_playing.click()
+    expect(stop_playing).not_to_be_visible(timeout=PATIENCE)
+    stood = value(slider)
+    notebook.wait_for_step(notebook.step() + 1)
+    assert value(slider) == stood < value(slider, "max")
     assert notebook.busy, "the cell still runs"
 
     # So it does while the training waits.

@@ -18,6 +18,9 @@ export function lookOfClick(target: Element): ILook | null {
   if (target.closest('.nni-latest') !== null) {
     return { request: 'look', dashboard, step: 'latest' };
   }
+  if (target.closest('.nni-play') !== null) {
+    return { request: 'look', dashboard, play: target.closest('.nni-playing') === null };
+  }
   if (target instanceof HTMLInputElement && target.closest('.nni-log-loss') !== null) {
     return { request: 'look', dashboard, log_loss: target.checked };
   }

@@ -1,6 +1,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 
 import { busyLink } from '../notebook/busyLink';
+import { KeptText } from '../notebook/keptText';
 import { lookOfMove } from '../notebook/lookAt';
 import type { Move } from '../notebook/move';
 import { joined, moveOfKey, moveOfText, moveToShare } from '../notebook/move';
@@ -48,6 +49,7 @@ export const dashboardSlider: JupyterFrontEndPlugin<void> = {
       join: (waiting, next) => ({ ...next, move: joined(waiting.move, next.move) })
     });
     let hold: IHold | null = null;
+    let kept: KeptText | null = null;
 
     /** Listen to what happens to the slider while its kernel is busy, before the slider itself does. */
     const onBusy = <Type extends keyof DocumentEventMap>(
@@ -110,15 +112,33 @@ export const dashboardSlider: JupyterFrontEndPlugin<void> = {
         slider.number.blur();
       }
     });
+    for (const type of ['focus', 'input'] as const) {
+      onBusy(type, (slider, _, target) => {
+        if (target === slider.number) {
+          kept ??= new KeptText(slider.number);
+          if (type === 'input') {
+            kept.note();
+          }
+        }
+      });
+    }
     onBusy('blur', (slider, event, target) => {
       if (target === slider.number) {
         event.stopPropagation();
-        const move = moveOfText(slider.number.innerText, slider.scale);
+        const move = moveOfText(kept?.end() ?? '', slider.scale);
         slider.number.innerText = String(slider.scale.now);
         if (move !== null) {
           pace.give({ slider, move });
         }
       }
     });
+    document.addEventListener(
+      'blur',
+      () => {
+        kept?.end(); // also if the cell has ended since it was begun
+        kept = null;
+      },
+      { capture: true }
+    );
   }
 };

@@ -19,8 +19,8 @@ export interface ISteering {
 }
 
 /**
- * What is wanted of a dashboard: the evidence of a check, a step, one so many steps on, the loss in logarithms or not, an entry of its list of layers,
- * or a row of one of its charts.
+ * What is wanted of a dashboard: the evidence of a check, a step, one so many steps on, to play along the steps or no longer, the loss in
+ * logarithms or not, an entry of its list of layers, or a row of one of its charts.
  */
 export interface ILook {
   readonly request: 'look';
@@ -28,6 +28,7 @@ export interface ILook {
   readonly check?: string;
   readonly step?: number | 'latest';
   readonly by?: number;
+  readonly play?: boolean;
   readonly log_loss?: boolean;
   readonly option?: number;
   readonly chart?: number;
