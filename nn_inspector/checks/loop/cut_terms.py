@@ -78,3 +78,14 @@ def _reaches(held: Hashable, stepped: set[int]) -> bool:
 def _cancels(term: Term, terms: Sequence[Term]) -> bool:
     """`a - a.detach()` is a way to give a loss another value and the same gradient."""
     return any(other is not term and other.sign != term.sign and other.code in term.code for other in terms)
+
+
+def first_cut(reading: Reading) -> str | None:
+    """The first line of the loop that cuts something off before backward()."""
+    before: list[str] = []
+    for event in reading.events:
+        if event.kind == "backward":
+            return before[-1] if before else None
+        if event.kind == "cut":
+            before.append(event.place)
+    return None
