@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.autograd.function import BackwardCFunction
 
+from nn_inspector.probes.outputs import all_tensors
 from nn_inspector.probes.structure import Path, follow, places
 from nn_inspector.probes.tape import (
     Altered,
@@ -136,7 +137,8 @@ class Draft:
         is_tensor = isinstance(found, torch.Tensor)
         needs = is_tensor and found.requires_grad
         storage, size = (storage_of(found), found.numel() * found.element_size()) if is_tensor else (id(found), 0)
-        self.values.append(Value(needs, reaches and needs, storage, size, of_data, source=source))
+        reaches = reaches and (needs if is_tensor else any(one.requires_grad for one in all_tensors(found)))
+        self.values.append(Value(needs, reaches, storage, size, of_data, source=source))
         self._known[id(found)] = _holder(found), number
         if not is_tensor and not isinstance(found, np.ndarray):
             self._contents[number] = _contents(found)

@@ -1,4 +1,4 @@
-"""Sees whether something takes back what the optimizer has just changed, before the model is called with it."""
+"""Sees whether something takes back what the optimizer has just changed, or shrinks it, before the model is called with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Undoing:
 
     Args:
         recorder: takes the entries "undone": "share" of a step's change is taken back, in the parameter where that is least,
-            and "apart" is how much of what was changed then is something else, from 0 (nothing) to 1 (all).
+            and "apart" is how much of what was changed then is something else, from 0 (nothing) to 1 (all). And "shrunk":
+            "share" is what is taken of the weights themselves.
         optimizers: the watched ones; the list may grow.
     """
 
@@ -49,16 +50,17 @@ class Undoing:
         for index, (before, after) in stepped.items():
             now = numbers_of(self._optimizers[index])
             if [one.shape for one in before] == [one.shape for one in after] == [one.shape for one in now]:
-                self._note(index, differences(after, before), differences(now, after))
+                changes = differences(now, after)
+                self._note("undone", index, taken_back(differences(after, before), changes))
+                self._note("shrunk", index, taken_back(after, changes))
 
-    def _note(self, index: int, steps: Numbers, changes: Numbers) -> None:
-        found = taken_back(steps, changes)
+    def _note(self, call: str, index: int, found: tuple[float, float] | None) -> None:
         if found is not None:
-            self._recorder.trace("undone", optimizer=index, share=found[0], apart=found[1])
+            self._recorder.trace(call, optimizer=index, share=found[0], apart=found[1])
 
 
 def taken_back(steps: Numbers, changes: Numbers) -> tuple[float, float] | None:
-    """How much of `steps` the `changes` after them take back, and how much of the changes is something else.
+    """How much of `steps`, or of other numbers, the `changes` after them take back, and how much of the changes is something else.
 
     Returns:
         The share of the parameter where it is least, and the rest over all of the change; None if there is no change.

@@ -155,6 +155,39 @@ def test_a_mask_without_the_column_of_the_losses_is_an_error():
     assert broadcast_of(measured_in_part((128, 1)).run) is None
 
 
+def bandit(shape):
+    """Each visitor is shown what the network draws for it, and pays for what it likes; advantages have that shape."""
+    torch.manual_seed(0)
+    x = torch.randn(256, 4)
+    pays = F.one_hot((x @ torch.randn(4, 3)).argmax(1), 3).float()
+    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 3))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    loader = DataLoader(TensorDataset(x, pays), batch_size=32, shuffle=True)
+
+    def train():
+        for _ in range(6):
+            for x, pays in loader:
+                scores = model(x)
+                with torch.no_grad():
+                    shown = torch.distributions.Categorical(logits=scores).sample()[:, None]
+                    advantage = pays.gather(1, shown) - 0.3
+                loss = -(scores.log_softmax(1).gather(1, shown) * advantage.reshape(-1, *shape)).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+    return inspector
+
+
+def test_advantages_without_the_column_of_the_log_probabilities_are_an_error():
+    finding = bandit(()).check("loss_reduction")
+    assert finding.severity == "error", finding.message
+    assert "[32, 1] and their mask or weights [32]" in finding.message
+    assert broadcast_of(bandit((1,)).run) is None
+
+
 @pytest.mark.parametrize(
     ("target", "loss"),
     [

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from nn_inspector.checks.model.normalization import _far
+from nn_inspector.checks.model.norms import far
 from nn_inspector.checks.train.levels import Judgement, LossLevels
 from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, classifier, mlp, state_of
 
@@ -82,6 +82,25 @@ def test_a_momentum_that_another_framework_means_the_other_way_round(watched):
     assert "momentum=0.1" in finding.remedy.code
 
 
+def test_in_small_batches_training_mode_is_noisy_itself_and_hides_nothing(watched):
+    generator = torch.Generator().manual_seed(1)
+    centers = 1.6 * torch.randn(5, 2, 10, generator=generator)
+    labels, which = (torch.randint(0, n, (996,), generator=generator) for n in (5, 2))
+    data = TensorDataset(centers[labels, which] + torch.randn(996, 10, generator=generator), labels)
+    torch.manual_seed(0)
+    blocks = [[nn.Linear(i, 64, bias=False), nn.BatchNorm1d(64, momentum=0.99), nn.ReLU()] for i in (10, 64)]
+    made = case(
+        nn.Sequential(*blocks[0], *blocks[1], nn.Linear(64, 5)),
+        data=data,
+        size=4,
+        rate=1e-3,
+        optimizer=torch.optim.RMSprop,
+    )
+    finding = watched(made, lambda c: c.run(8)).check("normalization")
+    assert finding.raised, finding.message
+    assert "with momentum=0.99, remember little but the last batch" in finding.message
+
+
 def test_a_large_momentum_that_does_no_harm_is_a_remark(watched):
     finding = watched(hasty(0.9, size=128), lambda c: c.run(40)).check("normalization")
     assert finding.severity == "info", finding.message
@@ -94,9 +113,9 @@ def test_statistics_of_many_batches_pass(watched, momentum):
     assert finding.severity == "ok", finding.message
 
 
-def far(there, here, *, right=(None, None)):
+def apart(there, here, *, right=(None, None)):
     levels = LossLevels(1.0, 0.0, "classes", "cross_entropy")
-    return _far(levels, Judgement(1 - there, right[0]), Judgement(1 - here, right[1]))
+    return far(levels, Judgement(1 - there, right[0]), Judgement(1 - here, right[1]))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +132,7 @@ def far(there, here, *, right=(None, None)):
     ],
 )
 def test_what_counts_as_far_worse(there, here, right, is_far):
-    assert far(there, here, right=right) is is_far
+    assert apart(there, here, right=right) is is_far
 
 
 def test_means_of_two_numbers(watched):

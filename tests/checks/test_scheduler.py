@@ -121,6 +121,33 @@ def test_a_scheduler_that_is_stepped_for_every_batch_is_named_with_its_line():
     assert finding.where == f"line {train.__code__.co_firstlineno + 6}: scheduler.step()"
 
 
+def test_a_schedule_that_ends_with_the_batches_that_are_added_up_is_an_error():
+    """At once, the highest rate would do harm to what is learned by then; one that falls from there does not."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(800, 5, generator=generator) * 2 - 1
+    y = torch.sin(3 * x[:, :1]) * x[:, 1:2] + x[:, 2:3].abs() - 0.5 * x[:, 3:4]
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 48), nn.SiLU(), nn.Linear(48, 48), nn.SiLU(), nn.Linear(48, 1))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y / y.std()), batch_size=16, shuffle=True)
+    schedule = lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / 60))
+
+    def train():
+        for _ in range(6):
+            for place, (x, y) in enumerate(loader):
+                (nn.functional.mse_loss(model(x), y) / 5).backward()
+                if place % 5 == 4:
+                    optimizer.step()
+                    optimizer.zero_grad()
+                schedule.step()
+
+    with nni.watch(model, optimizer, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+        finding = inspector.check("scheduler", seconds=120.0)
+    assert finding.severity == "error", finding.message
+    assert finding.remedy.tried.helped
+
+
 def noam(step):
     step = max(step, 1)
     return 0.02 * min(step**-0.5, step * 40**-1.5)

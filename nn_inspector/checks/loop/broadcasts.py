@@ -42,7 +42,7 @@ def _broadcasts(run: Run) -> Iterator[Broadcast]:
             shapes = [tuple(facts["prediction_shape"]), tuple(facts["target_shape"])]
         elif entry.call == "function" and facts["name"] in (*_DIFFERENCES, *_PRODUCTS) and len(facts["of"]) == 2:
             of = [set(text.split("+")) for text in facts["of"]]
-            place = next((place for place in (0, 1) if of[place] == {"target"} and "prediction" in of[1 - place]), None)
+            place = next((place for place in (0, 1) if _is_compared(of[1 - place], of[place])), None)
             if place is None:
                 continue
             sizes = [tuple(int(size) for size in text.split("x") if size != "scalar") for text in facts["shapes"]]
@@ -52,6 +52,13 @@ def _broadcasts(run: Run) -> Iterator[Broadcast]:
         if _is_column_and_row(*shapes):
             weighs = entry.call == "function" and facts["name"] in _PRODUCTS
             yield Broadcast(shapes[0], shapes[1], (shapes[0][0], shapes[0][0], *shapes[0][2:]), weighs)
+
+
+def _is_compared(prediction: set[str], target: set[str]) -> bool:
+    """Whether one comes from the network and the other from the data: of rewards, from what was answered as well."""
+    return "prediction" in prediction and (
+        target == {"target"} or ("target" in target and prediction == {"prediction"})
+    )
 
 
 def _is_column_and_row(prediction: tuple[int, ...], target: tuple[int, ...]) -> bool:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from nn_inspector.checks.base import Subject, try_out
+from nn_inspector.checks.base import Subject
+from nn_inspector.checks.loop.lower_loss import far_lower_with
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import Anatomy, Arm, BatchSource, TrainingCopy
+from nn_inspector.experiments import Anatomy, TrainingCopy
 from nn_inspector.history import Trial
 
-LOWER = 0.5
-"""With the graph kept, the same loss has to come down to this share of where it ends without."""
-
-_STEPS = 400
-_LAST = 9
 _STILL_THE_SAME = frozenset(
     {
         "mul",
@@ -39,7 +33,6 @@ _STILL_THE_SAME = frozenset(
     }
 )
 """What a derivative is put through before it meets what is trained. Its sign or norm is a direction or a weight, and meant so."""
-_FEWEST = 40
 
 
 def has_constant_derivative(seen: Anatomy) -> bool:
@@ -70,17 +63,7 @@ def kept_derivative(subject: Subject) -> Trial | None:
             return None
     except ExperimentError:
         return None
-    steps = min(max(subject.run.steps, _FEWEST), _STEPS)
-
-    def arms(source: BatchSource) -> tuple[Arm, Arm]:
-        batches, judge = source.for_training(steps)
-        return Arm(batches, judge), Arm(batches, judge, _keep_graphs)
-
-    trial = try_out(subject, arms, steps=steps)
-    if trial is None:
-        return None
-    ends = [float(np.median(curve[-_LAST:])) for curve in (trial.without, trial.treated)]
-    return replace(trial, helped=True) if 0 < ends[1] <= LOWER * ends[0] else None
+    return far_lower_with(subject, _keep_graphs)
 
 
 def _keep_graphs(copied: TrainingCopy) -> None:

@@ -10,6 +10,7 @@ from nn_inspector.checks.loop.constant_derivative import kept_derivative
 from nn_inspector.checks.loop.cut_inside import cuts_of, without_cuts
 from nn_inspector.checks.loop.cut_terms import CutTerm, cut_terms
 from nn_inspector.checks.loop.source import forward_of, loop_of
+from nn_inspector.checks.loop.straight_through import passed_straight
 from nn_inspector.checks.loop.traced import clipped_to_nothing
 from nn_inspector.checks.loop.unreached import unreached
 from nn_inspector.checks.loop.without_gradient import (
@@ -43,7 +44,7 @@ INFO = CheckInfo(
         "is an error if it looks as if it had just been made and the loss changes when its weights do, on a copy. The loop "
         "is read for summands of the loss that are cut off from what is stepped. So are matrices that stay zero because their gradient is. "
         "Where forward() detaches something, a copy that does not is trained. Functions with a backward() of your own are "
-        "held against differences of their forward(). If your training failed, it is an error if the function that judges the answers "
+        "held against differences of their forward(). Where rows of a table are chosen by argmin, a copy passes the gradient by. If your training failed, it is an error if the function that judges the answers "
         "does not reach layers that they depend on. If a derivative in the loss was computed without its graph, copies are trained "
         "with and without that. Layers that are not used, targets "
         "that are detached and layers that are moved by other means are fine."
@@ -57,6 +58,11 @@ _ENOUGH = 3
 _MOSTLY = 0.8
 _NOTABLE = 0.1
 """So much more of the task has a copy to learn without a cut that is read from the code, if it is no proof."""
+
+_STRAIGHT = "Let the gradient pass straight through a choice that has none."
+_STRAIGHT_CODE = """\
+chosen = codebook(distances.argmin(1))
+chosen = given + (chosen - given).detach()  # the numbers of `chosen`, the gradient of `given`"""
 
 
 def look(subject: Subject) -> Finding:
@@ -76,6 +82,7 @@ def look(subject: Subject) -> Finding:
         or layers_cut_off(subject, wiring)
         or zeros_only(subject, wiring)
         or _cut_inside(subject)
+        or _chosen(subject)
         or _unreached(subject, wiring)
         or _constant_derivative(subject)
         or _wrong_backward(subject)
@@ -117,6 +124,25 @@ def _cut_inside(subject: Subject) -> Complaint | None:
     )
 
 
+def _chosen(subject: Subject) -> Complaint | None:
+    """Rows of a table are chosen, and the network learns once the gradient passes the choice by."""
+    trial = passed_straight(subject) if subject.seconds > 0 else None
+    if trial is None:
+        return None
+    return Complaint(
+        "error",
+        "No: rows of a table are chosen by an argmin or argmax, which has no gradient: what the answers are judged by does not reach the "
+        f"layers before it. On a copy, the same loss came to {trial.treated[-1]:.3g} where the choice was passed by, and to "
+        f"{trial.without[-1]:.3g} where not.",
+        advice=_STRAIGHT,
+        code=_STRAIGHT_CODE,
+        evidence={"passed_by": trial.treated[-1], "as_it_is": trial.without[-1]},
+        trial=trial,
+        where=forward_of(subject).place("cut") or "model.forward",
+        basis="experiment",
+    )
+
+
 def _unreached(subject: Subject, wiring: Wiring) -> Complaint | None:
     """What answers the network gives is no matter to its first layers, and it failed."""
     if subject.seconds <= 0 or not (_failed(subject) or _stayed_high(subject)):
@@ -130,9 +156,8 @@ def _unreached(subject: Subject, wiring: Wiring) -> Complaint | None:
         f"No: {found.loss}() judges the answers, and its gradient does not reach {', '.join(found.names[:NAMED])}{more}, although the "
         "answers depend on them. Something in between cuts it off (argmax, round), and they only learn from the other terms of the loss.",
         evidence={**reached(wiring), "cut_off": float(len(found.names))},
-        advice="Let the gradient pass straight through a choice that has none.",
-        code="chosen = codebook(distances.argmin(1))\n"
-        "chosen = given + (chosen - given).detach()  # the numbers of `chosen`, the gradient of `given`",
+        advice=_STRAIGHT,
+        code=_STRAIGHT_CODE,
         where=forward_of(subject).place("cut") or found.names[0],
         basis="experiment",
     )

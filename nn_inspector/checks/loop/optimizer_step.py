@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.loop.rounded import rounded_away
+from nn_inspector.checks.loop.shrunk import race_to_whole_weights, shrunk_weights
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.loop.undone import place_of_undoing, race_to_plain_steps, set_back_passes, undone_steps
 from nn_inspector.checks.loop.wasted import one_forward, step_behind_batches, wasted_batches
@@ -72,6 +74,8 @@ def look(subject: Subject) -> Finding:
         _zero_rates(subject)
         or _behind_the_loop(subject)
         or _undone(subject)
+        or _shrunk(subject)
+        or _rounded(subject)
         or _dropped(subject, wiring)
         or _sound(subject, wiring)
     )
@@ -154,6 +158,50 @@ def _undone(subject: Subject) -> Finding | None:
         ),
         where=place_of_undoing(loop_of(subject)),
         basis="experiment" if tried is not None else "structure",
+    )
+
+
+def _shrunk(subject: Subject) -> Finding | None:
+    """Weights that are made smaller after each step, as by an average that is kept in the weights themselves."""
+    shrunk = shrunk_weights(subject.run)
+    tried = race_to_whole_weights(subject, shrunk) if shrunk is not None else None
+    if shrunk is None or tried is None or tried.severity == "info":
+        return None
+    return finding(
+        INFO,
+        tried.severity,
+        f"No: after each step, something besides the optimizer takes {shrunk.share:.2g} of all weights away: it pulls them back to 0. "
+        f"{tried.text}",
+        evidence={"shrunk": shrunk.share, "steps": float(subject.run.steps)},
+        remedy=Remedy(
+            "Leave the weights that are trained as step() made them. An average of them needs tensors of its own: parameter.data is "
+            "the weight itself, and not a copy.",
+            "shadow = {name: p.detach().clone() for name, p in model.named_parameters()}  # not p.data",
+            tried.trial,
+        ),
+        where=place_of_undoing(loop_of(subject)),
+        basis="experiment",
+    )
+
+
+def _rounded(subject: Subject) -> Finding | None:
+    """Weights in a format that is too coarse for the steps."""
+    found = rounded_away(subject)
+    if found is None:
+        return None
+    dtype = str(found.dtype).removeprefix("torch.")
+    return finding(
+        INFO,
+        "error",
+        f"No: {found.share:.0%} of the numbers that a step should have changed stayed what they were, on a copy. Your weights are "
+        f"{dtype}, and the steps are smaller than the distance from one such number to the next.",
+        evidence={"lost": found.share, "steps": float(subject.run.steps)},
+        remedy=Remedy(
+            f"Keep the weights in float32, and let autocast compute in {dtype} where that is safe.",
+            f"model = model.float()  # before the optimizer is made\n"
+            f"with torch.autocast(x.device.type, dtype=torch.{dtype}):\n    loss = loss_fn(model(x), y)",
+        ),
+        basis="experiment",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ INFO = CheckInfo(
     how=(
         "The learning rate is noted whenever it changes. It is suspicious if it stays below 1 % of its highest value from the "
         "first half of the run on, never reaches what the schedule leads to, or never 2 % of what the optimizer was given. A copy then goes on from the present "
-        "weights, once with the present rate and once with the highest: it is an error if that brings a clear gain. A "
+        "weights, once with the present rate and once with the highest, which falls more slowly: it is an error if that brings a clear gain. A "
         "schedule that ends when nothing is left to learn is fine."
     ),
     remedy="Give the schedule as many steps as it will get: epochs * len(train_loader) if it is stepped per batch.",
@@ -80,7 +81,7 @@ def _collapsed(subject: Subject, rates: Rates, reading: Reading) -> Finding | No
     at = collapse(rates.relative)
     if at is None or at > EARLY:
         return None
-    trial = _try_rates(subject, rates.last, rates.highest)
+    trial = _try_rates(subject, rates.last, rates.highest, falling=True)
     gain = _gain(subject, trial)
     severity = rule(gain, unfinished=_is_unfinished(subject))
     if severity == "ok":
@@ -273,26 +274,44 @@ def _comes_before_step(subject: Subject) -> bool:
     return sum(found) >= 3 and sum(found) > len(found) / 2
 
 
-def _try_rates(subject: Subject, present: Sequence[float], higher: Sequence[float]) -> Trial | None:
-    """Go on from the present weights with the present rates, and with higher ones."""
+def _try_rates(
+    subject: Subject, present: Sequence[float], higher: Sequence[float], *, falling: bool = False
+) -> Trial | None:
+    """Go on from the present weights with the present rates, and with higher ones, which may fall to nothing meanwhile."""
     training = subject.training
     if subject.seconds <= 0:
         return None
-
-    def with_rates(rates: Sequence[float]) -> Callable[[TrainingCopy], None]:
-        def change(copied: TrainingCopy) -> None:
-            groups = [group for optimizer in copied.optimizers for group in optimizer.param_groups]
-            for group, rate in zip(groups, rates, strict=True):
-                group["lr"] = rate
-
-        return change
-
+    treated = _fall_from(higher) if falling else _set_rates(higher)
     try:
         batches, judge = BatchSource(training.train_loader, seconds=subject.seconds / 3).for_training(_TRIAL_STEPS)
-        arms = (Arm(batches, judge, change=with_rates(rates)) for rates in (present, higher))
+        arms = (Arm(batches, judge, change=change) for change in (_set_rates(present), treated))
         return try_remedy(training, *arms, steps=_TRIAL_STEPS, start=Start(), seconds=subject.seconds)
     except ExperimentError:
         return None
+
+
+def _set_rates(rates: Sequence[float]) -> Callable[[TrainingCopy], None]:
+    def change(copied: TrainingCopy) -> None:
+        groups = [group for optimizer in copied.optimizers for group in optimizer.param_groups]
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate
+
+    return change
+
+
+def _fall_from(rates: Sequence[float]) -> Callable[[TrainingCopy], None]:
+    def change(copied: TrainingCopy) -> None:
+        steps = 0
+
+        def before_step(*_: Any) -> None:
+            nonlocal steps
+            share = max(1 - steps / _TRIAL_STEPS, 0.0)
+            _set_rates([share * rate for rate in rates])(copied)
+            steps += 1
+
+        copied.optimizers[0].register_step_pre_hook(before_step)
+
+    return change
 
 
 def _told(severity: Severity, message: str, rates: Rates, remedy: Remedy | None, reading: Reading) -> Finding:

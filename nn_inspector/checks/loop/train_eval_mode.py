@@ -66,7 +66,7 @@ def look(subject: Subject) -> Finding:
     if raised:
         return min(raised, key=lambda one: ("error", "warning", "info").index(one.severity))
     if not dependent and not asks:
-        return finding(INFO, "ok", "Nothing in this model depends on the mode.", basis="structure")
+        return finding(INFO, "ok", "No layer of torch in this model depends on the mode.", basis="structure")
     return finding(INFO, "ok", "Yes, as far as it was seen.", basis="structure")
 
 

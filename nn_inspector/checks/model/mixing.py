@@ -120,9 +120,12 @@ def leaks(copied: TrainingCopy, batch: Any) -> tuple[int, float] | None:
 
 def _is_next(given: torch.Tensor, target: torch.Tensor) -> bool:
     """Whether the targets are the inputs one position later, wherever they count."""
-    if given.dim() < 2 or given.shape[1] < 4 or given.numel() != target.numel() or given.shape[0] < 2:
+    if given.dim() < 2 or given.shape[1] < 4 or given.shape[0] < 2:
         return False
-    shaped = target.reshape(given.shape)[:, :-1]
+    whole = _of_all_times(given, target)
+    if whole is None:
+        return False
+    shaped = whole[:, :-1]
     counted = shaped != IGNORED if not shaped.is_floating_point() else torch.ones_like(shaped, dtype=torch.bool)
     if int(counted.sum()) < len(given):
         return False
@@ -134,7 +137,24 @@ def _first_counted(given: torch.Tensor, target: torch.Tensor | None) -> int:
     """The first position of any item whose target counts: what is given before may be seen as a whole."""
     if target is None or target.is_floating_point():
         return 0
-    return int((target.reshape(given.shape) != IGNORED).any(0).flatten().nonzero()[0])
+    whole = _of_all_times(given, target)
+    return 0 if whole is None else int((whole != IGNORED).any(0).flatten().nonzero()[0])
+
+
+def _of_all_times(given: torch.Tensor, target: torch.Tensor) -> torch.Tensor | None:
+    """Targets in the shape of the inputs: those of the last positions of each sequence may be all there are."""
+    if given.numel() == target.numel():
+        return target.reshape(given.shape)
+    items, times = given.shape[:2]
+    if (
+        given.dim() > 2
+        or target.is_floating_point()
+        or target.numel() % items
+        or not 0 < target.numel() < given.numel()
+    ):
+        return None
+    last = target.reshape(items, -1)
+    return torch.cat([last.new_full((items, times - last.shape[1]), IGNORED), last], 1)
 
 
 def _exchanger(place: int, exchange: Any) -> Any:

@@ -11,6 +11,7 @@ from nn_inspector.checks.model.norms import (
     Norm,
     busy_loss,
     count_anew,
+    far,
     group_norm_instead,
     hasty_norms,
     norms_of,
@@ -18,10 +19,11 @@ from nn_inspector.checks.model.norms import (
     quietly,
 )
 from nn_inspector.checks.model.own_scale import OwnScale, own_scales
+from nn_inspector.checks.model.own_statistics import own_statistics
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
-from nn_inspector.checks.train.levels import Judgement, LossLevels, loss_levels
-from nn_inspector.checks.train.standing import MOST_OF_IT, MUCH, NOTHING, POOR
+from nn_inspector.checks.train.levels import Judgement, loss_levels
+from nn_inspector.checks.train.standing import MOST_OF_IT, NOTHING
 from nn_inspector.experiments import TrainingCopy, isolated
 from nn_inspector.experiments.rewiring import Replacement, Spot, rewire
 from nn_inspector.history import Finding, Remedy, Severity
@@ -39,7 +41,8 @@ INFO = CheckInfo(
     ),
     how=(
         "Copies are made. If the loss in evaluation mode is far worse than in training mode on the same batches, the "
-        "statistics are taken anew, with and without dropout, to see whether that is the reason. If a mean is made of "
+        "statistics are taken anew, with and without dropout, to see whether that is the reason. A module of your own that keeps "
+        "statistics is put into training mode alone, to see the same of it. If a mean is made of "
         "eight numbers or fewer, group normalization is tried instead. A normalization of the raw input, of the output, or "
         "over several axes is left out on trial, and so is what gives each item a level or a size of its own, in a layer or by "
         "hand; the same copy on items of one size shows whether it is their size that counts."
@@ -52,7 +55,7 @@ INFO = CheckInfo(
     ),
     explains=(
         *ALL_SYMPTOMS, "generalization_gap", "metric_match", "batch_size", "label_alignment", "regularization_sweep",
-        "layer_order", "capacity",
+        "layer_order", "capacity", "input_scale",
     ),
 )  # fmt: skip
 
@@ -61,15 +64,6 @@ TINY = 8
 
 ENOUGH_STEPS = 50
 """Earlier, remembered statistics with the usual momentum of 0.1 have no need to be right."""
-
-CLEARLY = 0.15
-"""So much of the whole way has to be lost in evaluation mode, where most of it is not. Sound trainings lose up to 0.01."""
-
-_TIMES = 3
-"""And so many times as much must be left to learn as with statistics that are right."""
-
-_DECISIONS = 0.05
-"""And so much smaller must the share of right decisions be, where classes are predicted."""
 
 _STEPS = 1200
 """With two items in a batch an epoch has many steps."""
@@ -99,12 +93,11 @@ def look(subject: Subject) -> Finding:
     """Look at the normalizations, and try without what is unusual about them."""
     seen = subject.anatomy("initial")
     norms, own = norms_of(seen), own_scales(seen)
+    apart = _modes_apart(subject, norms) if subject.run.steps >= ENOUGH_STEPS else None
+    if apart is not None:
+        return apart
     if not norms and not own:
         return measured_in_the_loop(subject, INFO) or finding(INFO, "ok", "There is no normalization in this network.")
-    if any(norm.values for norm in norms):
-        apart = _modes_apart(subject)
-        if apart is not None:
-            return apart
     tiny = [norm for norm in norms if 0 < norm.values <= TINY]
     if tiny:
         said = f"batch normalization takes each mean of {tiny[0].values} numbers only, which is little more than noise"
@@ -150,24 +143,29 @@ def _instead(
     return finding(INFO, tried.severity, message, remedy=remedy, where=where, basis="experiment")
 
 
-def _modes_apart(subject: Subject) -> Finding | None:
+def _modes_apart(subject: Subject, norms: Sequence[Norm]) -> Finding | None:
     """Whether the network is useless in evaluation mode, and only because of the statistics that it remembers."""
-    levels, steps = loss_levels(subject), subject.run.steps
-    if levels is None or steps < ENOUGH_STEPS:
-        return None
+    own = own_statistics(subject, INFO)
+    levels = loss_levels(subject) if own is None and any(norm.values for norm in norms) else None
+    if levels is None:
+        return own
     batches = subject.batches()
     with isolated(subject.training) as copied:
         busy, quiet = busy_loss(copied, batches), quietly(copied, batches)
-    if not _far(levels, Judgement(busy, None), quiet):
+    hasty = hasty_norms(subject.training.model)  # in training mode small batches are noisy themselves
+    if not hasty and not far(levels, Judgement(busy, None), quiet):
         return None
     for dropout in (True, False):
         anew = _counted_anew(subject, batches, dropout=dropout)
-        if _far(levels, anew, quiet):
+        if far(levels, anew, quiet):
             whole = levels.progress(quiet.loss) <= NOTHING and levels.progress(anew.loss) >= MOST_OF_IT
             severity: Severity = "error" if whole else "warning"
             losses = {"training_mode": busy, "evaluation_mode": quiet.loss, "taken_anew": anew.loss}
-            hasty = hasty_norms(subject.training.model) if dropout else {}
-            return _hurried(subject, losses, hasty, severity) if hasty else _apart(losses, severity, dropout=dropout)
+            return (
+                _hurried(subject, losses, hasty, severity)
+                if hasty and dropout
+                else _apart(losses, severity, dropout=dropout)
+            )
     return None
 
 
@@ -226,17 +224,6 @@ def _told(losses: Mapping[str, float], reason: str, how: str) -> str:
         f"{losses['evaluation_mode']:.3g} in evaluation mode, because {reason}. With statistics {how} it is "
         f"{losses['taken_anew']:.3g} in evaluation mode."
     )
-
-
-def _far(levels: LossLevels, good: Judgement, bad: Judgement) -> bool:
-    """Whether one is so much further on the way from chance to the least possible loss that the other has missed it."""
-    there, here = levels.progress(good.loss), levels.progress(bad.loss)
-    if there < MUCH:
-        return False
-    if here <= there - MUCH and here <= POOR * there:
-        return True
-    unsure = good.right is not None and bad.right is not None and bad.right > good.right - _DECISIONS
-    return here <= there - CLEARLY and 1 - there <= (1 - here) / _TIMES and not unsure
 
 
 CHECK = Check(INFO, look, trial_chart)

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nn_inspector.checks.train.levels import Judgement, judge
+from nn_inspector.checks.train.levels import Judgement, LossLevels, judge
+from nn_inspector.checks.train.standing import MUCH, POOR
 from nn_inspector.experiments import Anatomy, TrainingCopy
 from nn_inspector.experiments.flow import Flow, Kind, Node, flow_of
 from nn_inspector.experiments.rewiring import Spot
@@ -19,6 +20,15 @@ from nn_inspector.probes import CallMode, LossCall
 HASTY = 0.5
 """Momentum from which on batch normalization remembers three batches or fewer: (2 - m) / m batches count. Torch's own is 0.1,
 which other frameworks call 0.9."""
+
+CLEARLY = 0.15
+"""So much of the whole way has to be lost in evaluation mode, where most of it is not. Sound trainings lose up to 0.01."""
+
+_TIMES = 3
+"""And so many times as much must be left to learn as with statistics that are right."""
+
+_DECISIONS = 0.05
+"""And so much smaller must the share of right decisions be, where classes are predicted."""
 
 _BEFORE: frozenset[Kind] = frozenset({"move", "affine", "dropout", "join"})
 
@@ -155,3 +165,14 @@ def _odd(flow: Flow, node: Node) -> str | None:
     if node.call.name == "layer_norm" and len(shape) > 1:
         return f"it takes the mean over {len(shape)} axes at once, of shape {list(shape)}"
     return None
+
+
+def far(levels: LossLevels, good: Judgement, bad: Judgement) -> bool:
+    """Whether one is so much further on the way from chance to the least possible loss that the other has missed it."""
+    there, here = levels.progress(good.loss), levels.progress(bad.loss)
+    if there < MUCH:
+        return False
+    if here <= there - MUCH and here <= POOR * there:
+        return True
+    unsure = good.right is not None and bad.right is not None and bad.right > good.right - _DECISIONS
+    return here <= there - CLEARLY and 1 - there <= (1 - here) / _TIMES and not unsure
