@@ -28,6 +28,7 @@ def nothing(loop: Loop, folder: Path) -> Iterator[Session]:
 def watch(loop: Loop, folder: Path, **options: Any) -> Iterator[Session]:
     with nni.watch(loop.model, loop.optimizer, loop.loss_fn, show=False, **options) as inspector:
         yield Session(quantities=inspector.run.quantities, measured=lambda: inspector.overhead.measured_steps)
+        loop.run(1)  # the other copy may have trained last, which would be worth a word
         if inspector.problems:
             raise RuntimeError("; ".join(inspector.problems))
 
