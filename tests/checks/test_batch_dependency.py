@@ -78,6 +78,19 @@ class Function(nn.Module):
         return self.after(self.layer(x))
 
 
+class Pooling(nn.Module):
+    """Weighs the times of a sequence, by several heads or by one, with a function that may be told its axis."""
+
+    def __init__(self, function, heads=2, **options):
+        super().__init__()
+        self.score, self.head = nn.Linear(FEATURES, heads), nn.Linear(heads * FEATURES, CLASSES)
+        self.function, self.options = function, options
+
+    def forward(self, x):
+        weights = self.function(self.score(x), **self.options)
+        return self.head(torch.einsum("bth,btd->bhd", weights, x).flatten(1))
+
+
 class Counting(nn.Module):
     """Answers differently each time."""
 
@@ -182,6 +195,34 @@ def test_what_may_be_meant_is_only_mentioned(watched, make):
     finding = watched(make()).check("batch_dependency")
     assert finding.severity == "info", finding.message
     assert "That may be meant" in finding.message
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice")
+@pytest.mark.parametrize("function", [F.softmax, F.softmin, lambda x: F.log_softmax(x).exp(), nn.Softmax()])
+def test_an_axis_that_torch_chooses_is_an_error_where_it_is_the_batch(watched, function):
+    torch.manual_seed(0)
+    finding = watched(case(Pooling(function), series())).check("batch_dependency")
+    assert finding.severity == "error", finding.message
+    assert "was not told its axis; of an input [8, 6, 2] it takes axis 0, which is the batch" in finding.message
+    assert "Name the axis" in finding.remedy.text
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice")
+@pytest.mark.parametrize(
+    "model",
+    [
+        Pooling(F.softmax, dim=1),
+        Pooling(F.softmax, dim=-2),
+        Function(F.softmax),
+        Pooling(lambda x: F.softmax(x.flatten(1)).view(x.shape)),
+        Pooling(lambda x: F.softmax(x.transpose(0, 1)).transpose(0, 1)),
+    ],
+    ids=["named", "named from the end", "two axes", "flat", "time first"],
+)
+def test_an_axis_that_torch_chooses_passes_where_it_is_another_one(watched, model):
+    torch.manual_seed(0)
+    finding = watched(case(model, series() if isinstance(model, Pooling) else blobs(64))).check("batch_dependency")
+    assert finding.severity == "ok", finding.message
 
 
 def test_attention_among_sequences_of_a_shuffled_batch_is_a_warning(watched):

@@ -43,7 +43,8 @@ INFO = CheckInfo(
     explains=(*ALL_SYMPTOMS, "normalization", "capacity", "hidden_activation", "layer_order"),
 )
 
-_ALONG = {"softmax", "log_softmax", "softmin", "normalize"}
+_CHOOSING = {"softmax", "log_softmax", "softmin"}
+_ALONG = {*_CHOOSING, "normalize"}
 _CUTS = {"view", "reshape", "flatten", "unflatten"}
 _PRODUCTS = {"matmul", "bmm", "baddbmm", "einsum"}
 _WITHIN_ROWS = {"layer", "norm", "activation", "bounded", "pool"}
@@ -114,8 +115,7 @@ def mistake(found: Mixing, *, ordered: bool) -> Mistake:
     if node.kind == "attention" or (node.kind == "gate" and node.call.name in _PRODUCTS):
         return _attention(node, found.items, ordered=ordered)
     if node.call.name in _ALONG:
-        severity: Severity = "error" if _along_batch(node, found.items) else "info"
-        return Mistake(severity, f"{node.call.name} works along the batch", *_CLASS_AXIS)
+        return _normalizing(node, found.items)
     torn = [one for one in found.flow.behind(node) if one.call.name in _CUTS and one.call.output is not None]
     if node.kind in _WITHIN_ROWS and node.call.name != "batch_norm" and torn:
         cut = torn[-1].call
@@ -144,10 +144,20 @@ def _attention(node: Node, items: int, *, ordered: bool) -> Mistake:
     return Mistake("warning" if len(given) > 2 and not ordered else "info", "attention between the items", *_TRANSPOSE)
 
 
-def _along_batch(node: Node, items: int) -> bool:
-    given = node.call.inputs[0].shape
+def _normalizing(node: Node, items: int) -> Mistake:
+    name, given = node.call.name, node.call.inputs[0].shape
     axis = node.call.options.get("dim", node.call.options.get("1", node.call.options.get("2")))
-    return isinstance(axis, int) and given[axis] == items and axis % len(given) == 0
+    if axis is None and name in _CHOOSING:
+        chosen = _axis_of_torch(len(given))
+        what = f"{name} was not told its axis; of an input {list(given)} it takes axis {chosen}, which is the batch"
+        return Mistake("error" if chosen == 0 and given[0] == items else "info", what, *_NAME_AXIS)
+    along = isinstance(axis, int) and given[axis] == items and axis % len(given) == 0
+    return Mistake("error" if along else "info", f"{name} works along the batch", *_CLASS_AXIS)
+
+
+def _axis_of_torch(dims: int) -> int:
+    """The axis that softmax and its like choose where none is named, see `torch.nn.functional._get_softmax_dim`."""
+    return 0 if dims in (0, 1, 3) else 1
 
 
 def _mixed(subject: Subject, found: Mixing, batch: Any) -> Finding:
@@ -238,6 +248,10 @@ _TRANSPOSE = (
     "x = x.transpose(0, 1)  # [batch, time, features] -> [time, batch, features]",
 )
 _CLASS_AXIS = ("Let it work along the axis of the classes or features.", "probabilities = torch.softmax(logits, dim=1)")
+_NAME_AXIS = (
+    "Name the axis: without dim, torch takes the first one of an input with one or three axes, and the second one of others.",
+    "weights = torch.softmax(scores, dim=1)  # over the positions of scores: [batch, positions, heads]",
+)
 _BY_DESIGN = ("Nothing, if it is meant.", "pass")
 
 CHECK = Check(INFO, look)
