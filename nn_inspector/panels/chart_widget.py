@@ -133,7 +133,7 @@ class ChartWidget(ipywidgets.VBox):
         opacities = [opacity for opacity, (_, curve) in zip(opacities, curves, strict=True) if len(curve.x)]
         curves = [(colour, curve) for colour, curve in curves if len(curve.x)]
         if not curves:
-            mark.visible = False
+            _hide(mark, chart)
             return
         if chart.kind == "bars" and curves[0][1].role == "main":
             curves = [(colour, staircase(curve)) for colour, curve in curves]
@@ -160,11 +160,13 @@ class ChartWidget(ipywidgets.VBox):
             ends = np.array([-0.5, len(chart.labels) - 0.5])
         heights = [drawn_values(np.array([level, level]), chart.log) for level in chart.levels.values()]
         heights = [height for height in heights if np.isfinite(height).all()]
-        with self._levels.hold_sync():
-            self._levels.visible = bool(heights)
-            if heights:
-                across, along = np.stack([ends] * len(heights)), np.stack(heights)
+        if heights:
+            across, along = np.stack([ends] * len(heights)), np.stack(heights)
+            with self._levels.hold_sync():
                 self._levels.x, self._levels.y = (along, across) if chart.kind == "rows" else (across, along)
+                self._levels.visible = True
+        else:
+            _hide(self._levels, chart)
         if chart.band is not None:
             low, high = drawn_values(np.array(chart.band[:2]), chart.log)
             if not np.isfinite(low):
@@ -175,3 +177,25 @@ class ChartWidget(ipywidgets.VBox):
                 else:
                     self._band.x, self._band.y = ends, np.array([[low, low], [high, high]])
                 self._band.visible = True
+        else:
+            _hide(self._band, chart)
+
+
+def _hide(mark: bqplot.Lines, chart: Chart) -> None:
+    """Show nothing, nor leave far numbers behind: axes reach as far as those of all marks, also of hidden ones."""
+    if mark.visible:
+        with mark.hold_sync():
+            mark.visible = False
+            mark.x, mark.y = _lowest_point(chart)
+
+
+def _lowest_point(chart: Chart) -> tuple[np.ndarray, np.ndarray]:
+    """As it is drawn: of the charts that are drawn over and over, it is what changes least."""
+    x = np.concatenate([curve.x for curve in chart.series.values()])
+    y = np.concatenate([drawn_values(curve.y, chart.log) for curve in chart.series.values()])
+    x, y = x[np.isfinite(y)], y[np.isfinite(y)]
+    if not len(y):
+        return np.zeros(1), np.zeros(1)
+    place = np.argmin(y, keepdims=True)
+    point = x[place], y[place]
+    return point[::-1] if chart.kind == "rows" else point

@@ -101,6 +101,16 @@ def test_the_slider_moves_all_panels_while_a_cell_runs_and_stays_where_it_is_whe
     page.keyboard.press("Enter")
     expect(slider).to_have_attribute("aria-valuenow", re.compile(r"^30(\.0)?$"), timeout=PATIENCE)
 
+    # The axis ends where what is shown ends, not where the latest step is.
+    last = "axis => [...axis.querySelectorAll('.tick')].at(-1).getBoundingClientRect().left - axis.getBoundingClientRect().left"
+    axis = board.locator(".nni-chart").first.locator(".axis").first
+    expect(axis.locator(".tick text").last).to_have_text("30", timeout=PATIENCE)
+    page.wait_for_function(
+        f"axis => ({last})(axis) > 0.8 * axis.getBoundingClientRect().width",
+        arg=axis.element_handle(),
+        timeout=PATIENCE,
+    )
+
     # It is played on from there, and stays where playing ends.
     board.get_by_role("button", name="Play").click()
     stop_playing = board.get_by_role("button", name="Stop playing")
