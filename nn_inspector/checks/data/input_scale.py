@@ -34,7 +34,7 @@ INFO = CheckInfo(
         "CS231n, Convolutional Neural Networks for Visual Recognition: data preprocessing",
     ),
     explains=(
-        *ALL_SYMPTOMS, "initial_loss", "learning_rate", "weight_scale", "hidden_activation", "normalization", "output_bias",
+        *ALL_SYMPTOMS, "initial_loss", "learning_rate", "weight_scale", "hidden_activation", "output_bias",
         "target_scale", "optimizer_settings", "label_alignment", "batch_size", "capacity",
     ),
 )  # fmt: skip
