@@ -23,6 +23,9 @@ _ALONG_SECOND = frozenset(
 )  # fmt: skip
 """Functions whose second argument is the axis."""
 
+_BY_PAIRS = frozenset({"sub", "rsub", "mul", "div"})
+"""Functions that go by pairs of elements, and with which a loss is made."""
+
 
 def function_name(func: Callable[..., Any]) -> str:
     """The name of a torch function, without the underscores of an operator; of a property its own.
@@ -40,6 +43,20 @@ def function_name(func: Callable[..., Any]) -> str:
 def is_noted(name: str, result: Any) -> bool:
     """Whether a call is worth a word: it returned a tensor, or took a number out of one."""
     return name in _LEAVING or bool(all_tensors(result)) or name == "setitem"
+
+
+def is_spread(name: str, args: tuple[Any, ...], result: Any) -> bool:
+    """Whether a call has met a column with a row, element by element, so that its result has a number for each pair.
+
+    Example:
+        >>> column, row = torch.zeros(5, 1), torch.zeros(5)
+        >>> is_spread("sub", (column, row), column - row), is_spread("sub", (row, row), row - row)
+        (True, False)
+    """
+    if name not in _BY_PAIRS or len(args) < 2 or not all(isinstance(one, torch.Tensor) for one in (*args[:2], result)):
+        return False
+    wide, narrow = sorted((tuple(args[0].shape), tuple(args[1].shape)), key=len, reverse=True)
+    return len(narrow) == 1 and narrow[0] > 1 and wide == (narrow[0], 1)
 
 
 def shape_text(tensor: torch.Tensor) -> str:

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from nn_inspector.probes.batch_writes import BatchWrites
 from nn_inspector.probes.between_events import BetweenEvents, has_gradient
-from nn_inspector.probes.call_facts import Makings, call_facts, function_name, is_noted
+from nn_inspector.probes.call_facts import Makings, call_facts, function_name, is_noted, is_spread
 from nn_inspector.probes.clipping import find_clip, find_unscaling
 from nn_inspector.probes.fast_path import takes_fast_path_elsewhere
 from nn_inspector.probes.graph_reach import GraphReach
@@ -37,6 +37,9 @@ _FUNCTIONS = 200
 _OF_PARAMETERS = 20
 _LISTED = 4096
 """So many functions are noted in a step, and so many that work on parameters alone."""
+
+_SPREAD = 20
+"""So many that meet a column with a row are noted in a step, whatever else it calls: a loop that plays many moves calls much."""
 
 
 class LoopTrace(StepReader):
@@ -85,6 +88,7 @@ class LoopTrace(StepReader):
         self._after_forward = False
         self._functions = 0
         self._of_parameters = 0
+        self._spread = 0
         self._terms: list[tuple[int | None, str, float | None]] = []
         self._clipping: int | None = None
         self._reach = GraphReach()
@@ -179,7 +183,7 @@ class LoopTrace(StepReader):
         self._reach.new_round()
         self._states.new_round()
         self._detailed_steps += self._backwards > 0
-        self._passes = self._backwards = self._functions = self._of_parameters = 0
+        self._passes = self._backwards = self._functions = self._of_parameters = self._spread = 0
         self._after_forward = False
         self._makings.clear()
         self._clipping = None
@@ -306,6 +310,10 @@ class LoopTrace(StepReader):
             )
 
     def _note_function(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
+        if self._spread < _SPREAD and is_spread(name, args, result):
+            self._spread += 1
+            self.recorder.trace_beyond("function", **call_facts(name, args, kwargs, result, self._makings))
+            return
         if self._functions >= _FUNCTIONS or not is_noted(name, result):
             return
         facts = call_facts(name, args, kwargs, result, self._makings)

@@ -167,6 +167,10 @@ class Recorder:
         if self._traced[place] <= (_TRACED_CALLS if self.phase == "train" else _TRACED_CALLS_OF_VALIDATION):
             self._trace(TraceEntry(self.step, call, facts))
 
+    def trace_beyond(self, call: str, **facts: Fact) -> None:
+        """Note a call even in a step that makes more than usual; whoever asks for it sees to it that there are few."""
+        self._trace(TraceEntry(self.step, call, facts))
+
     def end_step(self) -> None:
         """An optimizer step is complete: decide about the next one, and hand on what has gathered."""
         due, self.step = self.due, self.step + 1

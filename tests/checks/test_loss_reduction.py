@@ -188,6 +188,86 @@ def test_advantages_without_the_column_of_the_log_probabilities_are_an_error():
     assert broadcast_of(bandit((1,)).run) is None
 
 
+class Actor(nn.Module):
+    """Where to go, and what it is worth: [items, 3] and [items]."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.moves, self.worth = nn.Linear(2, 32), nn.Linear(32, 3), nn.Linear(32, 1)
+
+    def forward(self, state):
+        hidden = self.body(state).tanh()
+        return self.moves(hidden), self.worth(hidden).squeeze(-1)
+
+
+def walk(keepdim, moves=12):
+    """Many walkers at once, each rewarded for coming nearer to a place of its own, by rewards with a column or without."""
+    torch.manual_seed(0)
+    model = Actor()
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    loader = DataLoader(TensorDataset(torch.randn(128, 1), torch.randn(128, 1)), batch_size=32, shuffle=True)
+
+    def train():
+        for _ in range(8):
+            for start, goal in loader:
+                place, log_probs, values, rewards = start, [], [], []
+                for _ in range(moves):
+                    scores, value = model(torch.cat([place, goal], 1))
+                    step = torch.distributions.Categorical(logits=scores)
+                    move = step.sample()
+                    before, place = place, place + 0.3 * (move[:, None] - 1)
+                    rewards.append(((before - goal).abs() - (place - goal).abs()).sum(1, keepdim=keepdim))
+                    log_probs.append(step.log_prob(move))
+                    values.append(value)
+                returns, loss = torch.zeros_like(rewards[0]), 0.0
+                for reward, value, log_prob in zip(rewards[::-1], values[::-1], log_probs[::-1], strict=True):
+                    returns = reward + 0.9 * returns
+                    advantage = returns - value
+                    loss = loss + advantage.pow(2).mean() - (log_prob * advantage.detach()).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+    return inspector
+
+
+@pytest.mark.parametrize("moves", [1, 12])
+def test_rewards_with_a_column_too_many_are_an_error_however_much_is_called_before(moves):
+    finding = walk(keepdim=True, moves=moves).check("loss_reduction")
+    assert finding.severity == "error", finding.message
+    assert "the prediction has the shape [32] and what came of the answers [32, 1]" in finding.message
+    assert "No item learns what came of its own" in finding.message
+    assert finding.remedy.code == "advantage = returns.reshape(values.shape) - values"
+
+
+def test_rewards_of_the_shape_of_the_values_pass():
+    inspector = walk(keepdim=False)
+    assert broadcast_of(inspector.run) is None
+    assert inspector.check("loss_reduction").severity in ("ok", "skipped")
+
+
+def test_targets_of_several_numbers_are_left_as_they_are_when_a_remedy_is_tried():
+    torch.manual_seed(0)
+    loader = [(X[i : i + 32], torch.stack([Y, -Y], 1)[i : i + 32]) for i in range(0, 128, 32)]
+    model = regressor()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def train():
+        for _ in range(15):
+            for x, y in loader:
+                optimizer.zero_grad()
+                loss = (model(x) - y[:, 0]).square().mean()
+                loss.backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+    finding = inspector.check("loss_reduction")
+    assert finding.severity == "error", finding.message
+
+
 @pytest.mark.parametrize(
     ("target", "loss"),
     [

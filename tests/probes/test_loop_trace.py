@@ -435,6 +435,20 @@ def test_penalties_over_many_parameters_do_not_fill_the_trace():
     assert names[-1] == "add"
 
 
+def test_a_column_that_meets_a_row_is_noted_whatever_comes_before_it():
+    def loss(c, x, y):
+        output = c.model(x)
+        other = output[:, 0]
+        for _ in range(700):
+            other = other.clone()
+        return F.cross_entropy(output, y) + sum((output[:, :1] - other).abs().mean() for _ in range(30))
+
+    found = functions(traced(step_of(loss), steps=1))
+    spread = [one for one in found if one[0] == "sub"]
+    assert len(found) == 200 + 20
+    assert spread == [("sub", ["16x1", "16"], ["prediction", "prediction"], [16, 16])] * 20
+
+
 def test_a_plain_function_needs_no_loader():
     case = classifier()
     data = list(case.train_loader)

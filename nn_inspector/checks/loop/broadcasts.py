@@ -22,12 +22,14 @@ class Broadcast:
         prediction, target: the shapes; one has a column where the other has none.
         result: the shape of all the pairs.
         weighs: whether it is a product, of the items' losses with a mask or weights, and no comparison.
+        answered: whether the target was made of what the network answered as well, as what came of its actions is.
     """
 
     prediction: tuple[int, ...]
     target: tuple[int, ...]
     result: tuple[int, ...]
     weighs: bool = False
+    answered: bool = False
 
 
 def broadcast_of(run: Run) -> Broadcast | None:
@@ -38,6 +40,7 @@ def broadcast_of(run: Run) -> Broadcast | None:
 def _broadcasts(run: Run) -> Iterator[Broadcast]:
     for entry in list(run.trace):
         facts: dict[str, Any] = dict(entry.facts)
+        answered = False
         if entry.call in _NUMBERS and facts.get("phase") != "validation":
             shapes = [tuple(facts["prediction_shape"]), tuple(facts["target_shape"])]
         elif entry.call == "function" and facts["name"] in (*_DIFFERENCES, *_PRODUCTS) and len(facts["of"]) == 2:
@@ -47,11 +50,12 @@ def _broadcasts(run: Run) -> Iterator[Broadcast]:
                 continue
             sizes = [tuple(int(size) for size in text.split("x") if size != "scalar") for text in facts["shapes"]]
             shapes = [sizes[1 - place], sizes[place]]
+            answered = "prediction" in of[place]
         else:
             continue
         if _is_column_and_row(*shapes):
             weighs = entry.call == "function" and facts["name"] in _PRODUCTS
-            yield Broadcast(shapes[0], shapes[1], (shapes[0][0], shapes[0][0], *shapes[0][2:]), weighs)
+            yield Broadcast(shapes[0], shapes[1], (shapes[0][0], shapes[0][0], *shapes[0][2:]), weighs, answered)
 
 
 def _is_compared(prediction: set[str], target: set[str]) -> bool:

@@ -130,12 +130,17 @@ def _broadcast(subject: Subject, seen: Broadcast) -> Finding:
         what = f"the items' losses have {shapes.format('their mask or weights')} is multiplied with those of every item"
         lesson = "Which item was to count, and how much, is lost."
         code = "loss = (losses * weights.reshape(losses.shape)).mean()"
+    elif seen.answered:
+        what = f"the prediction has {shapes.format('what came of the answers')} prediction is compared with what came of every item's answer"
+        lesson = "No item learns what came of its own."
+        code = "advantage = returns.reshape(values.shape) - values"
     else:
         what = f"the prediction has {shapes.format('the target')} prediction is compared with every target of the batch"
         lesson = "What is left is to answer the mean of all targets."
         code = "loss = loss_fn(output, target.reshape(output.shape))"
     what += f" ({list(seen.result)})"
-    tried = None if seen.weighs else race(subject, data=_reshaped(seen))  # which counts items that a mask leaves out
+    # A race counts items that a mask leaves out, and does not know what comes of answers.
+    tried = None if seen.weighs or seen.answered else race(subject, data=_reshaped(seen))
     left = _left(subject)
     evidence = {"items": float(seen.result[0])} | ({"left_to_learn": left} if left is not None else {})
     failed = left is None or left > BADLY
@@ -162,7 +167,8 @@ def _reshaped(seen: Broadcast) -> Callable[[Any], Any]:
         def reshape(leaf: Any) -> Any:
             if not isinstance(leaf, torch.Tensor) or not any(leaf is part for part in parts):
                 return leaf
-            return leaf.reshape(len(leaf), *seen.prediction[1:]) if leaf.dim() == len(seen.target) else leaf
+            one_each = leaf.dim() == len(seen.target) and leaf.numel() == len(leaf)
+            return leaf.reshape(len(leaf), *seen.prediction[1:]) if one_each else leaf
 
         return map_leaves(batch, reshape)
 
