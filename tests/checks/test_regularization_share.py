@@ -7,6 +7,7 @@ from nn_inspector.checks.base import Subject
 from nn_inspector.checks.race import Race
 from nn_inspector.checks.train.decay_pull import pull_at_start, strongest_decay, usual
 from nn_inspector.checks.train.dropout_share import _severity
+from nn_inspector.checks.train.penalty_pull import penalty_pull
 from nn_inspector.checks.train.regularization_share import penalty_share
 from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
 
@@ -224,3 +225,103 @@ def test_what_is_left_to_learn_says_how_bad_dropout_is(left, treated, p, severit
 def test_usual_dropout_and_dropout_that_is_not_at_fault_pass(watched, p, lr, severity):
     finding = watched(dropped(p, lr), lambda c: c.run(20)).check("regularization_share")
     assert finding.severity == severity, finding.message
+
+
+class FitWithPenalty:
+    """A loss written by hand that calls the model itself, as those of recommenders do."""
+
+    def __init__(self, model, factor, *, of_batch=False):
+        self.model, self.factor, self.of_batch = model, factor, of_batch
+
+    def __call__(self, x, y):
+        fit = (self.model(x) - y).square().mean()
+        penalty = sum(p.square().sum() for p in self.model.parameters())
+        if self.of_batch:
+            penalty = self.model(x).square().mean()
+        return fit + self.factor * penalty, fit
+
+
+def fitted_by_hand(factor, *, of_batch=False, lr=0.05):
+    torch.manual_seed(0)
+    x = torch.randn(240, 6)
+    model = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 1))
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(x, x[:, :2].sum(1, keepdim=True)), batch_size=20, shuffle=True
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+    return Case(model, optimizer, FitWithPenalty(model, factor, of_batch=of_batch), loader)
+
+
+def by_hand(c):
+    for _ in range(8):
+        for x, y in c.train_loader:
+            c.optimizer.zero_grad()
+            loss, _ = c.loss_fn(x, y)
+            loss.backward()
+            c.optimizer.step()
+
+
+def test_a_penalty_within_a_loss_written_by_hand_that_rules_is_an_error(watched):
+    case = fitted_by_hand(2.0)
+    inspector = watched(case, by_hand)
+    before = state_of(case)
+    finding = inspector.check("regularization_share")
+    assert_equal(before, state_of(case))
+    assert finding.severity == "error", finding.message
+    assert finding.message.startswith("Yes: what your loss adds for the weights alone pulls with")
+    assert finding.evidence["penalty_to_gradient"] > 0.1
+    assert finding.remedy.tried.helped
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e-3], ids=["weak", "stronger, but harmless"])
+def test_a_penalty_within_a_loss_written_by_hand_may_be_sound(watched, factor):
+    finding = watched(fitted_by_hand(factor), by_hand).check("regularization_share")
+    assert finding.severity in ("ok", "info"), finding.message
+    assert "for the weights alone" in finding.message
+
+
+@pytest.mark.parametrize(
+    "case", [fitted_by_hand(0.0, of_batch=True), fitted_by_hand(0.1, of_batch=True)], ids=["nothing", "of the batch"]
+)
+def test_what_depends_on_the_batch_is_no_penalty_on_the_weights(watched, case):
+    finding = watched(case, by_hand).check("regularization_share")
+    assert finding.message == "No: there is no weight decay, and no penalty was seen in the loss."
+
+
+def test_the_pull_of_a_penalty_agrees_with_the_formula(watched):
+    case = fitted_by_hand(0.5, lr=0.0)
+    inspector = watched(case, by_hand)
+    subject = Subject(inspector.training, inspector.run, 10.0)
+    x, y = case.train_loader.dataset.tensors
+    case.optimizer.zero_grad()
+    (case.model(x) - y).square().mean().backward()
+    weights = torch.nn.utils.parameters_to_vector(case.model.parameters())
+    data = torch.cat([p.grad.flatten() for p in case.model.parameters()])
+    assert penalty_pull(subject) == pytest.approx(float(weights.norm() / data.norm()), rel=0.1)
+
+
+def test_without_time_or_with_a_step_of_ones_own_the_pull_of_a_penalty_is_not_known(watched):
+    case = fitted_by_hand(0.5)
+    inspector = watched(case, by_hand)
+    assert penalty_pull(Subject(inspector.training, inspector.run, 0.0)) is None
+    inspector.detach()
+    case = fitted_by_hand(0.5)
+    inspector = watched(case, by_hand, step=lambda model, batch: (model(batch[0]) - batch[1]).square().mean())
+    assert penalty_pull(Subject(inspector.training, inspector.run, 10.0)) is None
+
+
+def test_a_penalty_of_a_training_that_gives_right_answers_is_a_remark(watched):
+    """Without it the loss is always lower: that is no proof that the penalty does harm."""
+
+    def loop(c):
+        for _ in range(20):
+            for x, y in c.train_loader:
+                c.optimizer.zero_grad()
+                penalty = sum(p.abs().sum() for p in c.model.parameters())
+                (c.loss_fn(c.model(x), y) + 0.02 * penalty).backward()
+                c.optimizer.step()
+
+    finding = watched(classifier(data=blobs(spread=0.1)), loop).check("regularization_share")
+    assert finding.severity == "info", finding.message
+    assert finding.evidence["penalty_to_loss"] >= 1
+    assert finding.message.startswith("It is strong, but it does no harm")

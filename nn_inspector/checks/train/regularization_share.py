@@ -8,10 +8,11 @@ import time
 import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
-from nn_inspector.checks.race import race
+from nn_inspector.checks.race import answers_well, race
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.checks.train.decay_pull import pull_at_start, strongest_decay, usual
 from nn_inspector.checks.train.dropout_share import much_dropout
+from nn_inspector.checks.train.penalty_pull import penalty_pull
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Arm, BatchSource, TrainingCopy, compare, initial_state, isolated, set_option, train
 from nn_inspector.history import SEVERITIES, Basis, Finding, Remedy, Run, Severity, Trial
@@ -28,11 +29,12 @@ INFO = CheckInfo(
     ),
     how=(
         "At measured steps, and on a copy with its first weights, the pull of weight decay is compared with the gradient "
-        "of the loss; a penalty inside the loss is compared with the loss itself. From a tenth on (a penalty: from as "
-        "much as the loss), a copy is trained without it. It is a warning if that helps, and an error if weight decay "
-        "pulls ten times as hard as the gradient or costs most of the progress. Dropout of 0.7 and more is tried with 0.2: "
-        "it is an error if your training learned next to nothing and the copy most of it, and from 0.8 on a warning if the "
-        "copy gets twice as far."
+        "of the loss; a penalty that is added to a loss function is compared with the loss itself, and one within a loss that "
+        "is written by hand by its gradient. From a tenth on (a penalty beside a loss function: from as much as the loss), a "
+        "copy is trained without it. It is a warning if that helps. It is an error if weight decay pulls ten times as hard as "
+        "the gradient or costs most of the progress, and if a copy without the penalty learns most of what yours did not. "
+        "Dropout of 0.7 and more is tried with 0.2: it is an error if your training learned next to nothing and the copy "
+        "most of it, and from 0.8 on a warning if the copy gets twice as far."
     ),
     remedy=(
         "Lower weight_decay by factors of ten until the loss falls; 1e-4 is usual for SGD, 1e-2 for AdamW. Dropout is "
@@ -54,6 +56,8 @@ SUSPECT_PENALTY = 1.0
 
 _TRIAL_STEPS = 80
 
+_SMALLER = "penalty = sum(p.pow(2).sum() for p in model.parameters())\nloss = loss_fn(model(x), y) + 1e-4 * penalty"
+
 
 def look(subject: Subject) -> Finding:
     """Compare pull and gradient, and try without the pull if it is strong."""
@@ -61,9 +65,13 @@ def look(subject: Subject) -> Finding:
     subject.require_steps()
     decay = strongest_decay(run)
     penalty = penalty_share(run)
-    weights = _on_weights(subject, decay, penalty)
+    weights = [_on_weights(subject, decay, penalty)]
+    by_hand = _penalty_by_hand(subject) if penalty is None else None
+    if by_hand is not None:
+        weights = [by_hand] if decay is None else [*weights, by_hand]
     dropout = much_dropout(INFO, subject)
-    return min([weights, *([dropout] if dropout is not None else [])], key=lambda one: SEVERITIES.index(one.severity))
+    found = [*weights, *([dropout] if dropout is not None else [])]
+    return min(found, key=lambda one: SEVERITIES.index(one.severity))
 
 
 def _on_weights(subject: Subject, decay: np.ndarray | None, penalty: float | None) -> Finding:
@@ -103,19 +111,39 @@ def penalty_share(run: Run) -> float | None:
 def _penalty(subject: Subject, penalty: float, evidence: dict[str, float | list[float]]) -> Finding:
     """A copy trains without what is added: against one with it where that is known, else against your own loop."""
     found = race(subject, _leave_out) if subject.training.tape is not None else None
-    trial = found.trial if found is not None else _try_without_penalty(subject)
     added = f"what is added to the loss is {penalty:.3g} times the loss itself"
+    if found is None and answers_well(subject):
+        return finding(INFO, "info", _harmless(added), evidence=evidence)
+    trial = found.trial if found is not None else _try_without_penalty(subject)
     severity: Severity = "warning" if (trial.helped if trial is not None else penalty > RULES) else "info"
     said = _said(severity, added, trial)
     if found is not None and found.severity == "error":
         severity, said = "error", f"Yes: {added}. {found.text}"
-    remedy = Remedy(
-        "Give the penalty a smaller factor.",
-        "penalty = sum(p.pow(2).sum() for p in model.parameters())\nloss = loss_fn(model(x), y) + 1e-4 * penalty",
-        trial,
-    )
+    remedy = Remedy("Give the penalty a smaller factor.", _SMALLER, trial)
     basis: Basis = "experiment" if severity == "error" else "statistics"
     return finding(INFO, severity, said, evidence=evidence, remedy=remedy, basis=basis)
+
+
+def _penalty_by_hand(subject: Subject) -> Finding | None:
+    """A penalty in a loss that calls no loss function: what it is beside the rest is seen by its gradient alone."""
+    pull = penalty_pull(subject)
+    if pull is None:
+        return None
+    evidence: dict[str, float | list[float]] = {"penalty_to_gradient": pull}
+    said = f"what your loss adds for the weights alone pulls with {pull:.2g} times the gradient of the rest"
+    if pull < SUSPECT:
+        return finding(INFO, "ok", f"No: {said}.", evidence=evidence)
+    found = race(subject, _leave_out)
+    if found is None or found.severity == "info":
+        return finding(INFO, "info", _harmless(said), evidence=evidence)
+    remedy = Remedy(
+        "Give the penalty a smaller factor, or take it of the rows that are used in the batch only.",
+        _SMALLER,
+        found.trial,
+    )
+    return finding(
+        INFO, found.severity, f"Yes: {said}. {found.text}", evidence=evidence, remedy=remedy, basis="experiment"
+    )
 
 
 def _leave_out(copied: TrainingCopy) -> None:
@@ -146,8 +174,12 @@ def _said(severity: Severity, what: str, trial: Trial | None) -> str:
     if trial is None:
         return f"{'Yes' if severity == 'warning' else 'Perhaps'}: {what}. Going without it could not be tried."
     if severity == "info":
-        return f"It is strong, but it does no harm that could be seen: {what}."
+        return _harmless(what)
     return f"Yes: {what}. Without it the loss falls to {trial.treated[-1]:.3g} where it stays at {trial.without[-1]:.3g} now."
+
+
+def _harmless(what: str) -> str:
+    return f"It is strong, but it does no harm that could be seen: {what}."
 
 
 def _most_progress_lost(trial: Trial) -> bool:
