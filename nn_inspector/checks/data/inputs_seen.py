@@ -17,6 +17,8 @@ from nn_inspector.experiments.batch_contents import map_leaves
 
 _BATCHES = 16
 _ROUNDING = 1e-5
+_FEWEST_NODES = 4
+_SPARSE = 0.7
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
@@ -108,9 +110,16 @@ def _look(subject: Subject) -> list[InputsSeen]:
     if not taken.by_model:
         raise ExperimentError("The network was given no tensor of real numbers to look at.")
     several = len(taken.by_model) > 1
-    return [
-        _seen(copied.model, taken, place, taken.names.get(place, "") if several else "") for place in taken.by_model
-    ]
+    places = [place for place, given in taken.by_model.items() if not (several and all(map(_is_relation, given)))]
+    return [_seen(copied.model, taken, place, taken.names.get(place, "") if several else "") for place in places]
+
+
+def _is_relation(given: torch.Tensor) -> bool:
+    """Whether it says who is whose neighbour, as the matrix of a graph does: its size is meant."""
+    if given.dim() < 2 or given.shape[-1] != given.shape[-2] or given.shape[-1] < _FEWEST_NODES:
+        return False
+    edges = given != 0
+    return bool((given >= 0).all()) and torch.equal(edges, edges.mT) and 0 < float(edges.float().mean()) < _SPARSE
 
 
 def _seen(model: nn.Module, taken: _Taken, place: int, name: str) -> InputsSeen:
