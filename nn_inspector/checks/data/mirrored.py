@@ -67,7 +67,7 @@ def mirrored(subject: Subject) -> Mirrored | None:
     """
     if subject.seconds <= 0 or subject.training.val_loader is None or subject.run.steps < FEWEST:
         return None
-    turns = _turns_of(subject)
+    turns = turns_of(subject)
     if not turns or (left_of_validation(subject) or 0.0) < LEFT:
         return None
     source = BatchSource(subject.training.val_loader, seconds=max(subject.seconds / 6, 0.1))
@@ -91,25 +91,29 @@ def mirrored(subject: Subject) -> Mirrored | None:
     return None
 
 
-def _turns_of(subject: Subject) -> list[str]:
-    """What is done at random to the images of the training data, seen as the same items are drawn twice."""
+def turns_of(subject: Subject) -> list[str]:
+    """What is done at random to the images of the training data, seen as the same items are drawn twice: names of `TURNS`.
+
+    Raises:
+        ExperimentError: the items cannot be drawn again.
+    """
     source = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 8, 0.1))
     first, second = (next(tensors_of(batch), None) for batch in source.drawn_again(_ITEMS))
     if first is None or second is None or first.dim() != 4 or first.shape != second.shape:
         return []
     if min(first.shape[-2:]) < _SMALLEST or torch.equal(first, second):
         return []
-    as_it_is = _likeness(first, second)
+    as_it_is = likeness(first, second)
     found = {
-        how: float((_likeness(first, turn(second)) > as_it_is + CLEARLY).float().mean())
+        how: float((likeness(first, turn(second)) > as_it_is + CLEARLY).float().mean())
         for how, turn in TURNS.items()
         if turn(second).shape == first.shape
     }
     return sorted((how for how, share in found.items() if share >= OFTEN), key=lambda how: -found[how])
 
 
-def _likeness(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Correlation of the pixels of each image with those of its counterpart."""
+def likeness(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Correlation of the pixels of each image with those of its counterpart, [items]."""
     a, b = (images.float().flatten(1) for images in (one, other))
     a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
     found: torch.Tensor = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-9)

@@ -11,6 +11,7 @@ from nn_inspector.checks.data.mirrored import mirrored
 from nn_inspector.checks.data.own_input import own_input
 from nn_inspector.checks.data.shifted_twice import shifted_twice
 from nn_inspector.checks.data.turned import turned
+from nn_inspector.checks.data.unmirrored import unmirrored
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.race import WELL, known_left
 from nn_inspector.errors import ExperimentError
@@ -35,6 +36,19 @@ if torch.rand(1) < 0.5:
     box = torch.stack([width - x2, y1, width - x1, y2])  # the same for both""",
 }
 
+_LISTED = 8
+
+_WITH_IMAGE = {
+    "flipped left to right": """\
+if torch.rand(1) < 0.5:
+    image, points = image.flip(-1), points.clone()
+    points[..., 0] = -points[..., 0]  # x from -1 to 1; else 1 - x, or width - x in pixels""",
+    "flipped upside down": """\
+if torch.rand(1) < 0.5:
+    image, points = image.flip(-2), points.clone()
+    points[..., 1] = -points[..., 1]  # y from -1 to 1; else 1 - y, or height - y in pixels""",
+}
+
 _ASKED = """\
 noisy = clean + noise * torch.randn_like(clean)
 loss = loss_fn(model(noisy), clean)  # not (model(noisy), noisy)"""
@@ -44,12 +58,13 @@ def seen_misplaced(info: CheckInfo, subject: Subject) -> Finding | None:
     """Look for labels that are where they do not belong.
 
     Masks or boxes beside their images, words in the bags of others, predictions beside their targets, one's own input,
-    images that an augmentation makes into those of another class, and tokens of further on than the next.
+    images that an augmentation makes into those of another class, places that stay when their image is flipped, and tokens of
+    further on than the next.
 
     Returns:
         None if nothing of that is seen.
     """
-    looks = (_turned_aside, _wrong_bags, _flattened_apart, _own_input_asked, _mirrored, _shifted_twice)
+    looks = (_turned_aside, _wrong_bags, _flattened_apart, _own_input_asked, _mirrored, _unmirrored, _shifted_twice)
     return next((found for found in (look(info, subject) for look in looks) if found is not None), None)
 
 
@@ -144,6 +159,31 @@ def _mirrored(info: CheckInfo, subject: Subject) -> Finding | None:
             f"Leave this augmentation out: {found.how}, an image means something else. Or change the label with it.",
             "augment = torch.nn.Identity()  # instead of RandomHorizontalFlip and the like\n"
             "# or: if flipped: label = {left: right, right: left}.get(label, label)",
+        ),
+        where="train_loader",
+        basis="experiment",
+    )
+
+
+def _unmirrored(info: CheckInfo, subject: Subject) -> Finding | None:
+    """Places or angles that stay as they were when their image is flipped."""
+    found = None
+    with contextlib.suppress(ExperimentError):
+        found = unmirrored(subject)
+    if found is None:
+        return None
+    first = ", ".join(str(one) for one in found.columns[:_LISTED]) + (", ..." if len(found.columns) > _LISTED else "")
+    which, far = (f"targets {first}", "they are") if len(found.columns) > 1 else (f"target {first}", "it is")
+    return finding(
+        info,
+        "error",
+        f"No: images of your training data are {found.how} at random, and their targets stay as they were. On which side of the "
+        f"middle ({found.middle:g}) a target lies cannot be learned so: of {which} a copy explains {max(found.side, 0.0):.0%} after "
+        f"{found.steps} steps, and of how far {far} from the middle {found.distance:.0%}.",
+        evidence={"explained": found.side, "explained_of_distance": found.distance},
+        remedy=Remedy(
+            "Change the targets with the image: a place moves to the other side, and an angle or a direction changes its sign.",
+            _WITH_IMAGE[found.how],
         ),
         where="train_loader",
         basis="experiment",
