@@ -34,7 +34,7 @@ INFO = CheckInfo(
         "true ones on items that it has not seen, rows are tried that are shifted by one or two, and the validation data. "
         "It is an error if the labels can be learned there, or far better there and your network fails on them. So it is if the inputs "
         "are the targets in training only, or if the loop flattens predictions and targets in different orders. So it is if masks or boxes fit their images better when flipped "
-        "or turned, and are not learned so, or if an augmentation makes images of one class look like another, or flips images whose targets (places, angles) stay as they were. It is a warning if your network, too, learns nothing of unseen items, or is asked "
+        "or turned, and are not learned so, or if an augmentation makes images of one class look like another. So it is if images are flipped at random and their places or angles are not. It is a warning if your network, too, learns nothing of unseen items, or is asked "
         "for its own input where a copy restores another tensor of the batch. So it is if the batch holds the next tokens "
         "and the loss asks for those after them."
     ),
