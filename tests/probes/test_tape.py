@@ -453,6 +453,30 @@ def test_a_loss_that_is_given_is_called_as_the_loop_does():
         torch.testing.assert_close(loss, loss_fn(copied.model(x).squeeze(), y.float()))
 
 
+class OfBoth(nn.Module):
+    """Takes what the model returned and the batch as they are."""
+
+    def forward(self, output, batch):
+        return F.cross_entropy(output["logits"], batch["label"]) + 0.1 * output["hidden"][0].square().mean()
+
+
+def named(x, y):
+    return {"image": x, "label": y}
+
+
+@pytest.mark.parametrize("items", [ITEMS, LARGER])
+def test_a_loss_is_given_the_dictionary_that_the_model_returned_and_the_batch(items):
+    loss_fn = OfBoth()
+    training = watched(lambda m, b: loss_fn(m(b["image"]), b), Dictionary, named, loss_fn=loss_fn)
+    batch = batch_of(named, items)
+    with isolated(training) as copied:
+        expected = loss_fn(copy.deepcopy(copied.model)(batch["image"]), batch)
+        loss = copied.loss(batch)
+        torch.testing.assert_close(loss, expected)
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in copied.model.parameters())
+
+
 def test_a_loss_that_an_experiment_puts_there_judges_the_output_itself():
     training = watched(viewed, Flat, tuples, loss_fn=F.cross_entropy)
     x, y = batch_of(tuples, ITEMS)
