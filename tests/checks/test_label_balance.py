@@ -1,9 +1,12 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from nn_inspector.checks.data.class_answers import ClassAnswers
+from nn_inspector.experiments import isolated
+from nn_inspector.experiments.class_weights import class_weights
 from tests.trainings import Case, assert_equal, state_of
 
 
@@ -138,3 +141,116 @@ def test_the_average_counts_classes_alike():
     assert answers.classes == 2
     assert answers.count([1]) == 2
     assert answers.found([0]) == 1.0
+
+
+class Words(nn.Module):
+    """Scores [items, words, classes] for token numbers [items, words]."""
+
+    def __init__(self, vocabulary=40, classes=3):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, 8)
+        self.out = nn.Linear(8, classes)
+
+    def forward(self, words):
+        return self.out(self.embedding(words))
+
+
+class OfWords(nn.CrossEntropyLoss):
+    def forward(self, scores, tags):
+        return super().forward(scores.flatten(0, 1), tags.flatten())
+
+
+def tagged(*, told=0.4, lr=0.3, rare=0.05, weight=None, padded=0, vocabulary=40):
+    """Each word is tagged; class 1 stands at word 1, but in `told` of the cases only, and class 2 at word 2."""
+    torch.manual_seed(0)
+    words = torch.randint(3, vocabulary, (300, 12))
+    chance = torch.rand(300, 12)
+    words[chance < 2 * rare] = 1
+    words[chance < rare] = 2
+    tags = torch.where((words < 3) & (torch.rand(300, 12) < told), words, 0)
+    if padded:
+        tags[:, -padded:] = -100
+    model = Words(vocabulary)
+    loader = DataLoader(TensorDataset(words, tags), batch_size=20, shuffle=True)
+    return Case(model, torch.optim.SGD(model.parameters(), lr=lr), OfWords(weight=weight), loader)
+
+
+@pytest.mark.parametrize("padded", [0, 3], ids=["whole", "padded"])
+def test_rare_tags_of_words_that_are_never_found_are_an_error(watched, padded):
+    finding = checked(watched, tagged(padded=padded))
+    assert finding.severity == "error", finding.message
+    assert finding.basis == "experiment"
+    assert finding.message.startswith("No: the most frequent class has 9")
+    assert "of the positions" in finding.message
+    assert "finds 0% of the 2 rare classes" in finding.message
+    assert "its F1 score, mean over the classes" in finding.message
+    assert "weight=" in finding.remedy.code
+    assert finding.remedy.tried.helped
+    assert finding.evidence["rare_found_if_weighed"] > 0.55
+
+
+@pytest.mark.parametrize(
+    "case",
+    [lambda: tagged(told=1.0, lr=2.0), lambda: tagged(told=0.1, rare=0.2, lr=0.03)],
+    ids=["found all the same", "hardly told apart"],
+)
+def test_rare_tags_that_are_found_or_cannot_be_are_a_remark(watched, case):
+    finding = checked(watched, case(), epochs=5)
+    assert finding.severity == "info", finding.message
+    assert finding.message.startswith("The most frequent class has")
+
+
+def test_tags_of_which_none_is_rare_are_well(watched):
+    finding = checked(watched, tagged(rare=0.4, told=0.9))
+    assert finding.severity == "ok"
+    assert finding.message.startswith("No class is rare")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [lambda: tagged(weight=torch.tensor([1.0, 5.0, 5.0])), lambda: tagged(vocabulary=4)],
+    ids=["weighed already", "the classes may be the tokens"],
+)
+def test_tags_that_are_weighed_or_may_be_tokens_are_left_alone(watched, case):
+    finding = checked(watched, case())
+    assert finding.severity == "skipped"
+    assert "about classes" in finding.message
+
+
+def test_pixels_have_classes_as_well(watched):
+    torch.manual_seed(0)
+    x = torch.randn(120, 1, 8, 8)
+    y = ((x[:, 0] > 1.6) & (torch.rand(120, 8, 8) < 0.45)).long()
+    model = nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), nn.Conv2d(8, 2, 1))
+    case = Case(
+        model,
+        torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9),
+        nn.CrossEntropyLoss(),
+        DataLoader(TensorDataset(x, y), batch_size=10, shuffle=True),
+    )
+    finding = checked(watched, case)
+    assert finding.severity == "error", finding.message
+    assert "finds 0% of class 1" in finding.message
+
+
+@pytest.mark.parametrize("by_place", [False, True], ids=["by name", "by place"])
+def test_a_copy_with_weights_has_the_loss_that_the_weights_give(watched, by_place):
+    def loss(scores, labels):
+        return F.cross_entropy(scores, labels, None) if by_place else F.cross_entropy(scores, labels)
+
+    case = rare_case(loss=loss, rare=0.5)
+    inspector = watched(case)
+    batch, weights = next(iter(case.train_loader)), torch.tensor([1.0, 7.0])
+    with isolated(inspector.training) as copied:
+        plain = copied.loss(batch)
+        with class_weights(copied, weights):
+            weighed = copied.loss(batch)
+        again = copied.loss(batch)
+    expected = F.cross_entropy(case.model(batch[0]), batch[1], weights)
+    assert float(weighed) == pytest.approx(float(expected))
+    assert float(plain) == float(again) != float(weighed)
+
+
+def test_the_f1_score_is_the_mean_over_the_classes():
+    answers = ClassAnswers(torch.tensor([0, 0, 0, 0, 2]), torch.tensor([0, 0, 1, 1, 2]))
+    assert answers.f1 == pytest.approx((2 / 3 + 0 + 1) / 3)

@@ -12,6 +12,21 @@ from nn_inspector.checks.answers import Answers, answers
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import TrainingCopy, batch_size
 
+RARE = 1 / 5
+"""A class that comes less often than this, for one item of the most frequent class, is rare."""
+
+LOST = 0.3
+"""Share of the items of rare classes up to which a network has not found them."""
+
+FOUND = 0.55
+"""Share of them that a copy has to find for the network to be at fault."""
+
+GAIN = 0.15
+"""So much more has the copy to find of an average class."""
+
+NO_BETTER = 0.05
+"""A network that finds no more of an average class than this beyond chance gives the same answer for all."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassAnswers:
@@ -46,6 +61,20 @@ class ClassAnswers:
     def average(self) -> float:
         """Share that is found, mean over the classes (balanced accuracy)."""
         return sum(self.found([int(one)]) for one in self.right.unique()) / self.classes
+
+    @property
+    def f1(self) -> float:
+        """F1 score, mean over the classes: 2 * hits / (items that are of the class + items that are said to be).
+
+        Example:
+            >>> round(ClassAnswers(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1])).f1, 2)
+            0.67
+        """
+        scores = []
+        for one in self.right.unique():
+            given, right = self.given == one, self.right == one
+            scores.append(2 * int((given & right).sum()) / int(given.sum() + right.sum()))
+        return sum(scores) / len(scores)
 
     def _among(self, classes: Sequence[int]) -> torch.Tensor:
         return torch.isin(self.right, torch.tensor(classes, device=self.right.device))

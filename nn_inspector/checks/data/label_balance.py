@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
-from nn_inspector.checks.data.class_answers import ClassAnswers, class_answers
+from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, NO_BETTER, RARE, ClassAnswers, class_answers
 from nn_inspector.checks.data.class_labels import class_labels
+from nn_inspector.checks.data.rare_positions import MOST_CLASSES, rare_positions
 from nn_inspector.checks.symptoms import NOT_LEARNING
-from nn_inspector.errors import ExperimentError
+from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import BatchSource, Start, TrainingCopy, batch_size, initial_state, isolated, train
 from nn_inspector.experiments.remix import draw
 from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, Trial, curve, row_labels
@@ -31,7 +32,8 @@ INFO = CheckInfo(
     ),
     how=(
         "The classes in your batches are counted. A class is rare if the most frequent one comes five times as often. If your "
-        "network finds few of the items of rare classes, a copy is trained on batches that hold all classes alike. It is a "
+        "network finds few of the items of rare classes, a copy is trained on batches that hold all classes alike. Where each "
+        "word or pixel has a class, the copy's loss weighs all classes alike, and its F1 score has to be higher as well. It is a "
         "warning if that copy finds most of them, and an error if your network does no better than always the same answer."
     ),
     remedy=(
@@ -46,21 +48,7 @@ INFO = CheckInfo(
     explains=(*NOT_LEARNING, "output_bias", "initial_loss", "batch_balance", "metric_match", "dataset_size"),
 )
 
-RARE = 1 / 5
-"""A class that comes less often than this, for one item of the most frequent class, is rare."""
-
-LOST = 0.3
-"""Share of the items of rare classes up to which a network has not found them."""
-
-FOUND = 0.55
-"""Share of them that a copy has to find for the network to be at fault."""
-
-GAIN = 0.15
-"""So much more has the copy to find of an average class."""
-
-_NO_BETTER = 0.05
 _FEWEST = 5
-_MOST_CLASSES = 100
 _ITEMS = 2000
 _JUDGED = 0.3
 _LEAST, _MOST = 80, 240
@@ -81,7 +69,10 @@ class _Lap:
 
 def look(subject: Subject) -> Finding:
     """Count the classes, see which of them are found, and try balanced batches."""
-    labels = class_labels(subject)
+    try:
+        labels = class_labels(subject)
+    except InspectorError as error:
+        return _at_positions(subject, error)
     assert labels.classes is not None, "they are chosen so"
     counts = torch.as_tensor(labels.classes.total)
     shares = counts / counts.sum()
@@ -91,12 +82,23 @@ def look(subject: Subject) -> Finding:
     spread = f"the most frequent class has {max(present):.1%} of the items, the rarest {min(present):.1%}"
     if not rare:
         return finding(INFO, "ok", f"No class is rare: {spread}.", evidence=evidence, where="train_loader")
-    if len(present) > _MOST_CLASSES:
+    if len(present) > MOST_CLASSES:
         message = f"Some classes are rare, as it has to be with {len(present)} of them: {spread}."
         return finding(INFO, "info", message, evidence=evidence, where="train_loader")
     if subject.seconds <= 0:
         raise ExperimentError("This check makes an experiment, and there is no time left for one.")
     return _of_rare(subject, rare, evidence, f"{spread[0].upper()}{spread[1:]}")
+
+
+def _at_positions(subject: Subject, error: InspectorError) -> Finding:
+    """Where no class was seen for each item, there may be one for each of its positions."""
+    try:
+        found = rare_positions(INFO, subject)
+    except ExperimentError as other:
+        raise error from other
+    if found is None:
+        raise error
+    return found
 
 
 def _of_rare(subject: Subject, rare: Sequence[int], evidence: Evidence, spread: str) -> Finding:
@@ -129,7 +131,7 @@ def _of_rare(subject: Subject, rare: Sequence[int], evidence: Evidence, spread: 
             f"they are {plain.rare[-1]:.0%}: that does not put the blame on how often they come."
         )
         return finding(INFO, "info", message, evidence=evidence, where="train_loader", basis="experiment")
-    constant = average <= 1 / now.classes + _NO_BETTER
+    constant = average <= 1 / now.classes + NO_BETTER
     severity: Severity = "error" if constant else "warning"
     message += f" A copy that was trained on batches with all classes alike found {treated.rare[-1]:.0%}."
     return finding(
@@ -196,7 +198,7 @@ def _look_again(lap: _Lap, copied: TrainingCopy, judges: list[Any], rare: Sequen
 def chart(result: Finding) -> Chart | None:
     """Share of the items of each class."""
     classes, shares = result.evidence.get("classes"), result.evidence.get("shares")
-    if not isinstance(classes, list) or not isinstance(shares, list) or len(shares) > _MOST_CLASSES:
+    if not isinstance(classes, list) or not isinstance(shares, list) or len(shares) > MOST_CLASSES:
         return None
     names = [f"class {int(one)}" for one in classes]
     return Chart("rows", "share of the items", "", {"train_loader": curve(shares, "points")}, row_labels(names))
