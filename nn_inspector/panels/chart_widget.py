@@ -191,8 +191,9 @@ def _hide(mark: bqplot.Lines, chart: Chart) -> None:
 
 def _lowest_point(chart: Chart) -> tuple[np.ndarray, np.ndarray]:
     """As it is drawn: of the charts that are drawn over and over, it is what changes least."""
-    x = np.concatenate([curve.x for curve in chart.series.values()])
-    y = np.concatenate([drawn_values(curve.y, chart.log) for curve in chart.series.values()])
+    curves = list(chart.series.values())
+    x = np.concatenate([np.zeros(0), *(curve.x for curve in curves)])
+    y = np.concatenate([np.zeros(0), *(drawn_values(curve.y, chart.log) for curve in curves)])
     x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     if not len(y):
         return np.zeros(1), np.zeros(1)
