@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
+from nn_inspector.checks.data.coarse_columns import Coarse, coarse_column
 from nn_inspector.checks.data.cut_to_whole import cut_to_whole
 from nn_inspector.checks.data.inputs_seen import InputsSeen, inputs_seen, standardize
-from nn_inspector.checks.race import BADLY, known_left, race
+from nn_inspector.checks.data.standing_columns import Standing, standing_columns
+from nn_inspector.checks.race import BADLY, known_left, left_now, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.errors import ExperimentError
 from nn_inspector.history import Evidence, Finding, Remedy
 
 INFO = CheckInfo(
@@ -26,7 +31,8 @@ INFO = CheckInfo(
         "and standard deviation of each column or channel. If they are far from 0 and 1, a copy is trained with "
         "standardized inputs. It is an error if that copy gets much further in a few steps than your whole training "
         "did, and else a remark. If your training did badly, it is a warning if all columns hold small whole numbers, spread as "
-        "scaled numbers are that were cut."
+        "scaled numbers are that were cut. So it is if a column holds numbers too large for its format to tell apart, or stands still "
+        "while what is not explained of the targets changes smoothly from item to item."
     ),
     remedy="Bring each column or channel to mean 0 and standard deviation 1, with numbers from the training data.",
     sources=(
@@ -49,11 +55,23 @@ UNEVEN = 30.0
 """The widest column of a table may be so many times as wide as the narrowest."""
 
 _FEW_COLUMNS = 32
+_LISTED = 8
+
+_SUBTRACT_FIRST = (
+    "subtract the first time stamp (or the mean) before you convert to float32, and keep such numbers in float64 or int64 until "
+    "then: float32 has seven digits, and time stamps around 1.7e9 become multiples of 128 in it."
+)
+_FROM_FIRST = """\
+seconds = torch.as_tensor(stamps - stamps.min(), dtype=torch.float32)  # stamps: float64 or int64
+# not torch.tensor(stamps, dtype=torch.float32) - start"""
 
 
 def look(subject: Subject) -> Finding:
     """Look at the inputs, and train a copy with standardized ones if they are unusual."""
     found = inputs_seen(subject)
+    rounded = _rounded(subject, found)
+    if rounded is not None:
+        return rounded
     finite = [one for one in found if torch.isfinite(one.values).all()] or found[:1]
     seen = next((one for one in finite if not one.normalized_first and rule(one) is not None), finite[0])
     mean, spread = float(seen.values.mean()), float(seen.values.std(correction=0))
@@ -88,6 +106,52 @@ def look(subject: Subject) -> Finding:
         return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=where)
     message = f"No: {unusual[0].lower()}{unusual[1:]} ({measured}). {tried.text}"
     return finding(INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=where, basis="experiment")
+
+
+def _rounded(subject: Subject, found: list[InputsSeen]) -> Finding | None:
+    """Numbers that their format has rounded, in the inputs or in what these were made of, where the training did badly."""
+    coarse = next((one for one in map(coarse_column, found) if one is not None), None)
+    tables = all(one.dims <= 2 for one in found)
+    if not (coarse or tables) or (known_left(subject) or 0.0) <= BADLY:
+        return None
+    if coarse is not None:
+        return _coarse(coarse)
+    standing = None
+    with contextlib.suppress(ExperimentError):
+        standing = standing_columns(subject) if left_now(subject)[0] == "numbers" else None
+    return _standing(standing) if standing is not None else None
+
+
+def _coarse(seen: Coarse) -> Finding:
+    return finding(
+        INFO,
+        "warning",
+        f"No: column {seen.column} holds numbers around {seen.size:.3g} in {str(seen.dtype).removeprefix('torch.')}, which are "
+        f"{seen.apart:,.0f} apart there. What lies closer together is lost: {seen.items} items have {seen.numbers} different "
+        "numbers.",
+        evidence={"column": float(seen.column), "apart": seen.apart, "numbers": float(seen.numbers)},
+        remedy=Remedy(f"S{_SUBTRACT_FIRST[1:]}", _FROM_FIRST),
+        where="train_loader",
+    )
+
+
+def _standing(seen: Standing) -> Finding:
+    many = len(seen.columns) > 1
+    first = ", ".join(str(one) for one in seen.columns[:_LISTED]) + (", ..." if len(seen.columns) > _LISTED else "")
+    which = f"columns {first} keep their numbers" if many else f"column {first} keeps its number"
+    return finding(
+        INFO,
+        "warning",
+        f"Perhaps not: in the order of your data {which} for {seen.items:.0f} items in a row and then "
+        f"jump{'' if many else 's'}. What your network does not explain of the targets changes from item to item meanwhile, and "
+        f"smoothly ({seen.within:.0%} of it lies within these rows). So something is not told, such as a time that was rounded.",
+        evidence={"items_in_a_row": seen.items, "within": seen.within, "roughness": seen.smooth},
+        remedy=Remedy(
+            f"Give the network what changes from item to item. If a column is made of time stamps, {_SUBTRACT_FIRST}",
+            _FROM_FIRST,
+        ),
+        where="train_loader",
+    )
 
 
 def _cut(seen: InputsSeen, evidence: Evidence) -> Finding:

@@ -35,6 +35,7 @@ class InputsSeen:
         where: the first layer, if forward() scales the input before that gets it, and else "": the model.
         place: which of the tensors of real numbers it is that `where` is given, counted from 0.
         name: of the input, as forward() calls it, where the network has several; "" where it has one.
+        dtype: of the input, as it is given.
     """
 
     values: torch.Tensor
@@ -45,6 +46,7 @@ class InputsSeen:
     where: str = ""
     place: int = 0
     name: str = ""
+    dtype: torch.dtype = torch.float32
 
     @property
     def mean(self) -> torch.Tensor:
@@ -134,7 +136,8 @@ def _seen(model: nn.Module, taken: _Taken, place: int, name: str) -> InputsSeen:
     columns = [one.movedim(axis, -1).reshape(-1, one.shape[axis]) for one in alike] if axis else []
     values = torch.cat(columns or [one.reshape(-1, 1) for one in alike]).float()
     whole, where = bool((values == values.round()).all()), taken.first if inside else ""
-    return InputsSeen(values, axis, len(shape), whole, isinstance(layer, _NORMS), where, 0 if inside else place, name)
+    first = isinstance(layer, _NORMS)
+    return InputsSeen(values, axis, len(shape), whole, first, where, 0 if inside else place, name, found[0].dtype)
 
 
 class _Taken:
