@@ -67,18 +67,26 @@ class Answers:
 def answers(copied: TrainingCopy, batch: Any) -> Answers | None:
     """What a copy answers for a batch in evaluation mode; None where it is not known what is asked.
 
-    The answers are what the only loss function is called on. A loss that is written by hand is not seen: they are then
+    The answers are what the only loss function is called on, or the first of two that choose along both axes of the same scores, as
+    where pictures and texts are matched. A loss that is written by hand is not seen: they are then
     the first tensor that the model returns, if it fits the labels of the batch.
 
     Raises:
         ExperimentError: the batch does not fit.
     """
     seen = one_pass(copied, batch)
-    if len(seen.calls) == 1:
+    if len(seen.calls) == 1 or _both_ways(seen.calls):
         return of_call(seen.calls[0])
     if seen.calls or not seen.outputs:
         return None
     return of_output(first_tensor(seen.outputs[-1]), batch, seen.inputs[-1])
+
+
+def _both_ways(calls: Sequence[LossCall]) -> bool:
+    if len(calls) != 2 or any(call.name != "cross_entropy" or call.prediction.dim() != 2 for call in calls):
+        return False
+    first, second = (call.prediction.detach() for call in calls)
+    return first.shape == second.T.shape and torch.equal(first, second.T)
 
 
 def of_call(call: LossCall) -> Answers | None:

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from nn_inspector.checks.data.class_answers import ClassAnswers
 from nn_inspector.experiments import isolated
-from nn_inspector.experiments.class_weights import class_weights
+from nn_inspector.experiments.entropy_calls import class_weights
 from tests.trainings import Case, assert_equal, state_of
 
 

@@ -12,7 +12,7 @@ from nn_inspector.checks.base import CheckInfo, Subject, finding
 from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, NO_BETTER, RARE, ClassAnswers
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, Start, TrainingCopy, batch_size, initial_state, isolated, train
-from nn_inspector.experiments.class_weights import class_weights
+from nn_inspector.experiments.entropy_calls import class_weights
 from nn_inspector.experiments.one_pass import Pass, one_pass
 from nn_inspector.history import Evidence, Finding, Remedy, Run, Severity, Trial
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, trial_chart
 from nn_inspector.checks.judging.complaint import verdict
+from nn_inspector.checks.judging.cosines import cosines_without_temperature
 from nn_inspector.checks.judging.outputs import (
     classes_on_one_output,
     entropy_of_one_column,
@@ -29,7 +30,7 @@ INFO = CheckInfo(
     how=(
         "The operations between the last layer and the loss are read from the first steps of your loop, and compared with the "
         "loss and with the targets: what they can reach, how many outputs there are, and whether one of several answers is "
-        "right or each for itself. Where that does not settle it, a copy is trained without the operation. It is an error "
+        "right or each for itself. Cosines that a cross entropy chooses among are tried with a temperature. Where that does not settle it, a copy is trained without the operation. It is an error "
         "if targets can never be reached or the copy learns much more, and a remark if your training does well anyway."
     ),
     remedy=(
@@ -40,6 +41,7 @@ INFO = CheckInfo(
         "37 Reasons why your Neural Network is not working (Slavv, 2017)",
         "Nikanjam et al., NeuraLint (2021): last activation and loss",
         "PyTorch documentation: CrossEntropyLoss, BCEWithLogitsLoss",
+        "Wang et al., NormFace (2017): the least loss of a softmax over cosines",
     ),
     explains=(
         *OF_THE_LOOP, "loss_match", "output_bias", "target_scale", "label_range", "label_balance", "loss_reduction",
@@ -55,6 +57,7 @@ RULES = (
     unreachable,
     relu_of_scores,
     sigmoids_for_one_of_many,
+    cosines_without_temperature,
 )
 """In the order in which they are asked; the first complaint counts."""
 
