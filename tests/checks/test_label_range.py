@@ -62,6 +62,7 @@ WRONG = {
     "answers without a column": (YES, 1, bce, {"loss_fn": nn.BCEWithLogitsLoss()}, "takes that of the prediction", "reshape"),
     "signs for answers": (2 * column - 1, 1, bce, {}, "go from -1 to 1", "(target + 1) / 2"),
     "a mask of 0 and 255": (255 * column, 1, bce, {}, "go from 0 to 255", "target == 255"),
+    "a mask that was divided by 255": (column / 255, 1, bce, {}, "nearly no, and so will be every answer", "target > 0"),
     "shades of grey": ((255 * X[:, :1].sigmoid()).round(), 1, bce, {}, "takes 0 to 1", "/ 255"),
     "percent": (100 * X[:, :1].sigmoid(), 1, bce, {}, "no lowest value", "/ 100"),
     "classes for answers": (CLASS.float().unsqueeze(1), 1, bce, {}, "go from 0 to 3", "Linear(features, 4)"),
@@ -117,6 +118,8 @@ SOUND = {
         torch.where(column > 0, 1.0, -1.0), 1, lambda o, y: (bce(o, y, reduction="none") * (y >= 0)).mean(), {},
     ),
     "smooth answers beyond 1": (column * 1.1, 1, bce, {}),
+    "rates of clicks": (0.02 * X[:, :1].sigmoid(), 1, bce, {}),
+    "half a yes": (0.5 * column, 1, bce, {}),
 }  # fmt: skip
 
 

@@ -237,6 +237,53 @@ def test_a_part_that_came_to_constant_answers_only_is_drowned_by_the_other():
     assert finding.remedy.tried.helped
 
 
+class Delivery(nn.Module):
+    """How long it takes, and by which of five ways."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Linear(12, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU())
+        self.minutes, self.way = nn.Linear(48, 1), nn.Linear(48, 5)
+
+    def forward(self, x):
+        h = self.body(x)
+        return {"minutes": 100 * self.minutes(h)[:, 0], "way": self.way(h)}
+
+
+def delivered(unit):
+    """Its finding on a training whose times are in minutes, divided by `unit`."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1000, 12, generator=generator)
+    minutes = 30 * (x @ torch.randn(12, generator=generator)) + 60 * torch.randn(1000, generator=generator)
+    way = ((1.2 * x[:, 6:]).sin() @ torch.randn(6, 5, generator=generator)).argmax(1)
+    loader = DataLoader(TensorDataset(x, minutes, way), batch_size=50, shuffle=True)
+    model = Delivery()
+    optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
+
+    def train():
+        for _ in range(20):
+            for x, minutes, way in loader:
+                output = model(x)
+                loss = F.mse_loss(output["minutes"] / unit, minutes / unit) + F.cross_entropy(output["way"], way)
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+        return inspector.check("loss_terms", seconds=120.0)
+
+
+def test_a_part_that_is_learned_in_part_only_beside_one_that_is_thousands_of_times_as_strong_is_raised():
+    finding = delivered(unit=1.0)
+    assert finding.raised, finding.message
+    assert "cross entropy is a part of your loss" in finding.message
+    assert finding.remedy.tried.helped
+    assert not delivered(unit=100.0).raised
+
+
 def grey_beside_sum(output, x):
     """Grey values as probabilities, whose cross entropy is far above 0 at best, and all of it divided by the items."""
     grey = (x - x.min()) / (x.max() - x.min())

@@ -64,7 +64,7 @@ class Quotient(nn.Module):
 def test_the_operation_is_named_with_its_line_and_what_to_do(watched, broken, said, line, advice):
     finding = watched(broken, lambda c: c.run(1)).check("nonfinite")
     assert finding.severity == "error", finding.message
-    assert finding.basis == "structure"
+    assert finding.basis == "experiment", "a copy has met it, too"
     assert said in finding.message
     assert line in finding.where
     assert advice in finding.remedy.code
@@ -79,6 +79,29 @@ def test_nan_in_the_data_is_said_first(watched, targets):
     assert f"1 {'targets' if targets else 'inputs'} of {ITEMS} items" in finding.message
     assert finding.where == "train_loader"
     assert "isfinite" in finding.remedy.code
+
+
+def test_a_logarithm_of_zero_stands_before_the_rate_that_leads_there():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(600, 8, generator=generator)
+    y = (x[:, :4].sum(1) > 0).float()
+    torch.manual_seed(0)
+    made = case(nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1)), data=TensorDataset(3 * x, y))
+    made.optimizer = torch.optim.Adam(made.model.parameters(), lr=0.1)
+
+    def train():
+        for _ in range(10):
+            for x, y in made.train_loader:
+                p = torch.sigmoid(made.model(x)[:, 0])
+                made.optimizer.zero_grad()
+                loss = -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()
+                loss.backward()
+                made.optimizer.step()
+
+    with nni.watch(made.model, made.optimizer, train_loader=made.train_loader, loop=train, show=False) as inspector:
+        train()
+        diagnosis = inspector.diagnose(budget=60.0)
+    assert diagnosis.findings[0].check == "nonfinite", str(diagnosis)
 
 
 def test_a_loss_that_grew_first_is_said_to_have_blown_up(watched):

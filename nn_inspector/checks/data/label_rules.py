@@ -15,6 +15,9 @@ SMOOTH = 0.25
 """Targets of a binary cross entropy may be so far beyond 0 and 1: a few networks that play against each other do that on
 purpose."""
 
+DIVIDED = 0.1
+"""A yes and a no that are no farther apart than this were divided by something, by 255 mostly."""
+
 OUT_OF_REACH = (0.1, 0.3)
 """Share of the targets' variation that the last layer cannot reach: from the first on a warning, from the second on an
 error. Whatever it learns, that much is left."""
@@ -168,6 +171,9 @@ def _yes_or_no(given: Given) -> Verdict | None:
         )
     if given.failed and given.target != given.prediction and given.name != LOG_LOSS:
         return _shape_of_prediction(given)
+    divided = _divided(given)
+    if divided is not None:
+        return divided
     excess = max(given.high - 1, -given.low, 0.0)
     beyond = float(((given.values > 1) | (given.values < 0)).double().mean())
     if excess == 0:
@@ -182,6 +188,21 @@ def _yes_or_no(given: Given) -> Verdict | None:
         advice,
         code,
         {"lowest": given.low, "highest": given.high, "beyond": beyond},
+    )
+
+
+def _divided(given: Given) -> Verdict | None:
+    """Targets of two values, 0 and far less than a half: a yes that was scaled with the picture, so that all answers are no."""
+    distinct = given.values.unique()
+    if len(distinct) != 2 or distinct[0] != 0 or not 0 < given.high <= DIVIDED:
+        return None
+    return Verdict(
+        "error",
+        f"No: the targets are 0 and {given.high:.3g}, but a binary cross entropy takes 0 for no and 1 for yes. All of them are "
+        "nearly no, and so will be every answer.",
+        "Do not scale masks and labels as pictures are scaled.",
+        "target = (target > 0).float()",
+        {"lowest": given.low, "highest": given.high},
     )
 
 

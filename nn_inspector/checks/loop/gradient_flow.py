@@ -21,6 +21,7 @@ from nn_inspector.checks.loop.without_gradient import (
     reached,
     zeros_only,
 )
+from nn_inspector.checks.loop.without_graph import without_graph
 from nn_inspector.checks.model.wiring import Wiring, wiring_of
 from nn_inspector.checks.race import FAILED, FEWEST, WELL, known_left
 from nn_inspector.checks.symptoms import OF_THE_LOOP
@@ -46,7 +47,7 @@ INFO = CheckInfo(
         "Where forward() detaches something, a copy that does not is trained. Functions with a backward() of your own are "
         "held against differences of their forward(). Where rows of a table are chosen by argmin, a copy passes the gradient by. If your training failed, it is an error if the function that judges the answers "
         "does not reach layers that they depend on. If a derivative in the loss was computed without its graph, copies are trained "
-        "with and without that. Layers that are not used, targets "
+        "with and without that, and so where something is drawn at random, or judged, without a gradient. Layers that are not used, targets "
         "that are detached and layers that are moved by other means are fine."
     ),
     remedy="Take the cut out of the way from the weights to the loss; keep it for numbers that are only printed.",
@@ -85,6 +86,7 @@ def look(subject: Subject) -> Finding:
         or _chosen(subject)
         or _unreached(subject, wiring)
         or _constant_derivative(subject)
+        or _without_graph(subject)
         or _wrong_backward(subject)
     )
     if complaint is not None:
@@ -179,6 +181,39 @@ def _constant_derivative(subject: Subject) -> Complaint | None:
         trial=trial,
         where="torch.autograd.grad",
         basis="experiment",
+    )
+
+
+def _without_graph(subject: Subject) -> Complaint | None:
+    """What is trained is drawn from, or judged, where no gradient is computed."""
+    found = without_graph(subject) if subject.seconds > 0 else None
+    if found is None:
+        return None
+    ends = f"On a copy, the same loss came to {found.trial.treated[-1]:.3g} with its gradient, and to {found.trial.without[-1]:.3g} without."
+    said = {
+        "drawn": "No: numbers are drawn at random with torch.normal or sample(), which pass no gradient to their mean and spread: what "
+        f"made those learns nothing from what comes after. {ends}",
+        "judged": "No: a part of the loss is computed within no_grad(), from what is trained. It counts in the number and teaches "
+        f"nothing. {ends}",
+    }
+    advice = {
+        "drawn": (
+            "Draw so that the gradient passes: mean plus spread times noise, or rsample().",
+            "z = mean + std * torch.randn_like(std)",
+        ),
+        "judged": (
+            "Keep only the teacher, or the target, within no_grad(), and what compares with it outside.",
+            "with torch.no_grad():\n    target = teacher(x)\nloss = loss + compare(student(x), target)",
+        ),
+    }
+    return Complaint(
+        "error",
+        said[found.how],
+        *advice[found.how],
+        trial=found.trial,
+        where=forward_of(subject).place("cut") or "model.forward",
+        basis="experiment",
+        evidence={"with_gradient": found.trial.treated[-1], "without": found.trial.without[-1]},
     )
 
 

@@ -14,11 +14,11 @@ from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.nonfinite_calls import RiskyCall, calling_line, risky_call
 from nn_inspector.checks.train.nonfinite_data import spoiled_data
-from nn_inspector.checks.train.nonfinite_remedy import advice
+from nn_inspector.checks.train.nonfinite_remedy import UNDEFINED, advice
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, initial_state, isolated
 from nn_inspector.experiments.first_nonfinite import FirstNonfinite, find_first_nonfinite
-from nn_inspector.history import Chart, Evidence, Finding, Nonfinite, Run, curve
+from nn_inspector.history import Basis, Chart, Evidence, Finding, Nonfinite, Run, curve
 
 INFO = CheckInfo(
     name="nonfinite",
@@ -43,7 +43,7 @@ INFO = CheckInfo(
         "torch.autograd.detect_anomaly: the operation whose derivative is NaN",
         "TheDeepChecker (Braiek and Khomh, 2022): NaN and Inf in losses, weights and gradients",
     ),
-    explains=ALL_SYMPTOMS,
+    explains=(*ALL_SYMPTOMS, "learning_rate"),
 )
 
 GREW = 10.0
@@ -131,6 +131,7 @@ def _survived(run: Run, found: Nonfinite | None, evidence: Evidence) -> Finding:
 def _lost(
     subject: Subject, lost: Sequence[str], found: Nonfinite | None, seen: LossCurve, evidence: Evidence
 ) -> Finding:
+    basis: Basis = "structure"
     happened = f"Yes: {' and '.join(lost)}."
     began = f" It began {_when(subject.run, found)} with {_said(found)}." if found is not None else ""
     data, grew, where = spoiled_data(subject), _grew(seen), _place(found)
@@ -150,11 +151,12 @@ def _lost(
         when = f"{_when(subject.run, found)} " if found is not None else ""
         message = f"{happened} {_said_of(origin, where, when)}"
         remedy = advice(origin.operation, grew=False)
+        basis = "experiment" if origin.operation in UNDEFINED else basis
     else:
         call = risky_call(subject) if found is not None and found.where == "loss" else None
         message, where = happened + began + _said_of_call(call), (call.place if call is not None else None) or where
         remedy = advice(call.name if call is not None else None, grew=False)
-    return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=where, basis="structure")
+    return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=where, basis=basis)
 
 
 def _replayed(subject: Subject, found: Nonfinite | None) -> FirstNonfinite | None:

@@ -37,14 +37,19 @@ _SEARCH = Remedy(
     "with torch.autograd.detect_anomaly():\n    loss = loss_fn(model(x), y)\n    loss.backward()",
 )
 
+_LOGS = ("log", "log2", "log10", "binary_cross_entropy", "poisson_nll_loss", "nll_loss", "log_", "xlogy")
+_ROOTS = ("sqrt", "norm", "linalg_vector_norm", "std", "rsqrt", "cdist", "dist", "std_mean")
+_DIVISIONS = ("div", "truediv", "rtruediv", "rdiv", "reciprocal", "divide", "true_divide")
+
 _BY_OPERATION: Mapping[str, Remedy] = {
-    **dict.fromkeys(
-        ("log", "log2", "log10", "binary_cross_entropy", "poisson_nll_loss", "nll_loss", "log_", "xlogy"), _LOG
-    ),
-    **dict.fromkeys(("sqrt", "norm", "linalg_vector_norm", "std", "rsqrt", "cdist", "dist", "std_mean"), _ROOT),
-    **dict.fromkeys(("div", "truediv", "rtruediv", "rdiv", "reciprocal", "divide", "true_divide"), _DIVISION),
+    **dict.fromkeys(_LOGS, _LOG),
+    **dict.fromkeys(_ROOTS, _ROOT),
+    **dict.fromkeys(_DIVISIONS, _DIVISION),
     **dict.fromkeys(("exp", "expm1", "sinh", "cosh", "exp_"), _EXP),
 }
+
+UNDEFINED = frozenset((*_LOGS, *_ROOTS, *_DIVISIONS))
+"""Operations that are not defined everywhere, or have no derivative: with a smaller rate they are met later, and that is all."""
 
 RISKY = frozenset(_BY_OPERATION)
 """Names of operations that can make NaN or Inf of finite numbers."""

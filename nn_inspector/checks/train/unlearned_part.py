@@ -23,6 +23,12 @@ from nn_inspector.probes import CallMode, LossCall
 UNLEARNED = 0.8
 """A part that still has this share of its first value, or of what constant answers give if that is less, was not learned."""
 
+PARTLY = 0.55
+"""The same where the others are so much stronger that next to nothing is left for it (`DROWNED`)."""
+
+DROWNED = 1000.0
+"""So many times as strong is the gradient of another part then, at the first weights."""
+
 LEARNED = 0.5
 """One that has no more than this was."""
 
@@ -193,16 +199,18 @@ def _weakest_unlearned(
     """Of the parts that compare with targets and were not learned the one with the least gradient."""
     if sum(part.gradient > 0 for part in parts) < _TWO:
         return None
+    strongest = max(part.gradient for part in parts)
     unlearned = [
         number
         for number, part in enumerate(parts)
-        if part.gradient > 0 and _TARGETS & set(part.name.split(" of ")) and _is_unlearned(*levels[number], now[number])
+        if part.gradient > 0 and _TARGETS & set(part.name.split(" of "))
+        if _is_unlearned(*levels[number], now[number], PARTLY if strongest > DROWNED * part.gradient else UNLEARNED)
     ]
     return min(unlearned, key=lambda number: parts[number].gradient, default=None)
 
 
-def _is_unlearned(level: float, least: float, now: float) -> bool:
-    return 0 < UNLEARNED * (level - least) < now - least < math.inf
+def _is_unlearned(level: float, least: float, now: float, share: float) -> bool:
+    return 0 < share * (level - least) < now - least < math.inf
 
 
 def _means(copied: TrainingCopy, judges: Sequence[Any]) -> list[float]:
