@@ -96,7 +96,7 @@ def test_in_small_batches_training_mode_is_noisy_itself_and_hides_nothing(watche
         rate=1e-3,
         optimizer=torch.optim.RMSprop,
     )
-    finding = watched(made, lambda c: c.run(8)).check("normalization")
+    finding = watched(made, lambda c: c.run(6)).check("normalization")
     assert finding.raised, finding.message
     assert "with momentum=0.99, remember little but the last batch" in finding.message
 
