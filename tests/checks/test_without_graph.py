@@ -19,6 +19,14 @@ def sampled(mean, spread):
     return Normal(mean, spread).sample()
 
 
+def named(mean, spread):
+    return torch.normal(mean=mean, std=spread)
+
+
+def of_one_spread(mean, spread):
+    return torch.normal(mean, 0.3)
+
+
 def resampled(mean, spread):
     return Normal(mean, spread).rsample()
 
@@ -87,7 +95,7 @@ def finding_of(model, *, epochs=15, rate=5e-3):
     return found
 
 
-@pytest.mark.parametrize("draw", [torch.normal, sampled])
+@pytest.mark.parametrize("draw", [torch.normal, sampled, named, of_one_spread])
 def test_what_is_drawn_without_a_gradient_is_an_error(draw):
     finding = finding_of(Coder(draw))
     assert finding.severity == "error", finding.message

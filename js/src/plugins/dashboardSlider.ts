@@ -115,7 +115,10 @@ export const dashboardSlider: JupyterFrontEndPlugin<void> = {
     for (const type of ['focus', 'input'] as const) {
       onBusy(type, (slider, _, target) => {
         if (target === slider.number) {
-          kept ??= new KeptText(slider.number);
+          if (kept?.element !== slider.number) {
+            kept?.end(); // of a dashboard that is gone
+            kept = new KeptText(slider.number);
+          }
           if (type === 'input') {
             kept.note();
           }

@@ -14,7 +14,6 @@ from nn_inspector.checks.loop.cut_inside import CUTS
 from nn_inspector.checks.loop.lower_loss import far_lower_with
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Anatomy, TrainingCopy
-from nn_inspector.experiments.anatomy import plain_name
 from nn_inspector.experiments.flow import LAYERS
 from nn_inspector.history import Trial
 from nn_inspector.probes.loss_calls import LOSS_FUNCTIONS
@@ -86,8 +85,11 @@ class _GraphsEverywhere(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        given = {**dict(zip(("mean", "std"), args, strict=False)), **(kwargs or {})}
+        mean: Any = given.get("mean")
+        spread: Any = given.get("std", 1.0)
         with torch.enable_grad():
-            if plain_name(func) == "normal" and len(args) == 2 and all(isinstance(one, torch.Tensor) for one in args):
-                mean, spread = args
-                return mean + spread * torch.randn_like(mean + spread)
-            return func(*args, **(kwargs or {}))
+            if func is not torch.normal or not (isinstance(mean, torch.Tensor) or isinstance(spread, torch.Tensor)):
+                return func(*args, **(kwargs or {}))
+            noise = torch.randn_like(mean * torch.ones_like(torch.as_tensor(spread)))
+            return mean + spread * noise
