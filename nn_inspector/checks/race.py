@@ -42,6 +42,12 @@ one that did not."""
 WORTH = 0.05
 """With less than this to learn of the validation data, nothing is tried for them."""
 
+LEARNED = 0.5
+UNSEEN = 0.85
+FAR_WORSE = 0.5
+"""A network that has no more than the first left to learn of its training data fails in validation if it has as much as the second
+left there, or so much more than of the training data."""
+
 _TIME = 0.9
 """Share of a check's time after which the training with the remedy ends; the one without has half, if it is not known yet."""
 
@@ -180,11 +186,24 @@ def left_now(subject: Subject, own: Own = Own()) -> tuple[Kind, float | None]:
         with isolated(subject.training, start=Start()) as copied:
             if own.change is not None:
                 own.change(copied)
-            kind, left = _left(copied, judges)
+            kind, left = left_of(copied, judges)
         return kind, left if subject.run.steps else None
 
     found: tuple[Kind, float | None] = subject.once(("left to learn", own), look)
     return found
+
+
+def left_of(copied: TrainingCopy, judges: Sequence[Any]) -> tuple[Kind, float]:
+    """What is asked of a copy, and what it has left to learn of some batches, see `Answers.unlearned`.
+
+    Raises:
+        ExperimentError: it is not known what the network should answer.
+    """
+    found = [one for one in (answers(copied, batch) for batch in judges) if one is not None]
+    left = Answers.together(found).unlearned if found else None
+    if left is None:
+        raise ExperimentError("It is not known what the network should answer, so how far it has come cannot be told.")
+    return found[0].kind, left
 
 
 def known_left(subject: Subject) -> float | None:
@@ -211,12 +230,20 @@ def left_of_validation(subject: Subject) -> float | None:
         try:
             batches = BatchSource(subject.training.val_loader, seconds=5.0).as_loaded(_VALIDATION_BATCHES)
             with isolated(subject.training, start=Start()) as copied:
-                return _left(copied, batches)[1]
+                return left_of(copied, batches)[1]
         except ExperimentError:
             return None
 
     found: float | None = subject.once("left to learn of the validation", look) if subject.seconds > 0 else None
     return found
+
+
+def failed_validation(subject: Subject) -> float | None:
+    """What a network that learned its training data has left to learn of the validation data; None if it does not fail there."""
+    seen, unseen = known_left(subject), left_of_validation(subject)
+    if seen is None or seen > LEARNED or unseen is None or (unseen < UNSEEN and unseen - seen < FAR_WORSE):
+        return None
+    return unseen
 
 
 def unseen_race(subject: Subject, change: Change) -> Race | None:
@@ -261,27 +288,19 @@ def _short(
     with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
         if change is not None:
             change(copied)
-        left = [_left(copied, judges)[1]]
+        left = [left_of(copied, judges)[1]]
         for number in range(parts):
             chosen = [batches[(number * part + place) % len(batches)] for place in range(part)]
             if not math.isfinite(train(copied, chosen, steps=part, deadline=until)[-1]):
                 return left + [math.inf] * (parts + 1 - len(left))
             if time.monotonic() > until:
                 break
-            left.append(_left(copied, judges)[1])
+            left.append(left_of(copied, judges)[1])
     return left
 
 
 def _part(subject: Subject) -> int:
     return min(max(subject.run.steps, FEWEST), STEPS) // _PARTS
-
-
-def _left(copied: TrainingCopy, judges: Sequence[Any]) -> tuple[Kind, float]:
-    found = [one for one in (answers(copied, batch) for batch in judges) if one is not None]
-    left = Answers.together(found).unlearned if found else None
-    if left is None:
-        raise ExperimentError("It is not known what the network should answer, so how far it has come cannot be told.")
-    return found[0].kind, left
 
 
 def _data(subject: Subject) -> tuple[Sequence[Any], Sequence[Any]]:

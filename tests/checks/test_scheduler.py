@@ -121,6 +121,40 @@ def test_a_scheduler_that_is_stepped_for_every_batch_is_named_with_its_line():
     assert finding.where == f"line {train.__code__.co_firstlineno + 6}: scheduler.step()"
 
 
+@pytest.mark.parametrize("within", [True, False], ids=["made in the loop", "made before"])
+def test_a_rate_that_is_lowered_whenever_the_loss_falls_is_an_error(within):
+    case = case_of()
+    made = lr_scheduler.ReduceLROnPlateau(case.optimizer, mode="max", patience=0)
+
+    def train_with_own():
+        scheduler = lr_scheduler.ReduceLROnPlateau(case.optimizer, mode="max", patience=0)
+        for _ in range(EPOCHS):
+            for x, y in case.train_loader:
+                case.optimizer.zero_grad()
+                loss = case.loss_fn(case.model(x), y)
+                loss.backward()
+                case.optimizer.step()
+            scheduler.step(loss.item())
+
+    def train():
+        for _ in range(EPOCHS):
+            for x, y in case.train_loader:
+                case.optimizer.zero_grad()
+                loss = case.loss_fn(case.model(x), y)
+                loss.backward()
+                case.optimizer.step()
+            made.step(loss.item())
+
+    loop = train_with_own if within else train
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, loop=loop) as inspector:
+        loop()
+        finding = inspector.check("scheduler", seconds=300)
+    assert finding.severity == "error", finding.message
+    assert 'mode="max"' in finding.message
+    assert 'mode="min"' in finding.remedy.text
+    assert 'mode="min"' in finding.remedy.code
+
+
 def test_a_schedule_that_ends_with_the_batches_that_are_added_up_is_an_error():
     """At once, the highest rate would do harm to what is learned by then; one that falls from there does not."""
     generator = torch.Generator().manual_seed(0)

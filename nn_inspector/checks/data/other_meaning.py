@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.data.pairing import FEWEST, Pairs, fit
 from nn_inspector.checks.items_seen import look_at_items
-from nn_inspector.checks.race import known_left, left_of_validation
+from nn_inspector.checks.race import failed_validation
 from nn_inspector.errors import ExperimentError
 
 LEARNED = 0.2
@@ -16,12 +16,6 @@ LEARNED = 0.2
 
 CARRIED = 0.25
 """Where it carries over at all, so little of what a simple model explains within each: some inputs still mean the same."""
-
-DOES = 0.5
-FAILS = 0.85
-WORSE = 0.5
-"""A network that has no more than the first left to learn of its training data, and as much as the second of the validation data;
-or so much more than of the training data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +38,7 @@ def other_meaning(subject: Subject) -> OtherMeaning | None:
     Returns:
         None unless each can be learned, what was learned does not carry over, and the network fares likewise.
     """
-    left, apart = known_left(subject), left_of_validation(subject)
-    if left is None or left > DOES or apart is None or (apart < FAILS and apart - left < WORSE):
+    if failed_validation(subject) is None:
         return None
     with contextlib.suppress(ExperimentError):
         training, validation = subject.training.train_loader, subject.training.val_loader

@@ -8,6 +8,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.data.class_labels import class_labels
 from nn_inspector.checks.data.other_meaning import other_meaning
 from nn_inspector.checks.data.other_scale import other_scale
+from nn_inspector.checks.data.taught_apart import taught_apart
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import BatchSource
 from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, curve, row_labels
@@ -26,8 +27,9 @@ INFO = CheckInfo(
         "The classes in your training batches are counted, and those in the first 64 batches of your val_loader. It is an "
         "error if most items of the validation are of classes that training does not hold. It is a warning if 70 % of the "
         "validation items would have to be of another class to be shared out as in training. If the network fails on the validation data, "
-        "a simple model is taught by each and asked about the other: it is an error if both teach their own labels and not the other's. So it is if the inputs have another scale, and the network does well "
-        "once that is made up for. It is a warning if one scale is ten times the other."
+        "a simple model is taught by each and asked about the other: it is an error if both teach their own labels and not the other's. "
+        "Copies of your network are taught likewise by a part of each, and asked about the rest of the validation data. It is an error, too, "
+        "if the inputs have another scale, and the network does well once that is made up for. It is a warning if one scale is ten times the other."
     ),
     remedy="Shuffle before you split, or split each class by itself (stratified).",
     sources=(
@@ -60,7 +62,7 @@ def look(subject: Subject) -> Finding:
     except InspectorError:
         found = None
     if found is None or not found.raised:
-        other = _other_scale(subject) or _other_meaning(subject)
+        other = _other_scale(subject) or _other_meaning(subject) or _taught_apart(subject)
         if other is not None:
             return other
     return found if found is not None else _classes(subject)
@@ -117,6 +119,32 @@ def _other_meaning(subject: Subject) -> Finding | None:
             "validation.",
             "codes = {word: number for number, word in enumerate(sorted(set(train_words)))}  # once\n"
             "x_val = [codes.get(word, unknown) for word in val_words]  # the same codes",
+        ),
+        where="val_loader",
+        basis="experiment",
+    )
+
+
+def _taught_apart(subject: Subject) -> Finding | None:
+    taught = taught_apart(subject)
+    if taught is None:
+        return None
+    return finding(
+        INFO,
+        "error",
+        f"No: a copy of your network that learned from {taught.items} items of the validation data has {taught.by_validation:.0%} left to "
+        f"learn of the others, one that learned from as many training items {taught.by_training:.0%}, and your network "
+        f"{taught.network:.0%}. So these data can be learned, but inputs or labels mean something else in them.",
+        evidence={
+            "left_taught_by_validation": taught.by_validation,
+            "left_taught_by_training": taught.by_training,
+            "left": taught.network,
+        },
+        remedy=Remedy(
+            "Prepare the validation data just as the training data: the same steps in the same order, the same codes of inputs and labels.",
+            "for loader in (train_loader, val_loader):  # the first items of both, side by side\n"
+            "    x, y = next(iter(loader))\n"
+            "    print(x[0], y[0])",
         ),
         where="val_loader",
         basis="experiment",

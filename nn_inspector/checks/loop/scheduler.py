@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import re
 
 import numpy as np
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.loop.rate_trial import gain_of, try_rates
 from nn_inspector.checks.loop.rates import Rates, rates_of
 from nn_inspector.checks.loop.reading import Event, Reading
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.loop.traced import intervals_of
 from nn_inspector.checks.symptoms import OF_THE_LOOP
-from nn_inspector.errors import ExperimentError, InspectorError
-from nn_inspector.experiments import Arm, BatchSource, Start, TrainingCopy, try_remedy
-from nn_inspector.history import Chart, Finding, Remedy, Severity, Trial, curve
+from nn_inspector.errors import InspectorError
+from nn_inspector.history import Chart, Finding, Remedy, Severity, curve
 from nn_inspector.probes import group_name
 
 INFO = CheckInfo(
@@ -53,15 +53,18 @@ USUAL_RATE = 0.1
 FAR_BELOW = 0.02
 """A schedule that never gives more than this share of the optimizer's own rate is multiplied with it by mistake."""
 
-GAIN = 0.1
-"""Share of the first loss of the run that the highest rate must win, so that a rate is said to be too low."""
-
 JUMP = 10.0
 """A rate that rises so many times above all before it, in the middle of a run, is noticed if the loss jumps with it."""
 
 _ENOUGH_STEPS = 20
 _PASSES = 3
-_TRIAL_STEPS = 80
+_WAITS_FOR_RISE = re.compile(r"""ReduceLROnPlateau\(.*mode\s*=\s*["']max["']""")
+
+_SLOWER = """\
+horizon = epochs * len(train_loader)
+scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=horizon)  # step it for every batch"""
+
+_WAIT_FOR_FALL = 'scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="min")'
 
 
 def look(subject: Subject) -> Finding:
@@ -81,8 +84,8 @@ def _collapsed(subject: Subject, rates: Rates, reading: Reading) -> Finding | No
     at = collapse(rates.relative)
     if at is None or at > EARLY:
         return None
-    trial = _try_rates(subject, rates.last, rates.highest, falling=True)
-    gain = _gain(subject, trial)
+    trial = try_rates(subject, rates.last, rates.highest, falling=True)
+    gain = gain_of(subject, trial)
     severity = rule(gain, unfinished=_is_unfinished(subject))
     if severity == "ok":
         message = f"The learning rate was down after {at:.0%} of the run. A higher one would bring no clear gain now."
@@ -92,19 +95,15 @@ def _collapsed(subject: Subject, rates: Rates, reading: Reading) -> Finding | No
         f"{'The' if severity == 'info' else 'No: the'} learning rate fell to {rates.relative[-1]:.2g} of its highest value, below 1 % after {at:.0%} of the run; "
         "after that the weights hardly move."
     )
-    if each_batch:
+    text = "Let the rate fall more slowly, or only when the loss does not fall any more (ReduceLROnPlateau)."
+    code = _SLOWER
+    if _waits_for_rise(reading):
+        message += ' The scheduler lowers it whenever its value does not rise (mode="max"), as a loss should not.'
+        text, code = 'Give ReduceLROnPlateau mode="min" if it is stepped with a loss.', _WAIT_FOR_FALL
+    elif each_batch:
         message += " The scheduler is stepped for every batch."
-    text = (
-        "Step the scheduler once an epoch, or give it epochs * len(train_loader) steps."
-        if each_batch
-        else ("Let the rate fall more slowly, or only when the loss does not fall any more (ReduceLROnPlateau).")
-    )
-    remedy = Remedy(
-        text,
-        "horizon = epochs * len(train_loader)\n"
-        "scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=horizon)  # step it for every batch",
-        trial,
-    )
+        text = "Step the scheduler once an epoch, or give it epochs * len(train_loader) steps."
+    remedy = Remedy(text, code, trial)
     return _told(severity, message, rates, remedy, reading)
 
 
@@ -114,8 +113,8 @@ def _never_reached(subject: Subject, rates: Rates, reading: Reading) -> Finding 
     late = rates.relative[len(rates.relative) // 2 :]
     if share > UNREACHED or late[-1] < 0.99 or bool((np.diff(late) < -1e-6).any()):
         return None
-    trial = _try_rates(subject, rates.last, rates.aims)
-    gain = _gain(subject, trial)
+    trial = try_rates(subject, rates.last, rates.aims)
+    gain = gain_of(subject, trial)
     severity: Severity = "error" if gain and _passes(subject) >= _PASSES else "info"
     message = (
         f"{'No: t' if severity == 'error' else 'T'}he learning rate has only come to {share:.2g} of what its schedule leads "
@@ -134,8 +133,8 @@ def _far_below(subject: Subject, rates: Rates, reading: Reading) -> Finding | No
     share = max((high / aim for high, aim in zip(rates.highest, rates.aims, strict=True) if aim > 0), default=1.0)
     if share > FAR_BELOW:
         return None
-    trial = _try_rates(subject, rates.highest, rates.aims)
-    gain = _gain(subject, trial)
+    trial = try_rates(subject, rates.highest, rates.aims)
+    gain = gain_of(subject, trial)
     highest, aim = max(rates.highest), max(rates.aims)
     if gain is False or (gain is None and (aim > USUAL_RATE or not _is_unfinished(subject))):
         return None
@@ -237,18 +236,6 @@ def rule(gain: bool | None, *, unfinished: bool) -> Severity:
     return "error" if gain else "ok"
 
 
-def _gain(subject: Subject, trial: Trial | None) -> bool | None:
-    """Whether the gain of a trial is worth a word, beside what the whole run is about."""
-    if trial is None:
-        return None
-    if not trial.helped:
-        return False
-    losses = subject.run.series("loss", "train").values
-    first = abs(float(losses[0])) if len(losses) and np.isfinite(losses[0]) else 0.0
-    gains = [w - t for w, t in zip(trial.without[-5:], trial.treated[-5:], strict=False)]
-    return bool(np.median(gains) > GAIN * first) if np.isfinite(gains).all() else True
-
-
 def _is_unfinished(subject: Subject) -> bool:
     losses = subject.run.series("loss", "train").values
     if len(losses) < _ENOUGH_STEPS:
@@ -268,50 +255,18 @@ def _is_stepped_each_batch(reading: Reading) -> bool:
     return any("batches" in {loop.over for loop in event.loops} for event in reading.of("scheduler"))
 
 
+def _waits_for_rise(reading: Reading) -> bool:
+    """Whether a `ReduceLROnPlateau` takes a rise for progress."""
+    stepped = [event.target for event in reading.of("scheduler")]
+    if any(isinstance(one, ReduceLROnPlateau) and one.mode == "max" for one in stepped):
+        return True
+    return any(_WAITS_FOR_RISE.search(event.code) for event in reading.of("schedule"))
+
+
 def _comes_before_step(subject: Subject) -> bool:
     """Whether new rates came between backward() and step() in most of the steps where any came."""
     found = ["scheduler" in interval.after_last("backward") for interval in intervals_of(subject.run)]
     return sum(found) >= 3 and sum(found) > len(found) / 2
-
-
-def _try_rates(
-    subject: Subject, present: Sequence[float], higher: Sequence[float], *, falling: bool = False
-) -> Trial | None:
-    """Go on from the present weights with the present rates, and with higher ones, which may fall to nothing meanwhile."""
-    training = subject.training
-    if subject.seconds <= 0:
-        return None
-    treated = _fall_from(higher) if falling else _set_rates(higher)
-    try:
-        batches, judge = BatchSource(training.train_loader, seconds=subject.seconds / 3).for_training(_TRIAL_STEPS)
-        arms = (Arm(batches, judge, change=change) for change in (_set_rates(present), treated))
-        return try_remedy(training, *arms, steps=_TRIAL_STEPS, start=Start(), seconds=subject.seconds)
-    except ExperimentError:
-        return None
-
-
-def _set_rates(rates: Sequence[float]) -> Callable[[TrainingCopy], None]:
-    def change(copied: TrainingCopy) -> None:
-        groups = [group for optimizer in copied.optimizers for group in optimizer.param_groups]
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate
-
-    return change
-
-
-def _fall_from(rates: Sequence[float]) -> Callable[[TrainingCopy], None]:
-    def change(copied: TrainingCopy) -> None:
-        steps = 0
-
-        def before_step(*_: Any) -> None:
-            nonlocal steps
-            share = max(1 - steps / _TRIAL_STEPS, 0.0)
-            _set_rates([share * rate for rate in rates])(copied)
-            steps += 1
-
-        copied.optimizers[0].register_step_pre_hook(before_step)
-
-    return change
 
 
 def _told(severity: Severity, message: str, rates: Rates, remedy: Remedy | None, reading: Reading) -> Finding:
