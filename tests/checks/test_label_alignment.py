@@ -256,9 +256,43 @@ def test_scores_that_are_given_another_shape_instead_of_another_order_are_an_err
 def test_predictions_in_another_order_of_axes_than_their_targets_are_an_error():
     finding = checked(*flattening(1, 0, 2))
     assert finding.severity == "error", finding.message
-    assert "flattened in another order than the targets" in finding.message
+    assert "the predictions lie in another order than the targets" in finding.message
     assert "transpose(0, 1)" in finding.remedy.code
     assert finding.evidence["apart"] > 0.5
+
+
+class Forecast(nn.Module):
+    """Four numbers for each item, computed time by time."""
+
+    def __init__(self, by):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 4))
+        self.by = by
+
+    def forward(self, x):
+        return self.by(torch.stack(self.net(x).unbind(1)))  # [times, batch]
+
+
+def forecasting(by):
+    torch.manual_seed(0)
+    x = torch.randn(96, 3, generator=G)
+    model = Forecast(by)
+    loader = DataLoader(TensorDataset(x, x @ torch.randn(3, 4, generator=G)), batch_size=16, shuffle=True)
+    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.MSELoss(), loader)
+    inspector = nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader, show=False)
+    case.run(6)
+    return inspector, case
+
+
+def test_numbers_that_are_given_another_shape_instead_of_another_order_are_an_error():
+    finding = checked(*forecasting(lambda times: times.reshape(times.shape[1], -1)))
+    assert finding.severity == "error", finding.message
+    assert "75% of the targets of an item meet predictions for other items" in finding.message
+    assert "transpose(0, 1)" in finding.remedy.code
+
+
+def test_numbers_in_the_order_of_their_targets_pass():
+    assert checked(*forecasting(lambda times: times.transpose(0, 1))).severity in ("ok", "info")
 
 
 @pytest.mark.parametrize(

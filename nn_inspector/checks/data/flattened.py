@@ -26,7 +26,7 @@ class Flattened:
 
     Attributes:
         how: "classes" are not the last axis of what was flattened, or were the last and are called the second one ("axes"), or
-            "items" lie in another order than their targets.
+            numbers of "items" lie in another order than their targets.
         shape: of what was flattened or given another shape, where that is known.
         columns: how many classes there are, or columns of the prediction.
         apart: of the targets of an item the share that meets predictions of other items.
@@ -80,10 +80,10 @@ def said_of(found: Flattened) -> tuple[str, Remedy]:
             "scores = scores.permute(0, 3, 1, 2)  # of images",
         )
     return (
-        f"No: the predictions are flattened in another order than the targets. {found.apart:.0%} of the targets of an item "
-        "meet predictions for other items."
+        f"No: the predictions lie in another order than the targets, as after a view() or reshape() of swapped axes. {found.apart:.0%} of "
+        "the targets of an item meet predictions for other items."
     ), Remedy(
-        "Bring both to the same order of axes before you flatten them.",
+        "Bring both to the same order of axes before you give them another shape.",
         "scores = scores.transpose(0, 1)  # [time, batch, classes] becomes [batch, time, classes], as the labels are\n"
         "loss = loss_fn(scores.reshape(-1, scores.shape[-1]), labels.reshape(-1))",
     )
@@ -129,10 +129,12 @@ def _shape_before(scores: torch.Tensor) -> tuple[int, ...]:
 def _crossed_items(copied: TrainingCopy, batch: Any, call: LossCall) -> Flattened | None:
     items = batch_size(batch)
     rows = call.prediction.shape[0] if call.prediction.dim() else 0
-    if items < 3 or rows == items or rows % items or call.target.shape[:1] != (rows,):
+    alike = call.prediction.shape == call.target.shape
+    if items < 3 or rows % items or call.target.shape[:1] != (rows,) or (rows == items and not alike):
         return None
+    moved = _moved_numbers if alike else _moved
     again = _call(copied, batch)
-    if again is None or bool(_moved(call.prediction, again.prediction).any()):
+    if again is None or bool(moved(call.prediction, again.prediction).any()):
         return None  # something is drawn anew at each call
     apart: list[float] = []
     for place in range(min(items, _LOOKED_AT)):
@@ -141,7 +143,7 @@ def _crossed_items(copied: TrainingCopy, batch: Any, call: LossCall) -> Flattene
         other = _call(copied, select(batch, chosen, items))
         if other is None or other.prediction.shape != call.prediction.shape or other.target.shape != call.target.shape:
             return None
-        predicted, wanted = _moved(call.prediction, other.prediction), _moved(call.target, other.target)
+        predicted, wanted = moved(call.prediction, other.prediction), moved(call.target, other.target)
         if int(predicted.sum()) < int(wanted.sum()) * _MOSTLY:
             return None
         if int(wanted.sum()) >= _FEWEST:
@@ -150,10 +152,14 @@ def _crossed_items(copied: TrainingCopy, batch: Any, call: LossCall) -> Flattene
     return Flattened("items", (), columns, min(apart)) if len(apart) > 1 and min(apart) > _MOSTLY else None
 
 
-@torch.no_grad()
 def _moved(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Which rows are not the same: bool [rows]."""
+    return _moved_numbers(one, other).reshape(len(one), -1).any(1)
+
+
+@torch.no_grad()
+def _moved_numbers(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Which numbers are not the same: bool, in their shape."""
     if not one.is_floating_point():
-        return (one != other).reshape(len(one), -1).any(1)
-    far = (one - other).abs() > _CHANGED * (1e-30 + float(one.abs().max()))
-    return far.reshape(len(one), -1).any(1)
+        return one != other
+    return (one - other).abs() > _CHANGED * (1e-30 + float(one.abs().max()))
