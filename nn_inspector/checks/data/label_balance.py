@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
-from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, NO_BETTER, RARE, ClassAnswers, class_answers
+from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, NO_BETTER, RARE, class_answers
 from nn_inspector.checks.data.class_labels import class_labels
+from nn_inspector.checks.data.class_race import PARTS, apart, class_race, steps_of
 from nn_inspector.checks.data.rare_positions import MOST_CLASSES, rare_positions
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.errors import ExperimentError, InspectorError
-from nn_inspector.experiments import BatchSource, Start, TrainingCopy, batch_size, initial_state, isolated, train
+from nn_inspector.experiments import BatchSource, Start, batch_size, isolated
 from nn_inspector.experiments.remix import draw
 from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, Trial, curve, row_labels
 
@@ -49,22 +49,11 @@ INFO = CheckInfo(
 )
 
 _FEWEST = 5
-_ITEMS = 2000
-_JUDGED = 0.3
-_LEAST, _MOST = 80, 240
-_PARTS = 8
+_ITEMS = 600
 
 _WEIGHTS = """\
 counts = torch.bincount(train_labels)
 loss_fn = torch.nn.CrossEntropyLoss(weight=len(train_labels) / (len(counts) * counts))"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Lap:
-    """What was found at the start of a short training and after each part of it: of rare classes, and of an average one."""
-
-    rare: list[float]
-    average: list[float]
 
 
 def look(subject: Subject) -> Finding:
@@ -115,30 +104,33 @@ def _of_rare(subject: Subject, rare: Sequence[int], evidence: Evidence, spread: 
     message = f"{spread}. Your network finds {found:.0%} of {which}."
     if found > LOST:
         return finding(INFO, "info", message, evidence=evidence, where="train_loader")
-    plain, treated = _laps(subject, pool, judges, rare)
-    helped = treated.rare[-1] >= FOUND and treated.average[-1] >= max(average, plain.average[-1]) + GAIN
-    helped &= plain.rare[-1] <= LOST
+    begin, balanced = time.monotonic(), _balanced(subject, pool)
+    plain = class_race(subject, pool, judges, class_answers, until=begin + subject.seconds / 4)
+    treated = class_race(subject, balanced, judges, class_answers, until=begin + subject.seconds / 2)
+    rare_found, rare_without = treated[-1].found(rare), plain[-1].found(rare)
+    helped = rare_found >= FOUND and rare_without <= LOST
+    helped &= treated[-1].average >= max(average, plain[-1].average) + GAIN
     trial = Trial(
-        [1 - one for one in plain.average],
-        [1 - one for one in treated.average],
+        [1 - one.average for one in plain],
+        [1 - one.average for one in treated],
         helped=helped,
         measure="share not found of an average class",
-        every=max(1, _steps(subject) // _PARTS),
+        every=max(1, steps_of(subject) // PARTS),
     )
     if not helped:
         message += (
-            f" A copy that was trained on batches with all classes alike found {treated.rare[-1]:.0%}, and one on batches as "
-            f"they are {plain.rare[-1]:.0%}: that does not put the blame on how often they come."
+            f" A copy that was trained on batches with all classes alike found {rare_found:.0%}, and one on batches as "
+            f"they are {rare_without:.0%}: that does not put the blame on how often they come."
         )
         return finding(INFO, "info", message, evidence=evidence, where="train_loader", basis="experiment")
     constant = average <= 1 / now.classes + NO_BETTER
     severity: Severity = "error" if constant else "warning"
-    message += f" A copy that was trained on batches with all classes alike found {treated.rare[-1]:.0%}."
+    message += f" A copy that was trained on batches with all classes alike found {rare_found:.0%}."
     return finding(
         INFO,
         severity,
         f"No: {message[0].lower()}{message[1:]}",
-        evidence={**evidence, "rare_found_if_balanced": treated.rare[-1]},
+        evidence={**evidence, "rare_found_if_balanced": rare_found},
         remedy=Remedy("Give rare classes a larger weight in the loss, or draw them more often.", _WEIGHTS, trial),
         where="train_loader",
         basis="experiment",
@@ -146,53 +138,19 @@ def _of_rare(subject: Subject, rare: Sequence[int], evidence: Evidence, spread: 
 
 
 def _apart(subject: Subject) -> tuple[list[Any], list[Any]]:
-    """Batches to train on, and others to judge by."""
-    source = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 4, 0.1))
-    size = batch_size(source.mixed(1)[0])
-    few = max(2, math.ceil(_ITEMS / size))
-    drawn = source.mixed(few + _steps(subject))
-    cut = math.ceil(_JUDGED * min(few, len(drawn)))
-    if cut == len(drawn):
-        raise ExperimentError("There is one batch only: nothing is left to judge by.")
-    return drawn[cut:], drawn[:cut]
+    """Batches to train on, and others with enough items of rare classes to judge by."""
+    loader = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 4, 0.1))
+    return apart(subject, max(1, math.ceil(_ITEMS / batch_size(loader.mixed(1)[0]))))
 
 
-def _steps(subject: Subject) -> int:
-    return min(max(subject.run.steps, _LEAST), _MOST)
-
-
-def _laps(subject: Subject, pool: list[Any], judges: list[Any], rare: Sequence[int]) -> tuple[_Lap, _Lap]:
-    """A short training from the first weights on batches as they are, and one on batches with all classes alike."""
+def _balanced(subject: Subject, pool: list[Any]) -> list[Any]:
+    """Batches that hold all classes alike."""
     with isolated(subject.training, start=Start()) as copied:
         right = class_answers(copied, pool).right
-    weights = 1 / right.bincount()[right].double()
-    balanced = draw(pool, weights, _steps(subject))
+    balanced = draw(pool, 1 / right.bincount()[right].double(), steps_of(subject))
     if balanced is None:
         raise ExperimentError("The batches cannot be put together anew: their items differ in shape.")
-    until = time.monotonic() + subject.seconds / 2
-    return _lap(subject, pool, judges, rare, until / 2 + time.monotonic() / 2), _lap(
-        subject, balanced, judges, rare, until
-    )
-
-
-def _lap(subject: Subject, batches: Sequence[Any], judges: list[Any], rare: Sequence[int], until: float) -> _Lap:
-    part = max(1, _steps(subject) // _PARTS)
-    with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
-        lap = _Lap([], [])
-        _look_again(lap, copied, judges, rare)
-        for number in range(_PARTS):
-            chosen = [batches[(number * part + place) % len(batches)] for place in range(part)]
-            train(copied, chosen, steps=part, deadline=until)
-            if time.monotonic() > until:
-                raise ExperimentError("There was too little time for a training with balanced batches.")
-            _look_again(lap, copied, judges, rare)
-    return lap
-
-
-def _look_again(lap: _Lap, copied: TrainingCopy, judges: list[Any], rare: Sequence[int]) -> None:
-    seen: ClassAnswers = class_answers(copied, judges)
-    lap.rare.append(seen.found(rare))
-    lap.average.append(seen.average)
+    return balanced
 
 
 def chart(result: Finding) -> Chart | None:

@@ -10,9 +10,9 @@ import torch
 
 from nn_inspector.checks.base import CheckInfo, Subject, finding
 from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, NO_BETTER, RARE, ClassAnswers
+from nn_inspector.checks.data.class_race import PARTS, apart, class_race, steps_of
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import BatchSource, Start, TrainingCopy, batch_size, initial_state, isolated, train
-from nn_inspector.experiments.entropy_calls import class_weights
+from nn_inspector.experiments import Start, TrainingCopy, batch_size, isolated
 from nn_inspector.experiments.one_pass import Pass, one_pass
 from nn_inspector.history import Evidence, Finding, Remedy, Run, Severity, Trial
 
@@ -23,8 +23,6 @@ _CLASS_LOSSES = frozenset({"cross_entropy", "nll_loss"})
 _FEWEST = 20
 _JUDGED_BATCHES = 8
 _POSITIONS = 200_000
-_LEAST, _MOST = 80, 240
-_PARTS = 8
 
 _WEIGHTS = """\
 counts = torch.bincount(train_labels.flatten())
@@ -46,7 +44,7 @@ def rare_positions(info: CheckInfo, subject: Subject) -> Finding | None:
         first = position_answers(copied, subject.batches()[:1])
     if first is None:
         return None
-    pool, judges = _apart(subject, max(1, min(_JUDGED_BATCHES, _POSITIONS // len(first.right))))
+    pool, judges = apart(subject, max(1, min(_JUDGED_BATCHES, _POSITIONS // len(first.right))))
     with isolated(subject.training, start=Start()) as copied:
         now = _surely(copied, judges)
     counts = now.right.bincount()
@@ -122,8 +120,9 @@ def _tried(
     begin = time.monotonic()
     counts = now.right.bincount().double()
     weights = torch.where(counts > 0, counts.sum() / (counts.count_nonzero() * counts.clamp(min=1)), 0.0)
-    plain = _lap(subject, pool, judges, None, until=begin + subject.seconds / 3)
-    treated = _lap(subject, pool, judges, weights, until=begin + 2 * subject.seconds / 3)
+    third = subject.seconds / 3
+    plain = class_race(subject, pool, judges, _surely, until=begin + third)
+    treated = class_race(subject, pool, judges, _surely, until=begin + 2 * third, weights=weights)
     last, other = treated[-1], plain[-1]
     helped = last.found(rare) >= FOUND and last.f1 >= max(now.f1, other.f1) + GAIN and other.found(rare) <= LOST
     trial = Trial(
@@ -131,7 +130,7 @@ def _tried(
         [1 - one.f1 for one in treated],
         helped=helped,
         measure="1 - F1, mean over the classes",
-        every=max(1, _steps(subject) // _PARTS),
+        every=max(1, steps_of(subject) // PARTS),
     )
     evidence = {**evidence, "rare_found_if_weighed": last.found(rare)}
     copies = f" A copy whose loss weighs all classes alike found {last.found(rare):.0%}"
@@ -151,40 +150,6 @@ def _tried(
         where="train_loader",
         basis="experiment",
     )
-
-
-def _apart(subject: Subject, judged: int) -> tuple[list[Any], list[Any]]:
-    """Batches to train on, and so many others to judge by."""
-    source = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 4, 0.1))
-    drawn = source.mixed(judged + _steps(subject))
-    cut = min(judged, -(-len(drawn) // 3))
-    if cut == len(drawn):
-        raise ExperimentError("There is one batch only: nothing is left to judge by.")
-    return drawn[cut:], drawn[:cut]
-
-
-def _steps(subject: Subject) -> int:
-    return min(max(subject.run.steps, _LEAST), _MOST)
-
-
-def _lap(
-    subject: Subject, pool: list[Any], judges: list[Any], weights: torch.Tensor | None, *, until: float
-) -> list[ClassAnswers]:
-    """Answers at the start of a short training from the first weights and after each part of it."""
-    part = max(1, _steps(subject) // _PARTS)
-    with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
-        found = [_surely(copied, judges)]
-        for number in range(_PARTS):
-            chosen = [pool[(number * part + place) % len(pool)] for place in range(part)]
-            if weights is None:
-                train(copied, chosen, steps=part, deadline=until)
-            else:
-                with class_weights(copied, weights):
-                    train(copied, chosen, steps=part, deadline=until)
-            if time.monotonic() > until:
-                raise ExperimentError("There was too little time for a training with weighed classes.")
-            found.append(_surely(copied, judges))
-    return found
 
 
 def _surely(copied: TrainingCopy, judges: Sequence[Any]) -> ClassAnswers:
