@@ -17,7 +17,7 @@ from matplotlib.ticker import NullFormatter
 
 from nn_inspector.history import Chart, Heat
 from nn_inspector.panels.drawn_curves import decades, with_an_end
-from nn_inspector.panels.event_marks import EVENT, by_step
+from nn_inspector.panels.event_marks import ABOVE, EVENT, by_step
 from nn_inspector.panels.heat_mark import SCHEME
 from nn_inspector.panels.legend import colour_of
 from nn_inspector.panels.matrix_widget import cell_colours
@@ -81,7 +81,7 @@ def _curves(axes: Axes, chart: Chart) -> None:
         axes.axhspan(place - 0.5, place + 0.5, color=FAINT, alpha=0.25, lw=0)
     for step, text in by_step(chart.events).items():
         style = {"marker": "^", "color": EVENT, "lw": 0, "clip_on": False, "label": text}
-        axes.plot(step, 0, **style, transform=axes.get_xaxis_transform())
+        axes.plot(step, ABOVE, **style, transform=axes.get_xaxis_transform())
 
 
 def _cells(axes: Axes, heat: Heat) -> None:

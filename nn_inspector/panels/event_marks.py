@@ -10,6 +10,9 @@ import numpy as np
 
 EVENT = "#333333"
 
+ABOVE = 0.03
+"""Of the height of the chart: a mark stands on the axis, and not over the numbers below it."""
+
 Events = tuple[tuple[float, str], ...]
 
 
@@ -63,7 +66,7 @@ class EventMarks(bqplot.Scatter):
             if marks:
                 self.names = np.array(list(marks.values()))
                 self.x = np.array(list(marks), dtype=np.float64)
-                self.y = np.zeros(len(marks))
+                self.y = np.full(len(marks), ABOVE)
 
     def close(self) -> None:
         """Close the marks and their tooltip."""

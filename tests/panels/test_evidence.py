@@ -182,7 +182,7 @@ def test_marks_lie_on_the_axis_and_are_named_in_words_too():
     widget.update(marked)
     assert marks.visible
     assert marks.x.tolist() == [2.0]
-    assert marks.y.tolist() == [0.0]
+    assert 0.0 < marks.y[0] < 0.05
     assert "step 2: divergence" in widget.children[0].value
     widget.update(chart)
     assert not marks.visible
