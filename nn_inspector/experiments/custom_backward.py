@@ -41,7 +41,7 @@ def wrong_backward(copied: TrainingCopy, batch: Any) -> WrongBackward | None:
     """Look at the functions of the user's own in the graph of the copy's loss.
 
     A function whose forward() is flat (rounding, spikes) has a backward() on purpose, and so has one whose gradient is
-    its true one times a number (gradient reversal): they are passed over.
+    its true one times a number (gradient reversal, whose number may begin at zero): they are passed over.
 
     Raises:
         ExperimentError: the batch does not fit.
@@ -110,6 +110,8 @@ def _cosine(function: type[Function], args: tuple[Any, ...]) -> float | None:
         output = _called(function, wide)
         direction = torch.randn(output.shape, dtype=output.dtype, generator=torch.Generator().manual_seed(0))
         given = torch.autograd.grad(output, inputs, direction.to(output.device), allow_unused=True)
+        if all(one is not None and not one.any() for one in given):
+            return None
         pairs = [
             pair
             for one, gradient in zip(inputs, given, strict=True)

@@ -415,12 +415,34 @@ def test_functions_that_may_talk_to_other_processes_are_not_called(monkeypatch):
 
 @pytest.mark.parametrize(
     "apply",
-    [Relu.apply, Rounding.apply, lambda h: Reversal.apply(h, 0.3), Clamp.apply],
-    ids=["right", "rounding", "reversal", "clamp"],
+    [
+        Relu.apply,
+        Rounding.apply,
+        lambda h: Reversal.apply(h, 0.3),
+        lambda h: h + Reversal.apply(h, 0.0),
+        Clamp.apply,
+    ],
+    ids=["right", "rounding", "reversal", "reversal that begins at zero", "clamp"],
 )
 def test_functions_with_a_backward_of_their_own_that_is_meant_pass(apply):
     finding = finding_of(with_function(apply))
     assert finding.severity == "ok", finding.message
+
+
+class Forgetful(Rounding):
+    @staticmethod
+    def forward(x):
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return None
+
+
+def test_a_backward_that_returns_nothing_is_an_error():
+    finding = finding_of(with_function(lambda h: h + Forgetful.apply(h)))
+    assert finding.severity == "error", finding.message
+    assert "Forgetful.backward()" in finding.message
 
 
 class Adapted(nn.Module):
