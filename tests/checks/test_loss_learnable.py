@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import nn_inspector as nni
 from nn_inspector.checks.answers import Answers
 from nn_inspector.checks.fit.free_outputs import wrong_share
 from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, mlp, state_of
@@ -11,6 +12,7 @@ from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, mlp, s
 X = torch.randn(96, FEATURES, generator=torch.Generator().manual_seed(0))
 REAL = X[:, :1] - X[:, 1:2]
 NUMBERS = TensorDataset(X, REAL)
+batches = list(DataLoader(blobs(), batch_size=16)) * 4
 
 
 def net(outputs=CLASSES, *last):
@@ -208,3 +210,58 @@ def test_embeddings_with_as_many_columns_as_there_are_classes_are_no_scores(watc
         assert "compares items with each other" in finding.message
     other = case(net(), lambda o, y: o.square().mean() + 0 * y.sum())
     assert checked(watched(other, lambda c: c.run(3)), other).severity == "error"
+
+
+def rewarded(model, optimizer, of_which):
+    """A bandit that earns something where its action is the right one."""
+
+    def played():
+        for x, y in batches:
+            dist = torch.distributions.Categorical(logits=model(x))
+            action = dist.sample()
+            reward = (action == y).float()
+            entropy = -dist.log_prob(dist.sample()).mean()
+            log_prob = dist.log_prob(action)
+            loss = -(log_prob * reward).mean() - 0.01 * entropy
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def named():
+        for x, y in batches:
+            dist = torch.distributions.Categorical(logits=model(x))
+            reward = (dist.sample() == y).float()
+            log_prob = dist.log_prob(dist.sample())
+            loss = -(log_prob * reward).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def at_once():
+        for x, y in batches:
+            dist = torch.distributions.Categorical(logits=model(x))
+            reward = (dist.sample() == y).float()
+            loss = -(reward * dist.log_prob(dist.sample())).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return {"played": played, "named": named, "at once": at_once}[of_which]
+
+
+@pytest.mark.parametrize("of_which", ["named", "at once", "played"])
+def test_a_reward_of_another_action_than_the_one_that_was_played_is_an_error(of_which):
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loop = rewarded(model, optimizer, of_which)
+    with nni.watch(model, optimizer, train_loader=batches, loop=loop, show=False) as inspector:
+        loop()
+        found = inspector.check("loss_learnable")
+    if of_which == "played":
+        assert "another action" not in found.message
+        assert "drawn anew" not in found.message
+    else:
+        assert found.severity == "error", found.message
+        assert "an action that is drawn anew" in found.message
+        assert "dist.log_prob(dist.sample())" in found.where
+        assert "log_prob(action)" in found.remedy.code

@@ -10,6 +10,8 @@ from nn_inspector.checks.fit.itself import found_in_itself
 from nn_inspector.checks.fit.likeness import Misled, misled
 from nn_inspector.checks.fit.likeness_texts import finding_of
 from nn_inspector.checks.fit.ranking import Backwards, ranked_backwards
+from nn_inspector.checks.loop.rewards import reward_of_another_action
+from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.race import BADLY, left_now
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import ExperimentError
@@ -31,7 +33,8 @@ INFO = CheckInfo(
         "The network is taken out: on a copy the last layer's outputs for one batch become free numbers, and your loss is "
         "minimized over them. That is the most that any network could do. It is an error if your training did badly and the "
         "answers with the lowest loss are little better than chance, or if the loss does not change at all. Of a loss that ranks "
-        "pairs, it is read from the loop whether it ranks them the other way round than they are counted as right. Of a loss that "
+        "pairs, it is read from the loop whether it ranks them the other way round than they are counted as right, and of a reward whether "
+        "it meets the action that earned it. Of a loss that "
         "compares items (pairs, triplets), the rows that it compares become free: it is an error if it pulls together what is "
         "labelled one way, or is lowest where all items are alike, your training did badly, and a copy with the usual loss for "
         "embeddings learns the opposite. So it is if each item is to be found among all, itself included, and the right one is itself."
@@ -59,6 +62,11 @@ MOST_ASKED = 0.9
 
 _MOST_PAIRS = 0.6
 
+_PLAYED = """\
+action = dist.sample()
+reward = play(action)
+loss = -(dist.log_prob(action) * reward).mean()"""
+
 _SWAPPED = """\
 loss = loss_fn(liked, other, torch.ones_like(liked))  # target 1: the first is to be the larger one"""
 
@@ -76,6 +84,9 @@ print(loss_fn(right, labels), loss_fn(wrong, labels))  # the first must be lower
 
 def look(subject: Subject) -> Finding:
     """Minimize the loss over the last layer's outputs, and look at the answers that this leads to."""
+    drawn_anew = reward_of_another_action(loop_of(subject))
+    if drawn_anew is not None:
+        return _of_another_action(drawn_anew)
     backwards = ranked_backwards(subject)
     if backwards is not None:
         return _backwards(backwards)
@@ -106,6 +117,18 @@ def look(subject: Subject) -> Finding:
         )
     compared = _misled(subject, single=True) if found.compares else None
     return _judged(subject, found) if compared is None else finding_of(INFO, compared)
+
+
+def _of_another_action(line: str) -> Finding:
+    return finding(
+        INFO,
+        "error",
+        "No: the reward is multiplied with the log-probability of an action that is drawn anew there, not of the one that earned it. "
+        "Which action is good cannot be learned so.",
+        remedy=Remedy("Keep the action that was played, and take its log-probability.", _PLAYED),
+        where=line,
+        basis="structure",
+    )
 
 
 def _backwards(found: Backwards) -> Finding:

@@ -1,13 +1,15 @@
-"""Policy gradients that are written without their minus: what is rewarded becomes less likely."""
+"""Policy gradients as the loop writes them: without their minus, or for an action that was never taken."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 
 from nn_inspector.checks.loop.reading import Reading
 
 _LIKELY = re.compile(r"log_?probs?|logp", re.IGNORECASE)
+_DRAWN_ANEW = re.compile(r"\.log_prob\([\w.]+\.r?sample\(\)\)")
 _GOOD = re.compile(r"reward|return|advantage|\badvs?\b", re.IGNORECASE)
 
 
@@ -24,6 +26,24 @@ def lowered_reward(reading: Reading) -> str | None:
     return None
 
 
+def reward_of_another_action(reading: Reading) -> str | None:
+    """The line that takes the log-probability of an action drawn there and then, where backward() multiplies it with a reward.
+
+    The reward was given for the action that was played, and the one drawn anew has nothing to do with it.
+    """
+    for event in reading.of("backward"):
+        for term in event.terms:
+            for likely in _rewarded(term.place.partition(": ")[2]):
+                if _DRAWN_ANEW.search(likely):
+                    return term.place
+                names = {node.id for node in _nodes(likely) if isinstance(node, ast.Name)}
+                made = (one for one in reading.of("assign") if one.on in names and _DRAWN_ANEW.search(one.code))
+                found = next(made, None)
+                if found is not None:
+                    return found.place
+    return None
+
+
 def is_lowered_reward(code: str) -> bool:
     """Whether a line assigns a product of a log-probability and something good, with no minus in it.
 
@@ -35,15 +55,23 @@ def is_lowered_reward(code: str) -> bool:
         >>> is_lowered_reward("loss = (log_prob * (baseline - reward)).mean()")
         False
     """
+    if any(isinstance(node, ast.USub | ast.Sub) for node in _nodes(code)):
+        return False
+    return any(_rewarded(code))
+
+
+def _rewarded(code: str) -> Iterator[str]:
+    """The log-probabilities that a line multiplies with a reward, as they are written there."""
+    for node in _nodes(code):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            one, other = ast.unparse(node.left), ast.unparse(node.right)
+            yield from (
+                likely for likely, good in ((one, other), (other, one)) if _LIKELY.search(likely) and _GOOD.search(good)
+            )
+
+
+def _nodes(code: str) -> list[ast.AST]:
     try:
-        tree = ast.parse(code)
+        return list(ast.walk(ast.parse(code)))
     except SyntaxError:
-        return False
-    if any(isinstance(node, ast.USub | ast.Sub) for node in ast.walk(tree)):
-        return False
-    products = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)]
-    return any(_of_both(ast.unparse(node.left), ast.unparse(node.right)) for node in products)
-
-
-def _of_both(left: str, right: str) -> bool:
-    return any(_LIKELY.search(one) and _GOOD.search(other) for one, other in ((left, right), (right, left)))
+        return []
