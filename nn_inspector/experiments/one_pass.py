@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from nn_inspector.experiments.batch_contents import tensors_of
 from nn_inspector.experiments.isolation import TrainingCopy
 from nn_inspector.probes import CallMode, LossCall
+
+_OF_SHAPE = frozenset({"__get__", "__len__", "dim", "size", "numel", "stride", "is_floating_point", "is_complex"})
+"""What a tensor is asked for and its numbers are not needed for; `__get__` is that of its properties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +24,8 @@ class Pass:
     """What was seen in one pass.
 
     Attributes:
-        inputs: for each call of the model, the tensors among its arguments.
+        inputs: for each call of the model, the tensors among its arguments that it computes with; all of them if it
+            is not seen to compute with any. Given a whole batch, a model leaves the labels alone.
         outputs: for each call of the model, what it returned.
         calls: of loss functions.
     """
@@ -40,16 +47,22 @@ def one_pass(copied: TrainingCopy, batch: Any, *, training: bool = False) -> Pas
         ExperimentError: the batch does not fit.
     """
     seen = Pass()
+    running: list[tuple[_Reading, contextlib.ExitStack]] = []
 
     def before(_: nn.Module, args: Any, kwargs: Any) -> None:
-        seen.inputs.append([tensor.detach() for tensor in tensors_of([args, kwargs])])
+        running.append((_Reading(list(tensors_of([args, kwargs]))), contextlib.ExitStack()))
+        reading, stack = running[-1]
+        stack.enter_context(reading)
 
     def after(_: nn.Module, _args: Any, output: Any) -> None:
+        reading, stack = running.pop()
+        stack.close()
+        seen.inputs.append(reading.read)
         seen.outputs.append(output)
 
     handles = (
         copied.model.register_forward_pre_hook(before, with_kwargs=True),
-        copied.model.register_forward_hook(after),
+        copied.model.register_forward_hook(after, always_call=True),
     )
     copied.train_mode()
     if not training:
@@ -62,3 +75,26 @@ def one_pass(copied: TrainingCopy, batch: Any, *, training: bool = False) -> Pas
             handle.remove()
         copied.train_mode()
     return seen
+
+
+class _Reading(TorchFunctionMode):
+    """Notes which of some tensors are computed with while it is on the stack."""
+
+    def __init__(self, given: list[torch.Tensor]) -> None:
+        super().__init__()
+        self._given = given
+        self._unread = {id(tensor) for tensor in given}
+
+    @property
+    def read(self) -> list[torch.Tensor]:
+        """Those that were, or all if none was."""
+        read = [tensor for tensor in self._given if id(tensor) not in self._unread]
+        return [tensor.detach() for tensor in read or self._given]
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self._unread and func.__name__ not in _OF_SHAPE:
+            self._unread.difference_update(id(tensor) for tensor in tensors_of([args, kwargs]))
+        return func(*args, **kwargs)

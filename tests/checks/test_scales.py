@@ -106,6 +106,33 @@ def test_inputs_are_an_error_only_if_scaling_them_beats_the_training(watched, da
         assert finding.remedy.tried.helped
 
 
+class Squashed(nn.Module):
+    """Large numbers that leave most units of the first layer at an end of their range, beside what is enough to learn from."""
+
+    def __init__(self, activation):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.activation = nn.Linear(FEATURES, 32), activation
+        self.last, self.beside = nn.Linear(32, CLASSES), nn.Linear(FEATURES, CLASSES)
+
+    def forward(self, x):
+        return self.last(self.activation(self.first(x))) + self.beside((x - 300) / 20)
+
+
+@pytest.mark.parametrize(
+    ("activation", "severity"), [(nn.Tanh(), "warning"), (nn.Sigmoid(), "warning"), (nn.Hardswish(), "info")]
+)
+def test_inputs_that_leave_the_first_units_at_their_ends_are_a_warning_however_well_the_rest_learns(
+    watched, activation, severity
+):
+    network, loader = Squashed(activation), DataLoader(scaled(20.0, 300.0), batch_size=16, shuffle=True)
+    case = Case(network, torch.optim.SGD(network.last.parameters(), lr=0.1), nn.CrossEntropyLoss(), loader)
+    case.optimizer.add_param_group({"params": network.beside.parameters()})
+    finding = watched(case, lambda c: c.run(12)).check("input_scale")
+    assert finding.severity == severity, finding.message
+    assert ("are at an end of their range for every item" in finding.message) == (severity == "warning")
+
+
 def test_whole_numbers_that_are_looked_up_have_no_scale(watched):
     tokens = TensorDataset(torch.randint(0, 10, (64, 5)), torch.randint(0, 4, (64,)))
     case = classifier(data=tokens)

@@ -4,9 +4,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import nn_inspector as nni
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.baselines import baselines
-from tests.trainings import Case, blobs, classifier, mlp
+from tests.trainings import FEATURES, Case, blobs, classifier, mlp
 
 
 def seeded(seed=0):
@@ -177,3 +178,37 @@ def test_its_evidence_can_be_drawn(watched):
     finding = watched(classifier(data=blobs(400)), lambda c: c.run(6)).check("simpler_baseline")
     chart = find_check("simpler_baseline").chart(finding)
     assert [label for _, label in chart.labels] == ["constant", "linear", "hidden", "network"]
+
+
+class OfBatch(nn.Module):
+    """A model that is called on the whole batch, labels and all."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(FEATURES, 16), nn.Tanh(), nn.Linear(16, 1))
+
+    def forward(self, batch):
+        return self.net(batch["x"])[:, 0]
+
+
+def test_simple_models_do_not_see_labels_that_the_network_is_given_and_does_not_read():
+    x = torch.randn(400, FEATURES, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(400, generator=torch.Generator().manual_seed(1))
+    items = [{"x": one, "y": number} for one, number in zip(x, noise, strict=True)]
+    model = OfBatch()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    loader = DataLoader(items, batch_size=20, shuffle=True)
+
+    def train():
+        for _ in range(6):
+            for batch in loader:
+                optimizer.zero_grad()
+                F.mse_loss(model(batch), batch["y"]).backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+        known = baselines(Subject(inspector.training, inspector.run, 60.0))
+    assert not known.seen.reconstructs
+    assert max(one.score for one in known.simple) < 0.3

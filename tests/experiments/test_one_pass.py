@@ -37,3 +37,48 @@ def test_its_hooks_are_gone_after_a_batch_that_does_not_fit():
             one_pass(copied, (torch.zeros(3, FEATURES + 1), torch.zeros(3, dtype=torch.int64)))
         assert not copied.model._forward_pre_hooks
         assert not copied.model._forward_hooks
+        assert not torch.overrides._get_current_function_mode_stack()
+
+
+class OfBatch(nn.Module):
+    """A model that is called on the whole batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = mlp()
+
+    def forward(self, batch):
+        assert batch["y"].dim() == 1
+        return self.net(batch["x"])
+
+
+def test_labels_that_a_model_is_given_and_does_not_read_are_none_of_its_inputs():
+    x, y = blobs(12).tensors
+    asked = Training(
+        model := OfBatch(),
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        step=lambda model, batch: nn.functional.cross_entropy(model(batch), batch["y"]),
+    )
+    with isolated(asked) as copied:
+        seen = one_pass(copied, {"x": x, "y": y})
+    assert [part.shape for part in seen.inputs[0]] == [x.shape]
+
+
+class Untouched(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.free = nn.Parameter(torch.zeros(CLASSES))
+
+    def forward(self, x, other):
+        return self.free.expand(len(x), CLASSES)
+
+
+def test_a_model_that_reads_nothing_is_said_to_be_given_all():
+    x, y = blobs(12).tensors
+    asked = Training(
+        model := Untouched(),
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        step=lambda model, batch: nn.functional.cross_entropy(model(batch[0], batch[0] + 1), batch[1]),
+    )
+    with isolated(asked) as copied:
+        assert len(one_pass(copied, (x, y)).inputs[0]) == 2

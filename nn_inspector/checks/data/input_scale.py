@@ -13,7 +13,8 @@ from nn_inspector.checks.data.inputs_seen import InputsSeen, inputs_seen, standa
 from nn_inspector.checks.data.standing_columns import Standing, standing_columns
 from nn_inspector.checks.race import BADLY, known_left, left_now, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
-from nn_inspector.errors import ExperimentError
+from nn_inspector.checks.train.units_now import FLAT, units_now
+from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.history import Evidence, Finding, Remedy
 
 INFO = CheckInfo(
@@ -30,7 +31,8 @@ INFO = CheckInfo(
         "It looks at what a copy of your network really gets, after all that the data set and the loop did to it: mean "
         "and standard deviation of each column or channel. If they are far from 0 and 1, a copy is trained with "
         "standardized inputs. It is an error if that copy gets much further in a few steps than your whole training "
-        "did, and else a remark. If your training did badly, it is a warning if all columns hold small whole numbers, spread as "
+        "did. It is a warning if they leave most sigmoids or tanhs of the first layer at an end of their range for every item, and else a "
+        "remark. If your training did badly, it is a warning if all columns hold small whole numbers, spread as "
         "scaled numbers are that were cut. So it is if a column holds numbers too large for its format to tell apart, or stands still "
         "while what is not explained of the targets changes smoothly from item to item."
     ),
@@ -54,6 +56,7 @@ OFF_CENTRE = 3.0
 UNEVEN = 30.0
 """The widest column of a table may be so many times as wide as the narrowest."""
 
+_MOSTLY = 0.5
 _FEW_COLUMNS = 32
 _LISTED = 8
 
@@ -91,8 +94,12 @@ def look(subject: Subject) -> Finding:
     if seen.normalized_first:
         message = f"{unusual} ({measured}), but the first layer normalizes them."
         return finding(INFO, "ok", message, evidence=evidence)
+    return _tried(subject, seen, f"{unusual} ({measured})", evidence)
+
+
+def _tried(subject: Subject, seen: InputsSeen, unusual: str, evidence: Evidence) -> Finding:
+    """What unusual inputs do to the training: a copy with standardized ones gets further, or units of the first layer are lost."""
     tried = race(subject, lambda copied: standardize(seen, copied))
-    where = "model.forward" if seen.where else "train_loader"
     remedy = Remedy(
         "Scale them once, either in the data set or in forward()."
         if seen.where
@@ -101,11 +108,28 @@ def look(subject: Subject) -> Finding:
         _code(seen),
         tried.trial if tried is not None else None,
     )
-    if tried is None or tried.severity == "info":
-        message = f"{unusual} ({measured}). That is unusual, but no harm was seen."
-        return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=where)
-    message = f"No: {unusual[0].lower()}{unusual[1:]} ({measured}). {tried.text}"
-    return finding(INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=where, basis="experiment")
+    where = "model.forward" if seen.where else "train_loader"
+    told = f"No: {unusual[0].lower()}{unusual[1:]}."
+    if tried is not None and tried.severity != "info":
+        message = f"{told} {tried.text}"
+        return finding(INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=where, basis="experiment")
+    lost = _at_their_ends(subject)
+    if lost is not None:
+        return finding(INFO, "warning", f"{told} {lost}", evidence=evidence, remedy=remedy, where=where)
+    message = f"{unusual}. That is unusual, but no harm was seen."
+    return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=where)
+
+
+def _at_their_ends(subject: Subject) -> str | None:
+    """What is lost in the first layer of units, if it is one of sigmoids or tanhs and most of these are the same for every item."""
+    with contextlib.suppress(InspectorError):
+        first = next(iter(units_now(subject)), None)
+        if first is not None and first.function in FLAT and first.idle >= _MOSTLY:
+            return (
+                f"{first.idle:.0%} of the {first.units} units of {first.where}, the first after them, are at an end of their range "
+                "for every item, and so tell nothing of it."
+            )
+    return None
 
 
 def _rounded(subject: Subject, found: list[InputsSeen]) -> Finding | None:

@@ -18,7 +18,7 @@ FEWEST = 64
 """Items; of fewer, a unit that is at work now and then may have been missed."""
 
 _RECTIFIERS = frozenset({"relu", "relu6", "threshold", "hardswish", "clamp", "clamp_min", "maximum"})
-_FLAT = {"sigmoid": (0.0101, 0.9899), "tanh": (-0.99499, 0.99499), "hardtanh": (-1 + 1e-6, 1 - 1e-6)}
+FLAT = {"sigmoid": (0.0101, 0.9899), "tanh": (-0.99499, 0.99499), "hardtanh": (-1 + 1e-6, 1 - 1e-6)}
 """Outputs beyond these are where the slope is below 0.01."""
 
 _BATCHES = 8
@@ -96,8 +96,8 @@ class _Count:
         values = _by_unit(flow, node)
         if values is None or (self.at_work is not None and len(self.at_work) != values.shape[1]):
             return
-        low, high = _FLAT.get(node.call.name, (0.0, float("inf")))
-        active = (values > low) & (values < high) if node.call.name in _FLAT else values != 0
+        low, high = FLAT.get(node.call.name, (0.0, float("inf")))
+        active = (values > low) & (values < high) if node.call.name in FLAT else values != 0
         now = active.any(0)
         self.at_work = now if self.at_work is None else self.at_work | now
         self.shares.append(1 - float(active.float().mean()))
@@ -111,7 +111,7 @@ class _Count:
 def _hidden(flow: Flow) -> Sequence[Node]:
     """Activations with a layer before and behind them; gates, which multiply data, may well be shut."""
     nodes = [
-        node for node in flow.of("activation", "bounded") if node.call.name in _RECTIFIERS or node.call.name in _FLAT
+        node for node in flow.of("activation", "bounded") if node.call.name in _RECTIFIERS or node.call.name in FLAT
     ]
     return [
         node
