@@ -248,6 +248,37 @@ def test_rewards_of_the_shape_of_the_values_pass():
     assert inspector.check("loss_reduction").severity in ("ok", "skipped")
 
 
+class Stream:
+    """Batches that are made as they are asked for, by a class of the user's own."""
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(20):
+            x = torch.randn(32, 3, generator=generator)
+            yield x, x[:, 0]
+
+
+@pytest.mark.parametrize("column", [True, False])
+def test_what_an_unknown_loader_gives_is_a_target_as_well(column):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+
+    def train():
+        for x, y in Stream():
+            value = model(x)
+            error = y - (value if column else value.squeeze(1))
+            optimizer.zero_grad()
+            error.pow(2).mean().backward()
+            optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=Stream(), loop=train, show=False) as inspector:
+        train()
+        finding = inspector.check("loss_reduction")
+    assert (finding.severity == "error") == column, finding.message
+    assert ("the prediction has the shape [32, 1] and the target [32]" in finding.message) == column
+
+
 def test_targets_of_several_numbers_are_left_as_they_are_when_a_remedy_is_tried():
     torch.manual_seed(0)
     loader = [(X[i : i + 32], torch.stack([Y, -Y], 1)[i : i + 32]) for i in range(0, 128, 32)]

@@ -38,14 +38,17 @@ def broadcast_of(run: Run) -> Broadcast | None:
 
 
 def _broadcasts(run: Run) -> Iterator[Broadcast]:
-    for entry in list(run.trace):
+    entries = list(run.trace)
+    known = any("target" in str(entry.facts.get("of")) for entry in entries)
+    for entry in entries:
         facts: dict[str, Any] = dict(entry.facts)
         answered = False
         if entry.call in _NUMBERS and facts.get("phase") != "validation":
             shapes = [tuple(facts["prediction_shape"]), tuple(facts["target_shape"])]
         elif entry.call == "function" and facts["name"] in (*_DIFFERENCES, *_PRODUCTS) and len(facts["of"]) == 2:
             of = [set(text.split("+")) for text in facts["of"]]
-            place = next((place for place in (0, 1) if _is_compared(of[1 - place], of[place])), None)
+            unknown = not known and facts["name"] in _DIFFERENCES
+            place = next((place for place in (0, 1) if _is_compared(of[1 - place], of[place], unknown)), None)
             if place is None:
                 continue
             sizes = [tuple(int(size) for size in text.split("x") if size != "scalar") for text in facts["shapes"]]
@@ -58,10 +61,16 @@ def _broadcasts(run: Run) -> Iterator[Broadcast]:
             yield Broadcast(shapes[0], shapes[1], (shapes[0][0], shapes[0][0], *shapes[0][2:]), weighs, answered)
 
 
-def _is_compared(prediction: set[str], target: set[str]) -> bool:
-    """Whether one comes from the network and the other from the data: of rewards, from what was answered as well."""
+def _is_compared(prediction: set[str], target: set[str], unknown: bool) -> bool:
+    """Whether one comes from the network and the other from the data: of rewards, from what was answered as well.
+
+    Args:
+        prediction: what the one was made of.
+        target: what the other was made of.
+        unknown: whether the batches of the loop are not known as such, so that the data are what comes from nowhere.
+    """
     return "prediction" in prediction and (
-        target == {"target"} or ("target" in target and prediction == {"prediction"})
+        target == {"target"} or ("target" in target and prediction == {"prediction"}) or (unknown and target == {""})
     )
 
 
