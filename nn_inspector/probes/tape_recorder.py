@@ -87,6 +87,7 @@ class TapeRecorder:
         self._places: dict[int, int] = {}
         self._listed_number: int | None = None
         self._inside: list[tuple[ModuleCall, Any]] = []
+        self._looks_into_loss = False
         self._versions: list[tuple[torch.Tensor, int]] = []
         self._random_state = torch.empty(0)
         self._numbers_were_read = False
@@ -183,8 +184,14 @@ class TapeRecorder:
             self._begin(seen=seen)
 
     def enter(self, call: ModuleCall, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """The model, one of its modules or the loss is called."""
+        """The model, one of its modules or the loss is called. A loss that calls the model itself is looked into from then on."""
         if self._draft is None or torch._C._current_graph_task_id() != -1:
+            return
+        if call.owner == "loss" and self._looks_into_loss:
+            return
+        if call.owner == "model" and self._inside and self._inside[0][0].owner == "loss":
+            self._looks_into_loss = True
+            self._draft = None
             return
         given = self._encode_call(args, kwargs) if not self._inside else None
         self._inside.append((call, given))

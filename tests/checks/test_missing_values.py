@@ -73,7 +73,7 @@ def test_a_number_that_marks_what_is_missing(watched):
     finding = checked(watched(made), made)
     assert finding.severity == "error", finding.message  # a copy shows it before the training has begun
     assert "-999 in column 1" in finding.message
-    assert "x_train[missing, 1]" in finding.remedy.code
+    assert "x_train.select(1, 1)" in finding.remedy.code
 
 
 def scaled_with_marks(*, share=10, columns=FEATURES):
@@ -92,6 +92,41 @@ def test_marks_that_were_scaled_with_their_columns_are_raised_where_filling_them
     assert "steps with the remedy learned" in finding.message
     assert finding.remedy.tried.helped
     assert finding.basis == "experiment"
+
+
+class OfSeries(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.Conv1d(2, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8, 2)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def series(*, mark):
+    """Two channels of a sensor that swings more for one class, and fails now and then."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(2, (240,), generator=generator)
+    x = torch.randn(240, 2, 20, generator=generator) * (1 + 2 * labels[:, None, None])
+    lost = torch.rand(x.shape, generator=generator) < 0.04
+    x[lost] = -999.0 if mark else 0.0
+    return TensorDataset((x - x.mean((0, 2), keepdim=True)) / x.std((0, 2), keepdim=True), labels)
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_marks_are_found_in_the_channels_of_series(watched, mark):
+    model = OfSeries()
+    loader = DataLoader(series(mark=mark), batch_size=16, shuffle=True)
+    made = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), loader)
+    finding = checked(watched(made, lambda c: c.run(8)), made)
+    assert finding.severity == ("error" if mark else "ok"), finding.message
+    if mark:
+        assert "of the times of all series have" in finding.message
+        assert "and one more column has such a number" in finding.message
+        assert "x_train.select(1, 0)" in finding.remedy.code
 
 
 class Named(nn.Module):

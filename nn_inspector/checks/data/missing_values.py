@@ -62,7 +62,7 @@ class Mark:
         table: the input.
         value: the number.
         column: in which column, counted from 0.
-        share: of the items that have it.
+        share: of the items that have it; of the times of series.
         mean, spread: of the others.
     """
 
@@ -118,8 +118,9 @@ def _marked(subject: Subject, marks: list[Mark]) -> Finding:
     more = {1: "", 2: ", and one more column has such a number"}.get(
         len(marks), f", and {len(marks) - 1} more columns have such a number"
     )
+    of = "items" if first.table.dims == 2 else "times of all series"
     said = (
-        f"{first.share:.1%} of the items have {first.value:g} in column {first.column} of {first.table.name or 'the inputs'}, far from all "
+        f"{first.share:.1%} of the {of} have {first.value:g} in column {first.column} of {first.table.name or 'the inputs'}, far from all "
         f"others{more}. "
     )
     return finding(
@@ -131,8 +132,9 @@ def _marked(subject: Subject, marks: list[Mark]) -> Finding:
         evidence={"column": float(first.column), "mark": first.value, "share": first.share},
         remedy=Remedy(
             "Fill in the mean of the other items there, and scale the column after that.",
-            f"missing = x_train[:, {first.column}] == {first.value:g}\n"
-            f"x_train[missing, {first.column}] = x_train[~missing, {first.column}].mean()",
+            f"column = x_train.select({first.table.axis}, {first.column})  # a view\n"
+            f"missing = torch.isclose(column, torch.tensor({first.value:g}))\n"
+            "column[missing] = column[~missing].mean()",
             tried.trial if tried is not None else None,
         ),
         where="train_loader",
@@ -150,17 +152,18 @@ def _fill(copied: TrainingCopy, marks: list[Mark]) -> None:
 def _filled(table: torch.Tensor, marks: list[Mark]) -> torch.Tensor:
     table = table.clone()
     for mark in marks:
-        if mark.column < table.shape[1]:
-            column = table[:, mark.column]
+        axis = mark.table.axis
+        if mark.column < table.shape[axis]:
+            column = table.select(axis, mark.column)
             known = torch.where(column == mark.value, torch.full_like(column, mark.mean), column)
-            table[:, mark.column] = (known - mark.mean) / mark.spread
+            column.copy_((known - mark.mean) / mark.spread)
     return table
 
 
 def _marks(subject: Subject) -> Iterator[Mark]:
-    """Of tables only: in images and series a number may come again."""
+    """Of tables and of the channels of series: in images a number may come again."""
     try:
-        tables = [seen for seen in inputs_seen(subject) if seen.dims == 2 and seen.axis and not seen.where]
+        tables = [seen for seen in inputs_seen(subject) if seen.dims in (2, 3) and seen.axis and not seen.where]
     except ExperimentError:
         return
     for table in tables:
