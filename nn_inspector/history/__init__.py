@@ -1,6 +1,6 @@
 """Measurements over time."""
 
-from nn_inspector.history.chart import Chart, Curve, Heat, curve, row_labels
+from nn_inspector.history.chart import Chart, Curve, Heat, Role, curve, row_labels
 from nn_inspector.history.earlier import earlier
 from nn_inspector.history.finding import BASES, SEVERITIES, Basis, Evidence, Finding, Remedy, Severity, Trial
 from nn_inspector.history.metadata import surroundings
@@ -22,6 +22,7 @@ __all__ = [
     "ModuleSummary",
     "Nonfinite",
     "Remedy",
+    "Role",
     "Run",
     "Series",
     "Severity",

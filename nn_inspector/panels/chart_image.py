@@ -20,8 +20,16 @@ from nn_inspector.panels.drawn_curves import decades, with_an_end
 from nn_inspector.panels.event_marks import ABOVE, EVENT, by_step
 from nn_inspector.panels.heat_mark import SCHEME
 from nn_inspector.panels.legend import colour_of
+from nn_inspector.panels.looks import LEVEL, look_of
 from nn_inspector.panels.matrix_widget import cell_colours
 from nn_inspector.panels.style import BACK, COLOURS, FAINT
+
+_LINES = {"solid": "-", "dashed": "--", "dotted": ":", "dash_dotted": "-."}
+_MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-down": "v", "cross": "P"}
+"""bqplot's words -> matplotlib's."""
+
+_THINNER = 0.75
+"""Points of a line for each of its pixels."""
 
 
 def draw(axes: Axes, chart: Chart, title: str = "") -> None:
@@ -40,7 +48,7 @@ def draw(axes: Axes, chart: Chart, title: str = "") -> None:
     _curves(axes, chart)
     line, span = (axes.axvline, axes.axvspan) if rows else (axes.axhline, axes.axhspan)
     for name, level in chart.levels.items():
-        line(level, color=FAINT, linestyle="--", lw=1, label=f"{name} {level:.3g}")
+        line(level, color=FAINT, linestyle=_LINES[LEVEL.line], lw=1, label=f"{name} {level:.3g}")
     if chart.band is not None:
         span(chart.band[0], chart.band[1], color=COLOURS[2], alpha=0.12, label=chart.band[2])
     if chart.log:
@@ -56,7 +64,7 @@ def draw(axes: Axes, chart: Chart, title: str = "") -> None:
     if chart.heat is not None:
         _cells(axes, chart.heat)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7, framealpha=0.8, edgecolor="none")
+        axes.legend(fontsize=7, framealpha=0.8, edgecolor="none", handlelength=3.5)
 
 
 def _curves(axes: Axes, chart: Chart) -> None:
@@ -67,10 +75,11 @@ def _curves(axes: Axes, chart: Chart) -> None:
             axes.bar(curve.x, curve.y, width=0.9, color=colour, label=name)
             continue
         x, y = (curve.y, curve.x) if chart.kind == "rows" else (curve.x, curve.y)
-        marker = "o" if curve.role in ("points", "marks") else None
+        look = look_of(chart, name)
+        marker = _MARKERS[look.marker] if look.marker is not None else None
         style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
-        width = 0.0 if curve.role == "marks" else 1.5
-        axes.plot(x, y, **style, lw=width, label=name, alpha=BACK if chart.chosen else 1.0)
+        line: dict[str, Any] = {"linestyle": _LINES[look.line], "lw": _THINNER * look.width}
+        axes.plot(x, y, **style, **line, label=name, alpha=BACK if chart.chosen else 1.0)
         end = with_an_end(curve, chart.log)
         if curve.sign and len(end.x):
             last = (float(end.x[-1]), float(end.y[-1]))

@@ -13,17 +13,20 @@ import bqplot
 import ipywidgets
 import numpy as np
 
-from nn_inspector.history import Chart, Curve
+from nn_inspector.history import Chart, Curve, Role
 from nn_inspector.panels.chart_axes import ChartAxes
 from nn_inspector.panels.clickable_rows import ClickableRows
 from nn_inspector.panels.drawn_curves import decades, drawn_values, finite, only, padded, staircase, with_an_end
 from nn_inspector.panels.event_marks import EventMarks
 from nn_inspector.panels.heat_mark import HeatMark
 from nn_inspector.panels.legend import colour_of, legend_html, note_html
+from nn_inspector.panels.looks import LEVEL, LOOKS, Look, look_of
 from nn_inspector.panels.row_pictures import pictures_html
 from nn_inspector.panels.style import BACK, COLOURS, FAINT
 
-_MAIN, _FAINT, _POINTS, _MARKS = range(4)
+_SIZES: dict[Role, int] = {"points": 40, "marks": 32}
+"""Of markers, in square pixels."""
+
 _WITH_MARKERS = ("points", "marks")
 
 
@@ -57,9 +60,12 @@ class ChartWidget(ipywidgets.VBox):
             fill_opacities=[0.15, 0.15], fill_colors=[COLOURS[2], COLOURS[2]], colors=["transparent"],
         )  # fmt: skip
         self._levels = bqplot.Lines(
-            x=[0.0], y=[0.0], scales=scales, colors=[FAINT], line_style="dashed", stroke_width=1.5
+            x=[0.0], y=[0.0], scales=scales, colors=[FAINT], line_style=LEVEL.line, stroke_width=LEVEL.width
         )
-        self._marks = [self._mark(role, scales) for role in (_FAINT, _MAIN, _POINTS, _MARKS)]
+        self._mark_of = {
+            (role, look): self._mark(role, look, scales) for role, looks in LOOKS[chart.kind].items() for look in looks
+        }
+        self._marks = list(self._mark_of.values())
         self._rows = ClickableRows(on_layer)
         self._events = EventMarks(scales["x"], on_event)
         self._heat = HeatMark(scales) if chart.heat is not None else None
@@ -86,11 +92,11 @@ class ChartWidget(ipywidgets.VBox):
             self._heat.show(None if chart.empty else chart.heat)
         if chart.empty:
             return
-        names = list(chart.series)
-        for mark, roles in zip(self._marks, (("faint",), ("main",), ("points",), ("marks",)), strict=True):
-            chosen = [name for name in names if chart.series[name].role in roles]
-            curves = [(colour_of(chart, name), chart.series[name]) for name in chosen]
-            self._draw(mark, chart, curves)
+        curves: dict[tuple[Role, Look], list[tuple[str, Curve]]] = {}
+        for name, curve in chart.series.items():
+            curves.setdefault((curve.role, look_of(chart, name)), []).append((colour_of(chart, name), curve))
+        for key, mark in self._mark_of.items():
+            self._draw(mark, chart, curves.get(key, []))
         self._draw_levels(chart)
         self._axes.tick(chart)
 
@@ -105,18 +111,19 @@ class ChartWidget(ipywidgets.VBox):
             part.close()
         super().close()
 
-    def _mark(self, role: int, scales: dict[str, bqplot.Scale]) -> bqplot.Mark:
+    def _mark(self, role: Role, look: Look, scales: dict[str, bqplot.Scale]) -> bqplot.Mark:
         options: dict[str, object] = {}
-        if role in (_POINTS, _MARKS):
-            options = {"marker": "circle", "marker_size": 40 if role == _POINTS else 32}
-        if self._kind == "bars" and role == _MAIN:
+        if look.marker is not None:
+            options = {"marker": look.marker, "marker_size": _SIZES[role]}
+        if self._kind == "bars" and role == "main":
             # A filled staircase: bqplot's Bars widen their axis by a width taken from whatever they showed first.
             options |= {"interpolation": "step-after", "fill": "bottom", "fill_opacities": [0.6]}
         return bqplot.Lines(
             x=[0.0],
             y=[0.0],
             scales=scales,
-            stroke_width={_FAINT: 1.5, _MARKS: 0}.get(role, 2),
+            line_style=look.line,
+            stroke_width=look.width,
             visible=False,
             **options,
         )

@@ -7,6 +7,7 @@ from html import escape
 from nn_inspector.history import Chart, Heat
 from nn_inspector.panels.event_marks import by_step
 from nn_inspector.panels.heat_mark import colours
+from nn_inspector.panels.looks import LEVEL, look_of, sign_of
 from nn_inspector.panels.style import COLOURS, FAINT, TEXT
 
 
@@ -22,9 +23,9 @@ def legend_html(chart: Chart) -> str:
     entries = [f"{escape(chart.y_label)}:"] if chart.kind != "rows" and chart.y_label else []
     for name, curve in chart.series.items():
         colour = colour_of(chart, name)
-        sign = {"faint": "—", "main": "▬", "points": "●", "marks": "●"}[curve.role]
-        entries.append(_entry(colour, "■" if chart.kind == "bars" and curve.role == "main" else sign, name))
-    entries += [_entry(FAINT, "┄", f"{name} {value:.3g}") for name, value in chart.levels.items()]
+        sign = "■" if chart.kind == "bars" and curve.role == "main" else sign_of(look_of(chart, name))
+        entries.append(_entry(colour, sign, name))
+    entries += [_entry(FAINT, sign_of(LEVEL), f"{name} {value:.3g}") for name, value in chart.levels.items()]
     if chart.band is not None:
         entries.append(_entry(COLOURS[2], "▒", f"{chart.band[2]}: {chart.band[0]:.3g} to {chart.band[1]:.3g}"))
     if chart.heat is not None:

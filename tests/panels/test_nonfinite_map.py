@@ -73,7 +73,7 @@ def test_it_is_drawn_live_and_static_with_the_selected_module_standing_out():
     assert chart.chosen == (2,)
     widget = ChartWidget(chart)
     drawn = [mark for mark in widget.children[1].marks if mark.visible and mark.stroke_width == 0]
-    assert len(drawn) == 1
+    assert len({mark.marker for mark in drawn}) == len(drawn) == len(chart.series)
     assert png([(PANEL.title, chart)]).startswith(b"\x89PNG")
 
 

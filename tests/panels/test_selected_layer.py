@@ -121,7 +121,8 @@ def test_a_layer_is_found_by_its_name_or_its_block(selected, places):
 
 def test_rows_that_are_not_selected_stand_back():
     widget = ChartWidget(rows(), on_layer=lambda _: None)
-    _, faint, _, points, *_, bars = widget.children[1].marks
+    faint, points = (mark for mark in widget._marks if mark.visible)
+    bars = widget.children[1].marks[-1]
     assert set(points.opacities) == {1.0}
     assert set(bars.opacities) == {0.0}
     widget.update(rows(chosen=(1,)))
