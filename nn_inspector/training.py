@@ -18,7 +18,16 @@ from torch.utils.data import DataLoader
 from nn_inspector.beginning import Beginning
 from nn_inspector.errors import ArgumentError, ExperimentError, describe
 from nn_inspector.optimizers import as_optimizers
-from nn_inspector.probes import Phase, Tape, TapeRecorder, group_name, replay, replay_output, without_penalty
+from nn_inspector.probes import (
+    Phase,
+    Tape,
+    TapeRecorder,
+    group_name,
+    label_parts,
+    replay,
+    replay_output,
+    without_penalty,
+)
 
 Step = Callable[[nn.Module, Any], torch.Tensor]
 Loop = Callable[..., Any] | Sequence[Callable[..., Any]]
@@ -187,12 +196,15 @@ class Training:
         return model(*split_batch(batch)[0])
 
     def judged(self, model: nn.Module, loss_fn: Callable[..., torch.Tensor], batch: Any) -> torch.Tensor:
-        """What another loss than the loop's says of the model's output and the last part of the batch.
+        """What another loss than the loop's says of the model's output and the labels: the last part of the batch, or those of a dict.
 
         Raises:
-            ExperimentError: the batch does not fit, or the result is no scalar.
+            ExperimentError: the batch does not fit, it is not known which part are the labels, or the result is no scalar.
         """
-        return _one_number(loss_fn(self.output(model, batch), split_batch(batch)[1]))
+        output = self.output(model, batch)
+        labels = [part for _, part in label_parts(batch)] if isinstance(batch, Mapping) else []
+        target = labels[0] if len(labels) == 1 else split_batch(batch)[1]
+        return _one_number(loss_fn(output, target))
 
     @property
     def tape(self) -> Tape | None:

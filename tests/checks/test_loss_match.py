@@ -112,6 +112,28 @@ def test_a_squashed_training_that_learned_well_is_shown_its_lower_loss(watched):
     assert finding.remedy.tried.measure == "loss"
 
 
+def test_other_losses_are_tried_on_batches_that_are_dictionaries():
+    torch.manual_seed(0)
+    x, y = blobs(240).tensors
+    items = [{"x": one, "label": kind} for one, kind in zip(x, y, strict=True)]
+    loader = DataLoader(items, batch_size=16, shuffle=True)
+    model = nn.Sequential(nn.Linear(FEATURES, 16), nn.Tanh(), nn.Linear(16, CLASSES), nn.Softmax(dim=1))
+    optimizer, loss_fn = torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss()
+
+    def train():
+        for _ in range(12):
+            for batch in loader:
+                optimizer.zero_grad()
+                loss_fn(model(batch["x"]), batch["label"]).backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, loss_fn, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+        finding = inspector.check("loss_match", seconds=300)
+    assert finding.severity == "warning", finding.message
+    assert finding.remedy.tried.treated[-1] < 0.5 * finding.remedy.tried.without[-1]
+
+
 def test_scores_that_are_cut_to_probabilities(watched):
     cut = case(net(1), YES, None, lr=0.01)
     finding = watched(cut, by_own_loss(lambda out, t: entropy(out.clamp(1e-6, 1 - 1e-6), t))).check("loss_match")

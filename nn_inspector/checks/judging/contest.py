@@ -13,7 +13,7 @@ from nn_inspector.checks.base import Subject, try_out
 from nn_inspector.checks.judging.path import Operation
 from nn_inspector.checks.judging.place import Place
 from nn_inspector.checks.judging.reading import Judged
-from nn_inspector.checks.race import BADLY, WELL, Own, Race, left_now, race
+from nn_inspector.checks.race import BADLY, STEPS, WELL, Own, Race, left_now, race
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import Arm, BatchSource, TrainingCopy
 from nn_inspector.history import SEVERITIES, Severity, Trial
@@ -25,7 +25,7 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 WORTH = 9.0
 """Seconds that a contest may take at least, where experiments are allowed: it is only made of what looks wrong already."""
 
-_TRIAL_STEPS = 60
+_FEWEST = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,13 @@ def lower_loss(subject: Subject, seen: Judged, place: Place | None, loss: Loss) 
             place.leave_out(copied)
         copied.loss_fn = _on_first(loss)
 
+    steps = min(max(subject.run.steps, _FEWEST), STEPS)
+
     def arms(source: BatchSource) -> tuple[Arm, Arm]:
-        batches, judge = source.for_training(_TRIAL_STEPS)
+        batches, judge = source.for_training(steps)
         return Arm(batches, judge, own.change), Arm(batches, judge, change)
 
-    trial = try_out(subject, arms, steps=_TRIAL_STEPS)
+    trial = try_out(subject, arms, steps=steps)
     return trial if trial is not None and trial.helped else None
 
 
