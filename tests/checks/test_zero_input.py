@@ -301,9 +301,26 @@ def test_before_training_it_is_only_suspected(watched):
     assert watched(case(gated())).check("zero_input").severity == "info"
 
 
-def test_items_that_are_all_alike_say_nothing(watched):
-    data = TensorDataset(torch.ones(64, FEATURES), torch.arange(64) % CLASSES)
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        (torch.zeros(FEATURES), "the number 0 everywhere"),
+        (torch.arange(float(FEATURES)), "the same numbers, from 0 to 7"),
+    ],
+)
+def test_items_that_are_all_alike_are_an_error(watched, item, says):
+    data = TensorDataset(item.expand(64, -1), torch.arange(64) % CLASSES)
     finding = watched(case(mlp(), data), lambda c: c.run(1)).check("zero_input")
+    assert finding.severity == "error", finding.message
+    assert says in finding.message
+    assert "not image // 255" in finding.remedy.code
+    assert finding.where == "train_loader"
+
+
+@pytest.mark.parametrize(("labels", "epochs"), [(torch.arange(64) % CLASSES, 0), (torch.zeros(64).long(), 3)])
+def test_items_that_are_all_alike_say_nothing_where_nothing_was_to_be_learned(watched, labels, epochs):
+    data = TensorDataset(torch.ones(64, FEATURES), labels)
+    finding = watched(case(mlp(), data), lambda c: c.run(epochs)).check("zero_input")
     assert finding.severity == "skipped"
     assert "the same input" in finding.message
 

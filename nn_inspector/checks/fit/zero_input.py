@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.fit.all_alike import all_alike
 from nn_inspector.checks.fit.made_up_input import made_up_input
 from nn_inspector.checks.fit.masked_out import mask_turned_round
 from nn_inspector.checks.fit.one_token import one_token
@@ -39,7 +40,7 @@ INFO = CheckInfo(
         "A copy answers for a batch, and again with the inputs handed on to the next item. If no answer changes, with the "
         "first weights, with those of now and with weights drawn anew, the input is not used: an error. So it is if a padding "
         "mask leaves out all but one and the same token, or if most of the texts is one token and little was learned; a warning, if a "
-        "quarter is, and much of the vocabulary never occurs. Of several "
+        "quarter is, and much of the vocabulary never occurs. So it is an error if all items have the same input and little was learned. Of several "
         "inputs each has to be used, if little was learned and a part of the network works on it without ever getting a gradient. The source of the loop is read as well, for an input that is made of "
         "random numbers while the batch is left aside."
     ),
@@ -77,6 +78,7 @@ def look(subject: Subject) -> Finding:
         or _left_out_by_mask(subject)
         or _one_token(subject)
         or _unused_part(subject)
+        or _all_alike(subject)
         or _swapped(subject)
     )
 
@@ -155,6 +157,22 @@ def _unused_part(subject: Subject) -> Finding | None:
     evidence = {"parameters": float(found.parameters)}
     severity: Severity = "error" if left > FAILED else "warning"
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=found.part, basis="experiment")
+
+
+def _all_alike(subject: Subject) -> Finding | None:
+    """An error if the training failed: what is the same for all items tells nothing of any."""
+    alike = all_alike(subject)
+    if alike is None or not subject.run.steps or (known_left(subject) or 0.0) < FAILED:
+        return None
+    low, high = (float(number(torch.stack([number(one) for one in alike]))) for number in (torch.min, torch.max))
+    which = f"the number {low:g} everywhere" if low == high else f"the same numbers, from {low:g} to {high:g}"
+    message = f"No: all items that were looked at give the network {which}. What they held is lost before that."
+    remedy = Remedy(
+        "Follow one item from its file to the batch. Whole numbers lose all below 1: `image // 255` is 0, and so is what is scaled in "
+        "an array of integers.",
+        "x = image.astype(np.float32) / 255  # not image // 255\nprint(x.min(), x.max(), x.std())",
+    )
+    return finding(INFO, "error", message, remedy=remedy, where="train_loader", basis="structure")
 
 
 def _swapped(subject: Subject) -> Finding:
