@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from nn_inspector.probes.distributions import put_distributions
@@ -18,7 +20,8 @@ class ActivationGradientProbe(OutputReader):
     A tensor's hook sees the gradient of the output as the module returned it, whatever is done to it in place
     afterwards. With activation checkpointing the gradient may flow through the outputs of the second, recomputed
     forward pass; each output is hooked, and those without a gradient never report. Gradients are as backward() computed
-    them: a gradient scaler's factor is in them. The norm is estimated from the sample, its relative standard error
+    them: a gradient scaler's factor is in them. Of several processes, whose losses count for the mean of them, each contributes
+    its gradients divided by their number, as to the step. The norm is estimated from the sample, its relative standard error
     is about 0.02 for gradients that are spread like a normal distribution.
     """
 
@@ -54,4 +57,7 @@ class ActivationGradientProbe(OutputReader):
         self._calls.clear()
         for samples in self._samples.values():
             if samples:
-                put_distributions(self.recorder, "activation_gradient", _WHAT, samples.take())
+                taken, (_, processes) = samples.take(), self.recorder.share
+                if processes > 1:
+                    taken = replace(taken, rows=taken.rows / processes)
+                put_distributions(self.recorder, "activation_gradient", _WHAT, taken)

@@ -43,7 +43,7 @@ from nn_inspector.probes.updates import UpdateProbe
 from nn_inspector.probes.worst_items import WorstItemsProbe
 from nn_inspector.probes.zeroing import ZeroingProbe
 
-_CAPACITY, _CAPACITY_A_MODULE = 2048, 700
+_CAPACITY, _CAPACITY_A_MODULE = 16384, 700
 """At most so many numbers of one step are merged over processes."""
 
 

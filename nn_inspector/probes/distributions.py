@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,21 +35,22 @@ def put_distributions(
     """
     flags = (~taken.totals.isfinite()).to(torch.float32)
     values = torch.cat([taken.summary(), flags[:, None]], dim=1)
-    read = _reader(recorder.step, prefix, what, taken.names, taken.sizes, tags)
-    recorder.put(values, read, merged=merged, pack=_pack, label=f"{prefix} {','.join(taken.names)}")
+    read = _reader(recorder.step, prefix, what, taken.names, tags)
+    pack = functools.partial(_pack, taken.sizes)
+    recorder.put(values, read, merged=merged, pack=pack, label=f"{prefix} {','.join(taken.names)}")
 
 
-def _pack(numbers: np.ndarray) -> np.ndarray:
+def _pack(sizes: Sequence[int], numbers: np.ndarray) -> np.ndarray:
+    """Rows that may be added up: sums, histogram, whether a sum is not finite, and how many elements there are in all."""
     rows = numbers.reshape(-1, _WIDTH + 1)
-    return np.concatenate([pack_sums(rows[:, :_WIDTH]), rows[:, _WIDTH:]], axis=1).reshape(-1)
+    elements = np.asarray(sizes, dtype=np.float64)[:, None]
+    return np.concatenate([pack_sums(rows[:, :_WIDTH]), rows[:, _WIDTH:], elements], axis=1).reshape(-1)
 
 
-def _reader(
-    step: int, prefix: str, what: Sequence[str], names: Sequence[str], sizes: Sequence[int], tags: dict[str, Tag]
-) -> Read:
+def _reader(step: int, prefix: str, what: Sequence[str], names: Sequence[str], tags: dict[str, Tag]) -> Read:
     def read(numbers: np.ndarray) -> list[Measured]:
-        distinct, rows, elements = _by_name(names, sizes, numbers.reshape(len(names), -1))
-        found = _describe(rows, elements)
+        distinct, rows = _by_name(names, numbers.reshape(len(names), -1))
+        found = _describe(rows)
         scalars = [name for name in what if name != "histogram"]
         quantities, sources = tuple(f"{prefix}_{name}" for name in scalars), tuple(distinct)
         tables = [MeasurementTable(step, quantities, sources, np.stack([found[name] for name in scalars]), tags)]
@@ -60,22 +62,20 @@ def _reader(
     return read
 
 
-def _by_name(names: Sequence[str], sizes: Sequence[int], rows: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray]:
+def _by_name(names: Sequence[str], rows: np.ndarray) -> tuple[list[str], np.ndarray]:
     distinct = list(dict.fromkeys(names))
-    elements = np.asarray(sizes, dtype=np.float64)
     if len(distinct) == len(names):
-        return distinct, rows, elements
+        return distinct, rows
     place = {name: number for number, name in enumerate(distinct)}
     places = [place[name] for name in names]
-    added, counted = np.zeros((len(distinct), rows.shape[1])), np.zeros(len(distinct))
+    added = np.zeros((len(distinct), rows.shape[1]))
     np.add.at(added, places, rows)
-    np.add.at(counted, places, elements)
-    return distinct, added, counted
+    return distinct, added
 
 
-def _describe(rows: np.ndarray, elements: np.ndarray) -> dict[str, np.ndarray]:
+def _describe(rows: np.ndarray) -> dict[str, np.ndarray]:
     count, nan, inf, zeros, total, squares = rows[:, :_SUMS].T
-    nonfinite, missed = nan + inf, rows[:, -1] > 0
+    nonfinite, missed, elements = nan + inf, rows[:, -2] > 0, rows[:, -1]
     n = np.maximum(count - nonfinite, 1)
     mean = total / n
     share = np.where(missed, np.maximum(nonfinite / count, 1 / elements), nonfinite / count)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TypeGuard
 
+import numpy as np
 import torch
 
+from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.probe import StepReader
 from nn_inspector.probes.recorder import Recorder
 
 _ITEMS = 1024
 _NUMBERS = 1 << 16
+_COLUMNS = 512
 _CLASSES = 4096
+_ROUNDING = 1e-13
 
 
 class PredictionProbe(StepReader):
     """Looks at what the loss is given in measured steps.
 
-    Of one step the last training batch is described. At most 1,024 items of it are looked at, and of large outputs a part.
+    Of one step the last training batch is described. At most 1,024 items of it are looked at (in each of several processes,
+    whose items are taken together), and of large outputs at most 1,024 numbers, evenly chosen.
     Class scores are predictions [items, classes, ...] whose targets are class numbers [items, ...].
 
     Args:
@@ -28,7 +35,7 @@ class PredictionProbe(StepReader):
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
-        self._found: dict[str, torch.Tensor] = {}
+        self._found: list[_Described] = []
 
     def observe(self, prediction: object, target: object) -> None:
         """The loss is computed of these two; what is wanted of them is reduced at once."""
@@ -47,25 +54,86 @@ class PredictionProbe(StepReader):
         self._hand_on()  # of a closure
 
     def _hand_on(self) -> None:
-        found, self._found = self._found, {}
-        if found:
-            values = torch.stack(list(found.values()))
-            self.recorder.put_table(list(found), ["train"], values, merged="mean")
+        found, self._found = self._found, []
+        for one in found:
+            self._put(one)
+
+    def _put(self, described: _Described) -> None:
+        step = self.recorder.step
+
+        def read(numbers: np.ndarray) -> list[Measurement]:
+            return [Measurement(step, quantity, "train", value) for quantity, value in described.read(numbers).items()]
+
+        label = ",".join(described.quantities)
+        self.recorder.put(described.values, read, merged="sum", pack=described.pack, label=label)
+
+
+@dataclass(frozen=True, slots=True)
+class _Described(ABC):
+    """Numbers of a batch on their device.
+
+    Attributes:
+        quantities: what follows from them.
+        values: what was reduced of the batch.
+        items: how many items were looked at.
+    """
+
+    quantities: tuple[str, ...]
+    values: torch.Tensor
+    items: int
+
+    @abstractmethod
+    def pack(self, numbers: np.ndarray) -> np.ndarray:
+        """Turn `values` that reached the host into numbers that may be added up over processes."""
+
+    @abstractmethod
+    def read(self, numbers: np.ndarray) -> dict[str, float]:
+        """What such sums say, by quantity."""
+
+
+class _Columns(_Described):
+    """Mean and standard deviation of each output: values [2 * outputs]."""
+
+    def pack(self, numbers: np.ndarray) -> np.ndarray:
+        mean, deviation = np.asarray(numbers, dtype=np.float64).reshape(2, -1)
+        return np.concatenate([[self.items], *(self.items * part for part in (mean, mean**2, deviation**2))])
+
+    def read(self, numbers: np.ndarray) -> dict[str, float]:
+        mean, squares, within = numbers[1:].reshape(3, -1) / numbers[0]
+        with np.errstate(invalid="ignore"):  # of predictions that are not finite the spread is NaN
+            between = squares - mean**2  # of the means of several processes; of one, nothing but rounding
+            between[between < _ROUNDING * squares] = 0.0
+            found = (float(np.sqrt(between + within).mean()), float(mean.mean()))
+        return dict(zip(self.quantities, found, strict=False))
+
+
+class _Classes(_Described):
+    """How many items are of each class: values [quantities * classes]."""
+
+    def pack(self, numbers: np.ndarray) -> np.ndarray:
+        return np.asarray(numbers, dtype=np.float64)
+
+    def read(self, numbers: np.ndarray) -> dict[str, float]:
+        counts = numbers.reshape(len(self.quantities), -1)
+        shares = counts.max(1) / np.maximum(counts.sum(1), 1)
+        return dict(zip(self.quantities, shares.tolist(), strict=True))
 
 
 @torch.no_grad()
-def _describe(prediction: torch.Tensor, target: object) -> dict[str, torch.Tensor]:
+def _describe(prediction: torch.Tensor, target: object) -> list[_Described]:
     prediction = prediction.detach()[:_ITEMS]
-    found = {"prediction_spread": _spread(prediction), "prediction_mean": _columns(prediction).mean()}
+    found: list[_Described] = [
+        _Columns(("prediction_spread", "prediction_mean"), _by_column(prediction), len(prediction))
+    ]
     if not is_batch(target):
         return found
     target = target.detach()[:_ITEMS]
     if are_scores(prediction, target):
         said = prediction.argmax(1)
-        shares = _top_shares(torch.stack([said, target.to(said)]), prediction.shape[1])
-        found["prediction_top_share"], found["target_top_share"] = shares.unbind()
+        counts = _count_classes(torch.stack([said, target.to(said)]), prediction.shape[1])
+        found.append(_Classes(("prediction_top_share", "target_top_share"), counts, len(target)))
     else:
-        found["target_spread"] = _spread(target.to(prediction.device))
+        found.append(_Columns(("target_spread",), _by_column(target.to(prediction.device)), len(target)))
     return found
 
 
@@ -91,16 +159,17 @@ def are_scores(prediction: torch.Tensor, target: torch.Tensor) -> bool:
 def _columns(items: torch.Tensor) -> torch.Tensor:
     """[items, outputs] as float32, with some of the outputs where there are many."""
     flat = items.reshape(len(items), -1)
-    return flat[:, :: max(1, flat.numel() // _NUMBERS)].to(torch.float32)
+    every = max(flat.numel() // _NUMBERS, flat.shape[1] // _COLUMNS) | 1  # odd: it meets every column of an image
+    return flat[:, ::every].to(torch.float32)
 
 
-def _spread(items: torch.Tensor) -> torch.Tensor:
-    return _columns(items).std(0, correction=0).mean()
+def _by_column(items: torch.Tensor) -> torch.Tensor:
+    deviation, mean = torch.std_mean(_columns(items), 0, correction=0)
+    return torch.cat([mean, deviation])
 
 
-def _top_shares(classes: torch.Tensor, count: int) -> torch.Tensor:
-    """Of each row, the share of the most frequent class among those that are in range."""
+def _count_classes(classes: torch.Tensor, count: int) -> torch.Tensor:
+    """Of each row, how often each class that is in range stands there: [rows * count]."""
     rows = classes.flatten(1)
     rows = rows[:, :: max(1, rows.shape[1] // _ITEMS)]
-    counts = (rows[:, :, None] == torch.arange(count, device=rows.device)).sum(1)
-    return (counts.amax(1) / counts.sum(1).clamp(min=1)).to(torch.float32)
+    return (rows[:, :, None] == torch.arange(count, device=rows.device)).sum(1).reshape(-1)

@@ -94,6 +94,11 @@ class Recorder:
         """Whether the calls of the loop are still noted."""
         return self.step < TRACED_STEPS
 
+    @property
+    def share(self) -> tuple[int, int]:
+        """Which of the processes that train this model together this is, from 0, and how many they are."""
+        return (self.ranks.rank, self.ranks.count) if self.ranks is not None else (0, 1)
+
     def record(self, quantity: str, source: str, value: float, **tags: Tag) -> None:
         """Take a number that is on the host already.
 

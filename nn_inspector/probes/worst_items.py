@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from nn_inspector.probes.measurement import Measurement
+from nn_inspector.probes.merging import Merged
 from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.predictions import are_scores, is_batch
 from nn_inspector.probes.probe import StepReader
@@ -22,19 +23,60 @@ ITEM_FIELDS = ("loss", "prediction", "target", "place", "index")
 """What is said of an item: its loss, what the network said and what is true (a class or a number), its place in the
 batch, and its index in the data set where that is known."""
 
+_PLACE = ITEM_FIELDS.index("place")
+
 SAMPLE_NUMBERS = 3072
 """Of an item that is kept at most so many numbers are: a colour picture of 32 x 32. Of greater pictures fewer pixels."""
+
+MOST_PROCESSES = 64
+"""Of so many processes the items are compared; of more, those of each share stand alone."""
 
 _ITEMS = 4096
 _SHAPE = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Worst:
-    """What was found in a batch: [ITEM_FIELDS without index, items] on its device, and the indices of all its items."""
+    """What was found in a batch.
+
+    Attributes:
+        numbers: [ITEM_FIELDS without index, items] on its device, and `indices` of all its items.
+        share: which share of the whole batch it is, and of how many.
+        rows: of each of these items that is among the worst of all shares, its row there; known once that is read.
+    """
 
     numbers: torch.Tensor
     indices: Sequence[int] | None
+    share: tuple[int, int]
+    rows: dict[int, int] = field(default_factory=dict)
+
+    def pack(self, numbers: np.ndarray) -> np.ndarray:
+        """The numbers in the place of this share, and nothing in those of the others: [shares, WORST, 1 + fields].
+
+        The first number of an item is 1 where there is one.
+        """
+        share, shares = self.share
+        indices = self.indices if self.indices is not None else ()
+        table = np.zeros((shares, WORST, 1 + len(ITEM_FIELDS)))
+        given = np.asarray(numbers, dtype=np.float64).reshape(len(ITEM_FIELDS) - 1, -1).T
+        table[share, : len(given), 0] = 1
+        table[share, : len(given), 1:-1] = given
+        for row in table[share, : len(given)]:
+            place = int(row[1 + _PLACE])
+            row[-1] = indices[place] if place < len(indices) else math.nan
+            row[1 + _PLACE] = place * shares + share
+        return table
+
+    def worst_of_all(self, numbers: np.ndarray) -> np.ndarray:
+        """The worst items of all shares, [WORST * fields]."""
+        share, shares = self.share
+        held = numbers.reshape(shares * WORST, -1)
+        present = np.flatnonzero(held[:, 0])
+        worst = present[np.argsort(-held[present, 1], kind="stable")][:WORST]
+        self.rows = {int(slot) % WORST: row for row, slot in enumerate(worst) if slot // WORST == share}
+        table = np.full((WORST, len(ITEM_FIELDS)), math.nan)
+        table[: len(worst)] = held[worst, 1:]
+        return table.reshape(-1)
 
 
 class WorstItemsProbe(StepReader):
@@ -43,6 +85,9 @@ class WorstItemsProbe(StepReader):
     `worst_items` is [WORST * fields], NaN where a batch has fewer items or an index is not known. With `keep_samples`,
     `sample` is one of these items for each source "0", "1", ...: its shape in three numbers (0 where it has fewer
     dimensions), then its numbers. Without, no number of an item is kept.
+
+    Of several processes the worst items of the whole batch are named, in which item `i` of share `r` has the place that
+    `DistributedSampler` took it from: `i * processes + r`. Samples are those of this process's share.
 
     Args:
         recorder: takes the measurements.
@@ -90,7 +135,7 @@ class WorstItemsProbe(StepReader):
         firsts = [
             part.reshape(len(part), -1)[:, 0].to(losses)[places] for part in (said, target.detach().to(losses.device))
         ]
-        self._found = _Worst(torch.stack([worst, *firsts, places.to(losses)]), self._indices())
+        self._found = _Worst(torch.stack([worst, *firsts, places.to(losses)]), self._indices(), self._share())
         if self._inputs is not None and self._inputs.dim() > 1 and len(self._inputs) == len(prediction):
             self._samples = _thinned(self._inputs.detach()[places])
 
@@ -107,13 +152,18 @@ class WorstItemsProbe(StepReader):
             return
 
         def read(numbers: np.ndarray) -> list[Measurement]:
-            return [Measurement(step, "worst_items", "train", _table(numbers, found.indices))]
+            return [Measurement(step, "worst_items", "train", found.worst_of_all(numbers))]
 
-        self.recorder.put(found.numbers, read)
+        merged: Merged = "sum" if found.share[1] > 1 else "same"
+        self.recorder.put(found.numbers, read, merged=merged, pack=found.pack, label="worst_items")
         if samples is not None:
-            self._put_samples(samples)
+            self._put_samples(samples, found)
 
-    def _put_samples(self, samples: torch.Tensor) -> None:
+    def _share(self) -> tuple[int, int]:
+        share = self.recorder.share
+        return share if share[1] <= MOST_PROCESSES else (0, 1)
+
+    def _put_samples(self, samples: torch.Tensor, found: _Worst) -> None:
         shape, step = tuple(samples.shape[1:]), self.recorder.step
         if self._shape is None:
             self._shape = shape
@@ -125,8 +175,9 @@ class WorstItemsProbe(StepReader):
         def read(numbers: np.ndarray) -> list[Measurement]:
             items = np.asarray(numbers, dtype=np.float64).reshape(-1, math.prod(shape))
             return [
-                Measurement(step, "sample", str(place), np.concatenate([head, item]))
-                for place, item in enumerate(items)
+                Measurement(step, "sample", str(found.rows[number]), np.concatenate([head, item]))
+                for number, item in enumerate(items)
+                if number in found.rows
             ]
 
         self.recorder.put(samples, read)
@@ -156,17 +207,6 @@ def item_losses(prediction: object, target: object) -> torch.Tensor | None:
     else:
         return None
     return losses.reshape(len(losses), -1).mean(1) if losses.dim() > 1 else losses
-
-
-def _table(numbers: np.ndarray, indices: Sequence[int] | None) -> np.ndarray:
-    rows = np.full((WORST, len(ITEM_FIELDS)), math.nan)
-    given = np.asarray(numbers, dtype=np.float64).reshape(len(ITEM_FIELDS) - 1, -1).T
-    rows[: len(given), : len(ITEM_FIELDS) - 1] = given
-    if indices is not None:
-        for row in rows[: len(given)]:
-            place = int(row[ITEM_FIELDS.index("place")])
-            row[-1] = indices[place] if place < len(indices) else math.nan
-    return rows.reshape(-1)
 
 
 def _thinned(items: torch.Tensor) -> torch.Tensor:

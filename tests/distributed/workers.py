@@ -19,14 +19,16 @@ from tests.trainings import CLASSES, FEATURES, blobs, mlp
 
 STEPS = 30
 GLOBAL_BATCH = 16
-QUANTITIES = (
-    "activation_mean",
-    "activation_spread",
-    "activation_zeros",
-    "activation_histogram",
-    "gradient_norm",
-    "loss",
-)
+OF_ONE_PROCESS = {
+    "step_seconds": "how fast a process is",
+    "data_seconds": "how long it waited for its loader",
+    "own_seconds": "what watching cost it",
+    "memory_bytes": "what it needs",
+}
+"""Quantities that are not of the batch but of the process that reports them, and what each is."""
+
+ON_CHANGE = {"training_mode", "learning_rate"}
+"""Quantities that are reported when they change, here at the first step alone."""
 
 
 def join(rank: int, world: int, folder: str) -> None:
@@ -51,31 +53,61 @@ def train(model: nn.Module, share: list[tuple[torch.Tensor, torch.Tensor]], opti
 
 
 def measured(inspector: nni.Inspector, prefix: str = "") -> dict[tuple[str, str], tuple[list[int], np.ndarray]]:
+    """All that describes the batches and the model, by quantity and source."""
     run = inspector.run
     return {
         (quantity, source.removeprefix(prefix)): (
             run.series(quantity, source).steps.tolist(),
             run.series(quantity, source).values,
         )
-        for quantity in QUANTITIES
+        for quantity in run.quantities()
+        if quantity not in OF_ONE_PROCESS
         for source in run.sources(quantity)
     }
 
 
-def alone(every: int | str = 1) -> dict[tuple[str, str], tuple[list[int], np.ndarray]]:
-    """The same training in one process, on the global batches."""
-    model = mlp()
+class OverTime(nn.Module):
+    """Reads the features as a sequence: recurrent, with attention and bounded activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.recurrent = nn.GRU(2, 8, batch_first=True)
+        self.attention = nn.MultiheadAttention(8, 2, bias=False, batch_first=True)
+        self.bounded = nn.Sequential(nn.Linear(8, 8), nn.Hardtanh(-0.1, 0.1))
+        self.head = nn.Linear(8, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        states, _ = self.recurrent(x.reshape(len(x), -1, 2))
+        seen, _ = self.attention(states, states, states)
+        scores: torch.Tensor = self.head(self.bounded(seen).mean(1))
+        return scores
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {"classifier": mlp, "over time": OverTime}
+
+
+def alone(kind: str = "classifier") -> dict[tuple[str, str], tuple[list[int], np.ndarray]]:
+    """The same training in one process, on the global batches, with every probe that there is."""
+    model = MODELS[kind]()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with nni.watch(model, optimizer, every=every) as inspector:
+    with nni.watch(model, optimizer, every=1, probes="full") as inspector:
         train(model, batches(0, 1), optimizer)
     return measured(inspector)
 
 
-def together(rank: int, world: int, every: Any = 1, watching: Callable[[int], bool] = lambda rank: True) -> Any:
+def together(
+    rank: int,
+    world: int,
+    every: Any = 1,
+    watching: Callable[[int], bool] = lambda rank: True,
+    probes: str = "standard",
+    kind: str = "classifier",
+) -> Any:
     """All processes watch and train with DistributedDataParallel."""
-    model = DistributedDataParallel(mlp())
+    model = DistributedDataParallel(MODELS[kind]())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    inspector = nni.watch(model, optimizer, every=every, show=False) if watching(rank) else None
+    inspector = nni.watch(model, optimizer, every=every, probes=probes, show=False) if watching(rank) else None
     train(model, batches(rank, world), optimizer)
     weights = [p.detach().numpy().copy() for p in model.parameters()]
     if inspector is None:
@@ -84,6 +116,10 @@ def together(rank: int, world: int, every: Any = 1, watching: Callable[[int], bo
     inspector.detach()
     dist.barrier()
     return measured(inspector, "module."), inspector.problems, weights
+
+
+def with_every_probe(rank: int, world: int, kind: str) -> Any:
+    return together(rank, world, probes="full", kind=kind)
 
 
 def only_rank_0_watches(rank: int, world: int) -> Any:
