@@ -1,4 +1,4 @@
-"""One panel on the dashboard: its title, what is healthy, and its chart."""
+"""One panel on the dashboard: its title, what is healthy, its chart, and its checks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html import escape
 import ipywidgets
 
 from nn_inspector.panels.chart_view import ChartView
+from nn_inspector.panels.check_links import checks_html
 from nn_inspector.panels.panel import Panel
 from nn_inspector.panels.style import TEXT
 
@@ -28,7 +29,8 @@ class Card(ipywidgets.VBox):
             f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{escape(panel.healthy)}</div>'
         )
         head = ipywidgets.HBox([self._title, control] if control is not None else [self._title])
-        super().__init__([head, healthy, chart], layout={"min_width": "0px", "overflow": "hidden"})
+        checks = ipywidgets.HTML(checks_html((*panel.checks, *panel.related)))
+        super().__init__([head, healthy, chart, checks], layout={"min_width": "0px", "overflow": "hidden"})
         self.point_to(None)
 
     def point_to(self, check: str | None) -> None:

@@ -30,4 +30,5 @@ PANEL = Panel(
     title="Hidden states",
     healthy="Healthy: much the same from the beginning of the sequence to its end; neither fading nor exploding.",
     picture=picture,
+    related=("exploding_gradients", "retained_state", "vanishing_gradients"),
 )

@@ -34,6 +34,7 @@ class Panel:
         healthy: what a healthy picture looks like, in one line.
         picture: makes the chart.
         checks: names of those whose findings can be seen here.
+        related: names of those that ask after the same thing, and whose findings are seen elsewhere.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Panel:
     healthy: str
     picture: Callable[[Run, Selection], Chart]
     checks: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
 
     def chart(self, run: Run, selection: Selection) -> Chart:
         """The picture; where it goes over steps, with a mark where a finding that can be seen in it was raised.

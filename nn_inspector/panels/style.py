@@ -17,6 +17,9 @@ GRID = "rgba(128, 128, 128, 0.25)"
 STYLE = (
     "<style>.nni-chart .bqplot { --bq-axislabel-font: 12px var(--jp-ui-font-family, sans-serif); } "
     ".nni-chart .bar { cursor: pointer; } .nni-chart .bar:hover { opacity: 0.15 !important; } "
+    ".nni-checks details[open] { flex: 0 0 100%; } .nni-checks summary { cursor: pointer; } "
+    ".nni-checks code { background: none; padding: 0; font-size: inherit; color: inherit; } "
+    ".nni-checks-text { max-width: 46em; margin: 2px 0 6px 16px; } .nni-checks-text p { margin: 2px 0; } "
     ".nni-dashboard:not(:has(.nni-panel-opener.mod-active)) .nni-panel-choice { display: none; } "
     ".nni-step, .nni-stage { text-align: left; } .nni-step:focus-visible, .nni-stage:focus-visible { outline: 2px solid currentColor; }</style>"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -140,9 +141,16 @@ def _section(panel: Panel) -> str:
     shows = (panel.picture.__doc__ or "").split("\n")[0]
     themes = THEMES if panel.name in IN_DARK else ("light",)
     pictures = [f"![{panel.title}, {theme}]({picture_of(panel, theme).relative_to(DOCS)})" for theme in themes]
-    checks = ", ".join(f"`{check}`" for check in panel.checks)
     lines = [f"## {panel.title}", "", shows, "", panel.healthy, "", *pictures]
-    return "\n".join([*lines, *(["", f"Checks whose findings can be seen here: {checks}."] if checks else []), ""])
+    if panel.checks:
+        lines += ["", f"Checks whose findings can be seen here: {_links(panel.checks)}."]
+    if panel.related:
+        lines += ["", f"Checks that ask after the same thing: {_links(panel.related)}."]
+    return "\n".join([*lines, ""])
+
+
+def _links(checks: Iterable[str]) -> str:
+    return ", ".join(f"[{check}](checks/{check}.md)" for check in checks)
 
 
 def photograph(page: Page, address: str, theme: str) -> None:
