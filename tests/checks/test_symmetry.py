@@ -195,3 +195,43 @@ def test_embeddings_whose_numbers_begin_alike_stay_one_number(watched, sparse):
 def test_embeddings_that_were_drawn_pass(watched):
     finding = watched(case(Factors(), nn.MSELoss(), ratings()), lambda c: c.run(3)).check("symmetry")
     assert finding.severity == "ok", finding.message
+
+
+class Experts(nn.Module):
+    """Several small networks that are weighed by a gate, or that follow each other."""
+
+    def __init__(self, experts, *, chain=False):
+        super().__init__()
+        self.experts = nn.ModuleList(experts)
+        self.gate = nn.Linear(FEATURES, len(experts))
+        self.last = nn.Linear(FEATURES, CLASSES)
+        self.chain = chain
+
+    def forward(self, x):
+        if self.chain:
+            for expert in self.experts:
+                x = x + expert(x).tanh()
+            return self.last(x)
+        weights = self.gate(x).softmax(1)
+        answers = torch.stack([expert(x) for expert in self.experts], 1)
+        return self.last((weights[:, :, None] * answers).sum(1))
+
+
+def experts(*, one, chain=False):
+    torch.manual_seed(0)
+    made = [nn.Linear(FEATURES, FEATURES)] * 4 if one else [nn.Linear(FEATURES, FEATURES) for _ in range(4)]
+    return Experts(made, chain=chain)
+
+
+def test_one_module_in_several_places_that_get_the_same_input_is_an_error(watched):
+    finding = watched(case(experts(one=True)), lambda c: c.run(2)).check("symmetry")
+    assert finding.severity == "error", finding.message
+    assert "`experts` holds one Linear 4 times" in finding.message
+    assert f"{FEATURES * FEATURES + FEATURES} numbers to learn together" in finding.message
+    assert finding.where == "experts"
+    assert "for _ in range(4)" in finding.remedy.code
+
+
+@pytest.mark.parametrize(("one", "chain"), [(False, False), (True, True)], ids=["several modules", "shared in a row"])
+def test_several_modules_and_layers_that_share_their_weights_pass(watched, one, chain):
+    assert watched(case(experts(one=one, chain=chain)), lambda c: c.run(2)).check("symmetry").severity == "ok"

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.init.one_module import OneModule, one_module
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.experiments import Anatomy
@@ -29,7 +30,8 @@ INFO = CheckInfo(
     how=(
         "A copy with its first weights makes one pass. It is an error if all units of a layer have the same weights and "
         "the same gradient, or the same weights and no gradient in the whole run, and are still alike now. Where they "
-        "have become different since, a copy trains with weights drawn anew, and it is raised if that learns far more. "
+        "have become different since, a copy trains with weights drawn anew, and it is raised if that learns far more. It is an error, too, if a "
+        "list holds one module several times and gives it the same input each time. "
         "Last layers, gates and branches that begin with zeros get gradients that differ, and pass."
     ),
     remedy="Draw the first weights at random, as every layer of torch does by itself: call layer.reset_parameters().",
@@ -78,6 +80,9 @@ class Twins:
 def look(subject: Subject) -> Finding:
     """Look at first weights and first gradients, and at the weights now."""
     seen = subject.anatomy("initial", training=False)
+    single = one_module(seen)
+    if single is not None:
+        return _single(single)
     began = list(same_units(seen))
     found = [twins for twins in began if twins.fate != "different" and _alike_now(subject, twins)]
     layers = sum(1 for _ in _weights(seen))
@@ -102,6 +107,23 @@ def look(subject: Subject) -> Finding:
     evidence = {"layers": float(layers), "alike": float(len(still))}
     remedy = Remedy("Draw the first weights at random, and make the optimizer afterwards.", _RESET)
     return finding(INFO, "error", message, evidence=evidence, remedy=remedy, where=first.name, basis="structure")
+
+
+def _single(found: OneModule) -> Finding:
+    return finding(
+        INFO,
+        "error",
+        f"Yes: `{found.container}` holds one {found.kind} {found.times} times, and not {found.times} of them. All get the same input, so "
+        f"they give one answer, and have {found.parameters:,} numbers to learn together.",
+        evidence={"times": float(found.times)},
+        remedy=Remedy(
+            "Make each one anew: multiplying a list repeats what is in it.",
+            f"{found.container.rpartition('.')[2]} = torch.nn.ModuleList([{found.kind}(...) for _ in range({found.times})])  "
+            f"# not [{found.kind}(...)] * {found.times}",
+        ),
+        where=found.container,
+        basis="structure",
+    )
 
 
 def _parted(subject: Subject, began: list[Twins]) -> Finding | None:
