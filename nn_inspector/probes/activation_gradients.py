@@ -60,4 +60,4 @@ class ActivationGradientProbe(OutputReader):
                 taken, (_, processes) = samples.take(), self.recorder.share
                 if processes > 1:
                     taken = replace(taken, rows=taken.rows / processes)
-                put_distributions(self.recorder, "activation_gradient", _WHAT, taken)
+                put_distributions(self.recorder, "activation_gradient", _WHAT, taken, if_stepped=True)

@@ -19,7 +19,14 @@ _SUMS = len(SUM_FIELDS)
 
 
 def put_distributions(
-    recorder: Recorder, prefix: str, what: Sequence[str], taken: Taken, *, merged: Merged = "sum", **tags: Tag
+    recorder: Recorder,
+    prefix: str,
+    what: Sequence[str],
+    taken: Taken,
+    *,
+    merged: Merged = "sum",
+    if_stepped: bool = False,
+    **tags: Tag,
 ) -> None:
     """Describe samples and hand them on as PREFIX_mean, PREFIX_spread and so on.
 
@@ -31,13 +38,15 @@ def put_distributions(
         what: which of "mean", "spread", "zeros", "nonfinite", "norm", "histogram" are wanted.
         taken: the samples.
         merged: how the samples of several processes become one.
+        if_stepped: whether they are left out where the optimizer skips the step.
         tags: of the measurements.
     """
     flags = (~taken.totals.isfinite()).to(torch.float32)
     values = torch.cat([taken.summary(), flags[:, None]], dim=1)
     read = _reader(recorder.step, prefix, what, taken.names, tags)
     pack = functools.partial(_pack, taken.sizes)
-    recorder.put(values, read, merged=merged, pack=pack, label=f"{prefix} {','.join(taken.names)}")
+    label = f"{prefix} {','.join(taken.names)}"
+    recorder.put(values, read, merged=merged, pack=pack, label=label, if_stepped=if_stepped)
 
 
 def _pack(sizes: Sequence[int], numbers: np.ndarray) -> np.ndarray:

@@ -16,6 +16,9 @@ from nn_inspector.stats import norms
 class GradientReader(StepReader):
     """Reads gradients where they are final: at the optimizer's step, accumulated, averaged, unscaled, clipped.
 
+    Where a gradient scaler met NaN or Inf and has a fused optimizer skip its step, no gradient is used and none recorded:
+    that is how the scaler looks for its scale.
+
     An optimizer that is given a closure (LBFGS) has no gradient yet at that point; there the gradient of its last
     evaluation is read after the step.
     """
@@ -67,4 +70,6 @@ class GradientProbe(GradientReader):
         numbers = torch.stack(norms(tensors))
         if scale is not None:
             numbers = numbers / scale.to(numbers.device)
-        self.recorder.put_table(("gradient_norm",), names, numbers, tags={"optimizer": optimizer_index})
+        self.recorder.put_table(
+            ("gradient_norm",), names, numbers, tags={"optimizer": optimizer_index}, if_stepped=True
+        )

@@ -53,7 +53,7 @@ class GradientDistributionProbe(GradientReader):
         totals = torch.stack(sums(tensors))
         if scale is not None:
             totals = totals / scale.to(totals.device)
-        self.recorder.put_table(("gradient_sum",), names, totals, tags={"optimizer": optimizer_index})
+        self.recorder.put_table(("gradient_sum",), names, totals, tags={"optimizer": optimizer_index}, if_stepped=True)
         samples = _fill(self._samples, gradients)
         if samples:
             taken = samples.take()
@@ -65,6 +65,7 @@ class GradientDistributionProbe(GradientReader):
                 ("mean", "spread", "zeros", "histogram"),
                 taken,
                 merged="same",
+                if_stepped=True,
                 optimizer=optimizer_index,
             )
 

@@ -35,6 +35,10 @@ _FLUSH_AFTER = 0.2
 """Seconds after which queued numbers are copied to the host even if no step was measured in full."""
 
 _QUEUE_LIMIT = 256
+
+_SEARCH = 20
+"""A gradient scaler halves its scale so many times, from 2^16 to far below 1, before its search is none any more."""
+
 _ONE = np.ones(1)
 
 
@@ -52,6 +56,7 @@ class _Queued:
     merged: Merged
     pack: Pack | None
     label: str
+    skipped: torch.Tensor | None
 
 
 class Recorder:
@@ -62,6 +67,8 @@ class Recorder:
         due: whether this step is measured in full. What is cheap is measured at every step.
         phase: what the forward pass that runs now is for.
         suspended: while True, nothing is measured; experiments run in this state.
+        skipped: not 0 if the optimizer is told to skip its step (by a gradient scaler that met NaN or Inf); None outside of
+            steps that are told so.
         ranks: the other processes of this training, if there are any.
     """
 
@@ -76,6 +83,7 @@ class Recorder:
         self.due = True
         self.phase: Phase = "train"
         self.suspended = False
+        self.skipped: torch.Tensor | None = None
         self.ranks: Ranks | None = None
         self._merger: Merger | None = None
         self._next_due = 0
@@ -84,6 +92,7 @@ class Recorder:
         self._queue: list[_Queued] = []
         self._ready: list[Measurement] = []
         self._transfers: deque[tuple[Transfer, list[tuple[int, _Queued]]]] = deque()
+        self._skipped_in_a_row = 0
         self._loss_is_finite = True
         self._look_closer = False
         self._last_flush = time.monotonic()
@@ -119,7 +128,14 @@ class Recorder:
             self.record(quantity, source, value)
 
     def put(
-        self, values: torch.Tensor, read: Read, *, merged: Merged = "same", pack: Pack | None = None, label: str = ""
+        self,
+        values: torch.Tensor,
+        read: Read,
+        *,
+        merged: Merged = "same",
+        pack: Pack | None = None,
+        label: str = "",
+        if_stepped: bool = False,
     ) -> None:
         """Queue numbers that are still on a device: the one way for such numbers.
 
@@ -129,8 +145,11 @@ class Recorder:
             merged: how the numbers of several processes become one; it is said here, and done where they meet.
             pack: turns the numbers that reached the host into those that are merged and read; None if they are so.
             label: what the numbers are, where processes could have measured different things.
+            if_stepped: whether they are left out where the optimizer skips the step. If all of many measured steps are
+                skipped, they are not left out any more: what makes the scaler skip is in them.
         """
-        self._queue.append(_Queued(values.detach().reshape(-1), read, merged, pack, label))
+        skipped = self.skipped if if_stepped else None
+        self._queue.append(_Queued(values.detach().reshape(-1), read, merged, pack, label, skipped))
 
     def put_scalars(self, quantity: str, sources: Sequence[str], values: Sequence[torch.Tensor], **tags: Tag) -> None:
         """Queue one number for each source, the same in all processes; all `values` are on one device."""
@@ -145,6 +164,7 @@ class Recorder:
         *,
         merged: Merged = "same",
         tags: Mapping[str, Tag] = MappingProxyType({}),
+        if_stepped: bool = False,
     ) -> None:
         """Queue one number for each quantity and source.
 
@@ -154,13 +174,14 @@ class Recorder:
             values: [quantities * sources].
             merged: how the numbers of several processes become one.
             tags: of all these measurements.
+            if_stepped: whether they are left out where the optimizer skips the step.
         """
         step, of_what = self.step, (tuple(quantities), tuple(sources))
 
         def read(numbers: np.ndarray) -> list[Measured]:
             return [MeasurementTable(step, *of_what, numbers.reshape(len(quantities), -1), tags)]
 
-        self.put(values, read, merged=merged)
+        self.put(values, read, merged=merged, if_stepped=if_stepped)
 
     def trace(self, call: str, **facts: Fact) -> None:
         """Note a call of the loop; ask `tracing` first, so that later steps do not even collect the facts.
@@ -252,18 +273,25 @@ class Recorder:
         queue, self._queue = self._queue, []
         for device in dict.fromkeys([queued.values.device for queued in queue]):
             here = [queued for queued in queue if queued.values.device == device]
-            packed = torch.cat([queued.values.to(torch.float32) for queued in here])
+            packed = torch.cat([part for queued in here for part in _to_send(queued)])
             self._transfers.append((Transfer(packed), [(queued.values.numel(), queued) for queued in here]))
 
     def _arrived(self, *, wait: bool) -> Iterator[Part]:
         while self._transfers and (wait or self._transfers[0][0].ready):
             transfer, parts = self._transfers.popleft()
-            numbers, start = transfer.numbers(), 0
+            numbers, start, flags = transfer.numbers(), 0, set[bool]()
             for size, queued in parts:
                 arrived = numbers[start : start + size]
-                packed = arrived if queued.pack is None else queued.pack(arrived).reshape(-1)
-                yield Part(packed, queued.read, queued.merged, queued.label)
                 start += size
+                packed = arrived if queued.pack is None else queued.pack(arrived).reshape(-1)
+                read = queued.read
+                if queued.skipped is not None:
+                    flags.add(bool(numbers[start]))
+                    read = _nothing if numbers[start] and self._skipped_in_a_row < _SEARCH else read
+                    start += 1
+                yield Part(packed, read, queued.merged, queued.label)
+            if flags:
+                self._skipped_in_a_row = self._skipped_in_a_row + 1 if True in flags else 0
 
     def _hand_on(self, measurements: list[Measured]) -> None:
         if measurements:
@@ -277,6 +305,17 @@ class Recorder:
             yield
         finally:
             self.suspended = before
+
+
+def _to_send(queued: _Queued) -> list[torch.Tensor]:
+    """Its numbers, and behind them whether the step was skipped."""
+    parts = [queued.values, *([] if queued.skipped is None else [queued.skipped.detach().reshape(-1)[:1]])]
+    return [part.to(queued.values.device, torch.float32) for part in parts]
+
+
+def _nothing(numbers: np.ndarray) -> list[Measured]:
+    """Of a step that was skipped."""
+    return []
 
 
 def _averaged(measured: Measurement) -> Part:

@@ -42,6 +42,7 @@ class StepProbe(Probe):
         self.keep(optimizer.register_step_post_hook(self.hook(self._after, index)))
 
     def _before(self, index: int, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self.recorder.skipped = getattr(optimizer, "found_inf", None)
         for reader in self._before_all if self.recorder.due else self._before_cheap:
             if reader.failure is None:  # written out: this runs at every step
                 try:
@@ -57,6 +58,7 @@ class StepProbe(Probe):
                     reader.after_step(index)
                 except Exception as error:  # noqa: BLE001 - see above
                     reader.fail(error)
+        recorder.skipped = None
         if recorder.tracing:
             recorder.trace("step", optimizer=index, rates=learning_rates(optimizer))
         was_due = recorder.due

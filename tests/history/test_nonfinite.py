@@ -139,3 +139,47 @@ def test_a_loss_that_breaks_between_measured_steps_has_the_next_one_measured():
     found = run.nonfinite
     assert (found.step, found.where, found.source) == (5, "loss", "train")
     assert (found.then.step, found.then.where) == (6, "weight")
+
+
+def scaled_training(steps, *, fused=True, inf_at=(), nan_weight_at=None, **options):
+    """A net that a gradient scaler helps to train: the gradient is Inf in some steps, and a weight is lost in one."""
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters(), fused=fused)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    x, y = blobs(16).tensors
+    with nni.watch(model, optimizer, every=1, probes="full", **options) as inspector:
+        for number in range(steps):
+            if number == nan_weight_at:
+                with torch.no_grad():
+                    model[2].weight[0, 0] = math.nan
+            optimizer.zero_grad()
+            scaler.scale(F.cross_entropy(model(x), y)).backward()
+            if number in inf_at:
+                model[0].weight.grad.fill_(torch.inf)
+            scaler.step(optimizer)
+            scaler.update()
+    return inspector
+
+
+def test_a_gradient_scaler_that_looks_for_its_scale_is_no_source():
+    inspector = scaled_training(6, inf_at=(0, 1))
+    assert inspector.run.nonfinite is None
+    assert inspector.run.series("gradient_norm", "0.weight").steps.tolist() == [2, 3, 4, 5]
+    assert inspector.run.series("update_norm", "0.weight").steps.tolist() == [0, 1, 2, 3, 4, 5]
+    assert inspector.run.series("activation_gradient_norm", "2").steps.tolist() == [2, 3, 4, 5]
+    assert inspector.run.series("gradient_spread", "2.weight").steps.tolist() == [2, 3, 4, 5]
+    assert inspector.run.series("loss", "train").steps.tolist() == [0, 1, 2, 3, 4, 5]
+    assert inspector.run.series("activation_mean", "2").steps.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_is_lost_after_a_skipped_step_is_the_source():
+    found = scaled_training(12, inf_at=(0,), nan_weight_at=9).run.nonfinite
+    assert (found.step, found.where, found.source) == (9, "weight", "2.weight")
+
+
+def test_a_scaler_that_never_finds_its_scale_hides_nothing():
+    inspector = scaled_training(25, inf_at=range(25))
+    found = inspector.run.nonfinite
+    assert (found.step, found.where, found.source) == (20, "gradient", "0.weight")
+    assert not inspector.problems
