@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
 from nn_inspector.checks import find_check
-from nn_inspector.checks.data.other_scale import _scale
+from nn_inspector.checks.data.other_scale import scale_of
 from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, state_of
 
 
@@ -177,7 +177,7 @@ def test_the_same_scale_and_other_reasons_pass(change, epochs):
 @pytest.mark.parametrize("shape", [(12, 5), (12, 4, 5), (12, 3, 4, 5)])
 def test_means_and_spreads_are_those_of_all_batches_together(shape):
     values = 3 + 2 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    found = _scale([(part, None) for part in values.split([7, 5])])
+    found = scale_of([(part, None) for part in values.split([7, 5])])
     axis = 1 if len(shape) > 3 else len(shape) - 1
     columns = values.double().transpose(axis, -1).reshape(-1, shape[axis])
     assert torch.allclose(found.means, columns.mean(0))
@@ -189,4 +189,4 @@ def test_means_and_spreads_are_those_of_all_batches_together(shape):
     "batches", [[], [torch.zeros(4, 2, dtype=torch.int64)], [torch.zeros(3, 2), torch.zeros(3, 5)]]
 )
 def test_of_what_are_no_columns_of_real_numbers_no_scale_is_known(batches):
-    assert _scale(batches) is None
+    assert scale_of(batches) is None

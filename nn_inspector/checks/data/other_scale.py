@@ -66,7 +66,7 @@ def other_scale(subject: Subject) -> OtherScale | None:
     with contextlib.suppress(ExperimentError):
         source = BatchSource(subject.training.val_loader, seconds=max(subject.seconds / 4, 0.1))
         held_apart = source.as_loaded(_BATCHES)
-        ours, theirs = _scale(subject.batches(_BATCHES)), _scale(held_apart)
+        ours, theirs = scale_of(subject.batches(_BATCHES)), scale_of(held_apart)
         if ours is None or theirs is None or ours.means.shape != theirs.means.shape:
             return None
         scales = ours.mean, ours.spread, theirs.mean, theirs.spread
@@ -80,11 +80,18 @@ def other_scale(subject: Subject) -> OtherScale | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
-    """Means and standard deviations, float64 [columns or channels]."""
+class Scale:
+    """Means and standard deviations, float64 [columns or channels].
+
+    Attributes:
+        means: of each.
+        spreads: likewise.
+        count: of how many numbers each.
+    """
 
     means: torch.Tensor
     spreads: torch.Tensor
+    count: int
 
     @property
     def mean(self) -> float:
@@ -96,7 +103,7 @@ class _Scale:
         return float((self.spreads.square() + (self.means - self.means.mean()).square()).mean().sqrt())
 
 
-def _scale(batches: Iterable[Any]) -> _Scale | None:
+def scale_of(batches: Iterable[Any]) -> Scale | None:
     """Of the first inputs, batch by batch, so that no more than one is held; None if they are no real numbers."""
     count, total, squares = 0, None, None
     for batch in batches:
@@ -114,17 +121,17 @@ def _scale(batches: Iterable[Any]) -> _Scale | None:
     if total is None or squares is None or count == 0:
         return None
     means = total / count
-    return _Scale(means, (squares / count - means.square()).clamp(min=0).sqrt())
+    return Scale(means, (squares / count - means.square()).clamp(min=0).sqrt(), count)
 
 
-def _differ(ours: _Scale, theirs: _Scale, *, wider: float = WIDER, far: float = FAR) -> bool:
+def _differ(ours: Scale, theirs: Scale, *, wider: float = WIDER, far: float = FAR) -> bool:
     widths = ours.spreads.clamp(min=1e-12), theirs.spreads.clamp(min=1e-12)
     between = (ours.means - theirs.means).abs() / widths[0]
     ratio = torch.maximum(widths[0] / widths[1], widths[1] / widths[0])
     return float(((between > far) | (ratio > wider)).float().mean()) > HELPED
 
 
-def _to_scale(theirs: _Scale, ours: _Scale) -> Callable[[torch.Tensor], torch.Tensor]:
+def _to_scale(theirs: Scale, ours: Scale) -> Callable[[torch.Tensor], torch.Tensor]:
     def change(values: torch.Tensor) -> torch.Tensor:
         shape = [1] * values.dim()
         shape[1 if values.dim() > 3 else -1] = -1

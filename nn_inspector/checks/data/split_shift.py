@@ -8,6 +8,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.data.class_labels import class_labels
 from nn_inspector.checks.data.other_meaning import other_meaning
 from nn_inspector.checks.data.other_scale import other_scale
+from nn_inspector.checks.data.own_scaling import scaled_by_itself
 from nn_inspector.checks.data.taught_apart import taught_apart
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import BatchSource
@@ -29,7 +30,8 @@ INFO = CheckInfo(
         "validation items would have to be of another class to be shared out as in training. If the network fails on the validation data, "
         "a simple model is taught by each and asked about the other: it is an error if both teach their own labels and not the other's. "
         "Copies of your network are taught likewise by a part of each, and asked about the rest of the validation data. It is an error, too, "
-        "if the inputs have another scale, and the network does well once that is made up for. It is a warning if one scale is ten times the other."
+        "if the inputs have another scale, and the network does well once that is made up for. It is a warning if one scale is ten times the other, or if the "
+        "validation inputs were clearly scaled by numbers of their own and the network does worse on them."
     ),
     remedy="Shuffle before you split, or split each class by itself (stratified).",
     sources=(
@@ -62,7 +64,7 @@ def look(subject: Subject) -> Finding:
     except InspectorError:
         found = None
     if found is None or not found.raised:
-        other = _other_scale(subject) or _other_meaning(subject) or _taught_apart(subject)
+        other = _other_scale(subject) or _scaled_by_itself(subject) or _other_meaning(subject) or _taught_apart(subject)
         if other is not None:
             return other
     return found if found is not None else _classes(subject)
@@ -96,6 +98,27 @@ def _other_scale(subject: Subject) -> Finding | None:
         ),
         where="val_loader",
         basis="experiment" if other.left is not None else "structure",
+    )
+
+
+def _scaled_by_itself(subject: Subject) -> Finding | None:
+    found = scaled_by_itself(subject)
+    if found is None:
+        return None
+    left, apart = found
+    return finding(
+        INFO,
+        "warning",
+        "No: the inputs of the validation data have mean 0 and standard deviation 1 exactly, column by column. So they were scaled by "
+        f"numbers of their own, and not by those of training. The network has {left:.0%} left to learn of the training data, and "
+        f"{apart:.0%} of these.",
+        evidence={"left": left, "left_of_validation": apart},
+        remedy=Remedy(
+            "Take mean and standard deviation from the training data alone, and use the same two for both, of inputs and targets.",
+            "mean, std = x_train.mean(0), x_train.std(0)\nx_train, x_val = (x_train - mean) / std, (x_val - mean) / std",
+        ),
+        where="val_loader",
+        basis="structure",
     )
 
 
