@@ -5,9 +5,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
+from nn_inspector.checks.train.unlearned_part import _judge_the_same
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import isolated
 from nn_inspector.experiments.summands import reweighted, summands
+from nn_inspector.probes import CallMode
 from nn_inspector.training import Training
 from tests.trainings import FEATURES, Case, assert_equal, blobs, classifier, mlp, state_of
 
@@ -395,3 +397,14 @@ def test_a_part_that_compares_with_what_the_network_makes_is_not_called_unlearne
                 (F.mse_loss(output, x) + 0.25 * near).backward()
                 optimizer.step()
         assert not inspector.check("loss_terms", seconds=120).raised
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_two_targets_of_the_same_answers_are_no_parts_that_stand_in_each_others_way(mixed):
+    """As where items are mixed: each is what the other leaves."""
+    calls = []
+    scores = torch.randn(6, 4)
+    with CallMode(calls.append):
+        for answers in (scores, scores if mixed else scores.clone()):
+            F.cross_entropy(answers, torch.randint(4, (6,)))
+    assert _judge_the_same(calls) == mixed

@@ -109,6 +109,8 @@ def _tried(subject: Subject, parts: Sequence[Summand], *, end: float) -> Unlearn
     now = _seen(subject, judges, _NOW)
     if len(parts) != len(first.values) or len(parts) != len(now.values) or _has_one_answer_for_all(now.calls[0]):
         return None
+    if _judge_the_same(now.calls[0]):
+        return None
     levels = _levels(subject, parts, first, now)
     place = _weakest_unlearned(parts, levels, now.values)
     if place is None:
@@ -191,6 +193,12 @@ def _has_one_answer_for_all(calls: Sequence[LossCall]) -> bool:
     """Whether a part compares all items with one and the same number, as adversaries do: real or made."""
     targets = [call.target for call in calls if isinstance(call.target, torch.Tensor) and call.target.numel() > 1]
     return any(bool((target == target.flatten()[0]).all()) for target in targets)
+
+
+def _judge_the_same(calls: Sequence[LossCall]) -> bool:
+    """Whether two parts compare the same answers with two targets, as where items are mixed: each is what the other leaves."""
+    judged = [(call.name, call.prediction.data_ptr(), call.prediction.shape) for call in calls]
+    return len(set(judged)) < len(judged)
 
 
 def _weakest_unlearned(
