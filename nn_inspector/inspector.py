@@ -321,8 +321,7 @@ class Inspector:
         Raises:
             ArgumentError: `path` is no path, or its folder does not exist.
         """
-        written: Path = open_view("report", self.run, path)
-        return written
+        return self.run.report(path)
 
     def subscribe(
         self, after_step: Callable[[], None], before_waiting: Callable[[], None] | None = None

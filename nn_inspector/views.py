@@ -14,6 +14,7 @@ _VIEWS = {
     "dashboard": "nn_inspector.panels.dashboard:open_dashboard",
     "wizard": "nn_inspector.guide.wizard:open_wizard",
     "progress": "nn_inspector.live.progress_bar:ProgressBar",
+    "run_dashboard": "nn_inspector.panels.run_dashboard:open_run_dashboard",
     "report": "nn_inspector.report:write_report",
 }
 

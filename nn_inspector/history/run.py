@@ -19,6 +19,7 @@ from nn_inspector.history.nonfinite import Nonfinite, NonfiniteFinder
 from nn_inspector.history.series import Series
 from nn_inspector.history.writer import RunWriter
 from nn_inspector.probes import Epoch, Measured, TraceEntry
+from nn_inspector.views import open_view
 
 MOST_NOTES = 1000
 """So many latest notes are kept."""
@@ -200,6 +201,40 @@ class Run:
     def at(self, step: int) -> dict[tuple[str, str], np.ndarray]:
         """What was known at a step: (quantity, source) -> the value measured then, or the latest before."""
         return self._table().at(step)
+
+    # views
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether steps that are made meanwhile are seen: not of a file that was opened as it is."""
+        return True
+
+    def dashboard(self) -> Any:
+        """All panels of this run, as a widget: at any of its steps, with what was found. No training is needed for it.
+
+        A run that is written by another process is followed with `open_run(path, follow=True)`; “Read again” brings its news.
+
+        Example:
+            >>> view = Run("demo", {}).dashboard()
+            >>> type(view).__name__
+            'RunDashboard'
+        """
+        return open_view("run_dashboard", self)
+
+    def report(self, path: str | os.PathLike[str] = "report.html") -> Path:
+        """Write what is known of this run into one HTML file that needs no network: findings, pictures, parameters.
+
+        Args:
+            path: where to; an older report there is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            ArgumentError: `path` is no path, or its folder does not exist.
+        """
+        written: Path = open_view("report", self, path)
+        return written
 
     # the file
 

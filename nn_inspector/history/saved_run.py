@@ -27,6 +27,10 @@ class SavedRun(Run):
     def path(self) -> Path:
         return self._reader.path
 
+    @property
+    def is_followed(self) -> bool:
+        return self._follow
+
     def record(self, measurements: Iterable[Measured]) -> None:
         raise InspectorError(f"{self.path} was opened to be read: nothing can be recorded into it.")
 

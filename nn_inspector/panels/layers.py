@@ -66,6 +66,17 @@ def model_layers(inspector: Inspector) -> list[str]:
     return [name or "model" for name, _ in model.named_modules() if (name or "model") in shown]
 
 
+def run_layers(run: Run) -> list[str]:
+    """The same of a run whose model is not there: modules of which something was measured, or that hold parameters."""
+    measured = [quantity for quantity in run.quantities() if quantity.startswith("activation_")]
+    shown = {
+        *(source for quantity in measured for source in run.sources(quantity)),
+        *run.parameters.get("own_parameters", ()),
+    }
+    names = [(name, name or "model") for name in run.parameters.get("modules", {})]
+    return [layer for name, layer in names if name in shown or layer in shown]
+
+
 def with_layers(chart: Chart, run: Run, layers: Iterable[str], selected: str | None) -> Chart:
     """A chart of rows with a layer each: named, and with the selected one marked.
 

@@ -51,7 +51,7 @@ class LayerPicker(ipywidgets.HBox):
         self._selected = selected
         self.list = ipywidgets.Dropdown(
             description="Layer",
-            options=[(ALL, ""), *((title(run, layer, limit=40), layer) for layer in layers)],
+            options=[(ALL, "")],
             tooltip="Select a layer in all panels; a click on its row does the same",
             style={"description_width": "initial"},
             layout={"width": "auto", "max_width": "280px"},
@@ -62,8 +62,17 @@ class LayerPicker(ipywidgets.HBox):
         self.list.observe(self._on_list, "value")
         self.clear.on_click(lambda _: self._selected.set_trait("name", None))
         selected.observe(self._on_selected, "name")
+        self.offer(layers)
         super().__init__([self.list, self.clear], layout={"margin": "0 0 0 16px"})
         self.add_class("nni-layer-picker")
+
+    def offer(self, layers: Sequence[str]) -> None:
+        """Let these be selected; what is selected stays so."""
+        options = [(ALL, ""), *((title(self._run, layer, limit=40), layer) for layer in layers)]
+        with self.hold_trait_notifications():
+            self.list.unobserve(self._on_list, "value")  # new options select the first of them
+            self.list.options = options
+            self.list.observe(self._on_list, "value")
         self._on_selected()
 
     def choose(self, place: int) -> None:

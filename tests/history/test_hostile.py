@@ -198,8 +198,8 @@ def test_text_from_a_file_is_shown_as_text(file):
     )
     run = nni.open_run(file)
     assert run.name == SCRIPT
-    from nn_inspector.panels.dashboard import static_html
     from nn_inspector.panels.panel import Selection
+    from nn_inspector.panels.static_twin import static_html
 
     spoil(file, "UPDATE series SET quantity = 'gradient_norm'")
     for html in (

@@ -22,13 +22,14 @@ from nn_inspector.panels.chart_image import png
 from nn_inspector.panels.chart_view import chart_view
 from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.choice import PANELS
-from nn_inspector.panels.dashboard import Dashboard, static_html
+from nn_inspector.panels.dashboard import Dashboard
 from nn_inspector.panels.distribution import OCTAVES, fold, ticks
 from nn_inspector.panels.drawn_curves import decades
 from nn_inspector.panels.layers import MOST_ROWS, by_layer
 from nn_inspector.panels.looks import look_of, sign_of
 from nn_inspector.panels.loss import MOST_POINTS, decimate, smoothed
 from nn_inspector.panels.panel import Selection
+from nn_inspector.panels.static_twin import static_html
 from nn_inspector.probes import Measurement
 from nn_inspector.stats import BINS, summarize
 from tests.trainings import blobs, classifier
