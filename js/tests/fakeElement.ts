@@ -14,6 +14,10 @@ export class FakeElement {
     return this.classList.includes(selector.slice(1)) ? this : (this.parent?.closest(selector) ?? null);
   }
 
+  contains(element: unknown): boolean {
+    return element === this || this._children.some(child => child.contains(element));
+  }
+
   querySelectorAll(selector: string): FakeElement[] {
     return this._children.flatMap(child => [
       ...(child.classList.includes(selector.slice(1)) ? [child] : []),

@@ -32,6 +32,13 @@ describe('parseAnnouncement', () => {
     ]);
   });
 
+  it.each([
+    ['none where the kernel does not say', {}, []],
+    ['those that it says', { dashboards: ['a-1', 'a-2'] }, ['a-1', 'a-2']]
+  ])('reads the keys of dashboards: %s', (_, said, dashboards) => {
+    expect(parseAnnouncement(announcement(snapshotMessage(said))).dashboards).toEqual(dashboards);
+  });
+
   it('takes a missing optional field for null', () => {
     const message = checkMessage();
     delete message.tried;

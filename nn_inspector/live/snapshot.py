@@ -10,6 +10,7 @@ from nn_inspector.checks import STAGES, Check, checks
 from nn_inspector.diagnosis import Diagnosis, ranked
 from nn_inspector.inspector import Inspector
 from nn_inspector.live.loss_history import loss_history
+from nn_inspector.live.wishes import dashboards
 from nn_inspector.probes import group_name
 from nn_inspector.snippets import remedy_cell
 
@@ -27,12 +28,13 @@ def snapshot(inspector: Inspector | None, namespace: Mapping[str, Any] | None = 
         namespace: the notebook's variables, whose names remedies are written with.
 
     Returns:
-        {"version", "training": {...}, "problems": [...], "checks": [...]}; numbers that are not finite are None.
+        {"version", "training": {...}, "dashboards": [...], "problems": [...], "checks": [...]}; numbers that are not finite are None.
     """
     standing = _standing(inspector)
     return {
         "version": PROTOCOL,
         "training": _training(inspector),
+        "dashboards": dashboards(),
         "problems": list(inspector.problems) if inspector is not None else [],
         "checks": [
             _row(check, inspector, namespace or {}) | standing.get(check.info.name, _NOT_RAISED) for check in checks()

@@ -7,6 +7,7 @@ from that thread, and the dashboard does it in the training's thread at its next
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
@@ -17,6 +18,9 @@ _MOST = 100
 
 _MOVES = ("step", "by")
 """What is said of the slider."""
+
+_KERNEL = secrets.token_hex(4)
+"""Tells the dashboards of this process from those of others, which may stand in the same page."""
 
 _numbers = itertools.count(1)
 
@@ -32,7 +36,7 @@ class Wishes:
     """
 
     def __init__(self, hasten: Callable[[], None]) -> None:
-        self.key = str(next(_numbers))
+        self.key = f"{_KERNEL}-{next(_numbers)}"
         self._hasten = hasten
         self._waiting: deque[Mapping[str, Any]] = deque(maxlen=_MOST)
         _known[self.key] = self
@@ -41,6 +45,10 @@ class Wishes:
         """Remember a wish until it is taken."""
         self._waiting.append(wish)
         self._hasten()
+
+    def close(self) -> None:
+        """The dashboard is there no longer."""
+        _known.pop(self.key, None)
 
     def take(self) -> list[Mapping[str, Any]]:
         """What has come since the last time; of moves of the slider only those from the last step on."""
@@ -67,6 +75,11 @@ def is_place(value: object) -> TypeGuard[int]:
 
 
 _known: WeakValueDictionary[str, Wishes] = WeakValueDictionary()
+
+
+def dashboards() -> list[str]:
+    """The keys of all dashboards that are there. May be called from any thread."""
+    return [wishes.key for reference in _known.valuerefs() if (wishes := reference()) is not None]
 
 
 def note_wish(content: Mapping[str, Any]) -> bool:

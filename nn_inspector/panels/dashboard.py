@@ -43,6 +43,7 @@ class Dashboard(RunDashboard):
     def close(self) -> None:
         """Close the dashboard's widgets; the run stays."""
         self._publisher.close()
+        self._wishes.close()
         if self._connection is not None:
             self._connection.remove(self._after_cell)
         super().close()

@@ -1,5 +1,6 @@
 """What is clicked on a dashboard while a cell runs."""
 
+import re
 import threading
 import time
 
@@ -203,3 +204,18 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_snapshot_says_which_dashboards_there_are_and_no_other_kernel_has_their_keys(case, dashboard):
+    def known():
+        return answer({"version": PROTOCOL, "request": "snapshot"})["snapshot"]["dashboards"]
+
+    second = Dashboard(dashboard._inspector)
+    own = [dashboard._wishes.key, second._wishes.key]
+    assert [key for key in known() if key in own] == own
+    assert len({key.rpartition("-")[0] for key in own}) == 1
+    assert all(re.fullmatch(r"[0-9a-f]{8}-\d+", key) for key in own)
+    assert f"nni-board-{own[0]}" in dashboard._dom_classes
+    second.close()
+    assert [key for key in known() if key in own] == own[:1]
+    assert look(second, step=0)["message"] == "This dashboard is not there any more."

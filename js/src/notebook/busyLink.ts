@@ -1,8 +1,13 @@
 import type { KernelLink } from '../kernel/link';
+import { dashboardAround } from './dashboardKey';
 import type { INotebookLinks } from './tokens';
 
-/** The link to the kernel of the notebook that an element is in, if that kernel runs a cell and can be asked meanwhile. */
-export function busyLink(links: INotebookLinks, element: Element): KernelLink | null {
-  const link = links.containing(element)?.link ?? null;
+/**
+ * The link to the kernel of the dashboard that an element is part of, if that kernel runs a cell and can be asked meanwhile.
+ *
+ * Null also for a dashboard that follows no training: what is done to it waits for the end of the cell.
+ */
+export function busyLink(links: Pick<INotebookLinks, 'around'>, element: Element): KernelLink | null {
+  const link = dashboardAround(element) === null ? null : (links.around(element)?.link ?? null);
   return link !== null && link.isBusy && link.snapshot !== null ? link : null;
 }

@@ -1,13 +1,13 @@
 import type { ILook } from '../protocol/messages';
+import { dashboardAround, nameIn } from './dashboardKey';
 import type { Move } from './move';
 
-const BOARD = /^nni-board-(.+)$/;
 const CHECK = /^nni-check-(.+)$/;
 
 /** What a click on an element of a dashboard asks to see; null where it asks for nothing of the kind. */
 export function lookOfClick(target: Element): ILook | null {
   const board = target.closest('.nni-dashboard');
-  const dashboard = nameIn(board, BOARD);
+  const dashboard = dashboardAround(target);
   if (board === null || dashboard === null) {
     return null;
   }
@@ -38,7 +38,7 @@ export function lookOfClick(target: Element): ILook | null {
 
 /** What a change of a dashboard's list of layers asks to see. */
 export function lookOfChange(target: Element): ILook | null {
-  const dashboard = nameIn(target.closest('.nni-dashboard'), BOARD);
+  const dashboard = dashboardAround(target);
   return dashboard === null || !(target instanceof HTMLSelectElement) || target.closest('.nni-layer-picker') === null
     ? null
     : { request: 'look', dashboard, option: target.selectedIndex };
@@ -46,16 +46,6 @@ export function lookOfChange(target: Element): ILook | null {
 
 /** What a move of a dashboard's slider asks to see. */
 export function lookOfMove(slider: Element, move: Move): ILook | null {
-  const dashboard = nameIn(slider.closest('.nni-dashboard'), BOARD);
+  const dashboard = dashboardAround(slider);
   return dashboard === null ? null : { request: 'look', dashboard, ...move };
-}
-
-function nameIn(element: Element | null, pattern: RegExp): string | null {
-  for (const name of element?.classList ?? []) {
-    const found = pattern.exec(name)?.[1];
-    if (found !== undefined) {
-      return found;
-    }
-  }
-  return null;
 }

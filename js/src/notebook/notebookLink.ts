@@ -30,6 +30,16 @@ export class NotebookLink implements IDisposable {
     return this._link;
   }
 
+  /** Where the notebook stands in the page. */
+  get node(): HTMLElement {
+    return this.panel.node;
+  }
+
+  /** The keys of the dashboards that its kernel shows, as far as is known. */
+  get dashboards(): readonly string[] {
+    return this._link?.snapshot?.dashboards ?? [];
+  }
+
   /** Whether the notebook may get a kernel in a moment. */
   get isStarting(): boolean {
     const { isReady, hasNoKernel } = this.panel.sessionContext;

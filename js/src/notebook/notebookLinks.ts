@@ -3,6 +3,7 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
 import { NotebookLink } from './notebookLink';
+import { ownerOf } from './owner';
 import type { INotebookLinks } from './tokens';
 
 /** One link for each open notebook. */
@@ -30,9 +31,8 @@ export class NotebookLinks implements INotebookLinks {
     return (panel && this._links.get(panel)) ?? null;
   }
 
-  containing(element: Element): NotebookLink | null {
-    const panel = this._tracker.find(notebook => notebook.node.contains(element));
-    return (panel && this._links.get(panel)) ?? null;
+  around(element: Element): NotebookLink | null {
+    return ownerOf(element, [...this._links.values()]);
   }
 
   /** The page is hidden now, or can be seen again. */

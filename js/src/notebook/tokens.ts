@@ -11,8 +11,8 @@ export interface INotebookLinks {
   /** That of the current notebook; null if none is open. */
   readonly current: NotebookLink | null;
 
-  /** That of the notebook in which an element stands. */
-  containing(element: Element): NotebookLink | null;
+  /** That of the notebook in which an element stands, or whose dashboard it is part of in a tab beside the notebook. */
+  around(element: Element): NotebookLink | null;
 }
 
 export const INotebookLinks = new Token<INotebookLinks>(

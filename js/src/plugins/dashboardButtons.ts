@@ -31,7 +31,7 @@ export const dashboardButtons: JupyterFrontEndPlugin<void> = {
         return;
       }
       const request = BUTTONS.find(([name]) => target.closest(`.${name}:not([disabled])`) !== null)?.[1];
-      const link = request === undefined ? null : (links.containing(target)?.link ?? null);
+      const link = request === undefined ? null : (links.around(target)?.link ?? null);
       if (request !== undefined && link !== null) {
         void steerAndTell(link, { request }, trans);
       }

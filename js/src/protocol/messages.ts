@@ -91,6 +91,8 @@ export type Training = { readonly state: 'none' } | IWatchedTraining;
 
 export interface ISnapshot {
   readonly training: Training;
+  /** The keys of the dashboards that the kernel shows. */
+  readonly dashboards: readonly string[];
   readonly problems: readonly string[];
   readonly checks: readonly ICheck[];
 }

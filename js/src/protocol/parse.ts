@@ -48,6 +48,7 @@ function ofOurVersion(data: unknown, what: string): Reader {
 function readSnapshot(snapshot: Reader): ISnapshot {
   return {
     training: readTraining(snapshot.field('training')),
+    dashboards: snapshot.field('dashboards').optional(keys => keys.list(key => key.string())) ?? [],
     problems: snapshot.field('problems').list(problem => problem.string()),
     checks: snapshot.field('checks').list(readCheck)
   };
