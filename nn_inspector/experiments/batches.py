@@ -74,6 +74,18 @@ class BatchSource:
             check_count("size", size)
         return self._draw(lambda: self._mixed(count, size), count)
 
+    def one_by_one(self, count: int) -> tuple[Any, list[Any]]:
+        """A batch of `count` items, and each of them as a batch of its own, put together by the loader's own collate function.
+
+        Raises:
+            ExperimentError: the data are no `DataLoader` of items that can be asked for by their number.
+        """
+        check_count("count", count)
+        loader, chosen = self._indexed(count)
+        alone = ([index] for index in chosen)
+        whole, *singles = self._draw(lambda: iter([[_collate(loader, one) for one in (chosen, *alone)]]), 1)[0]
+        return whole, singles
+
     def drawn_again(self, size: int, times: int = 2) -> list[Any]:
         """One batch of the same items, drawn several times: what an augmentation does to them differs.
 
@@ -84,6 +96,11 @@ class BatchSource:
         Raises:
             ExperimentError: the data are no `DataLoader` of items that can be asked for by their number.
         """
+        loader, chosen = self._indexed(size)
+        return self._draw(lambda: (_collate(loader, chosen) for _ in range(times)), times, keep_rest=True)
+
+    def _indexed(self, count: int) -> tuple[DataLoader[Any], list[Any]]:
+        """The loader, and numbers of items from all over its data set; fewer if there are no more."""
         loader = self._loader
         if (
             not isinstance(loader, DataLoader)
@@ -92,8 +109,7 @@ class BatchSource:
         ):
             raise ExperimentError("Items can be drawn again only where the loader's data set has them by their number.")
         indices = all_indices(loader)
-        chosen = indices[:: max(1, len(indices) // size)][:size]
-        return self._draw(lambda: (_collate(loader, chosen) for _ in range(times)), times, keep_rest=True)
+        return loader, indices[:: max(1, len(indices) // count)][:count]
 
     def for_training(self, count: int) -> tuple[list[Any], Any]:
         """Up to `count` mixed batches to train on, and one more to judge by (the same one if there is only one)."""

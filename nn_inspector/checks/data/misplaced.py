@@ -6,6 +6,7 @@ import contextlib
 
 from nn_inspector.checks.base import CheckInfo, Subject, finding
 from nn_inspector.checks.data.bags import wrong_bags
+from nn_inspector.checks.data.collated import collated_apart
 from nn_inspector.checks.data.flattened import flattened_apart, said_of
 from nn_inspector.checks.data.mirrored import mirrored
 from nn_inspector.checks.data.own_input import own_input
@@ -64,8 +65,39 @@ def seen_misplaced(info: CheckInfo, subject: Subject) -> Finding | None:
     Returns:
         None if nothing of that is seen.
     """
-    looks = (_turned_aside, _wrong_bags, _flattened_apart, _own_input_asked, _mirrored, _unmirrored, _shifted_twice)
+    looks = (
+        _collated_apart,
+        _turned_aside,
+        _wrong_bags,
+        _flattened_apart,
+        _own_input_asked,
+        _mirrored,
+        _unmirrored,
+        _shifted_twice,
+    )
     return next((found for found in (look(info, subject) for look in looks) if found is not None), None)
+
+
+def _collated_apart(info: CheckInfo, subject: Subject) -> Finding | None:
+    """Labels that keep their order where the collate function gives the inputs another one."""
+    found = collated_apart(subject)
+    if found is None:
+        return None
+    return finding(
+        info,
+        "error",
+        f"No: your collate function puts items and labels in different orders. Of {found.items} items that were put together, {found.moved} "
+        f"came to another place in the batch, and {found.wrong} stand beside the label of another one.",
+        evidence={"items": float(found.items), "moved": float(found.moved), "wrong": float(found.wrong)},
+        remedy=Remedy(
+            "Sort the pairs, and take inputs and labels from them after that.",
+            "def collate(items):\n"
+            "    items = sorted(items, key=lambda item: len(item[0]), reverse=True)  # x and y together\n"
+            "    return pad_sequence([x for x, _ in items], batch_first=True), torch.tensor([y for _, y in items])",
+        ),
+        where="train_loader",
+        basis="structure",
+    )
 
 
 def _turned_aside(info: CheckInfo, subject: Subject) -> Finding | None:
