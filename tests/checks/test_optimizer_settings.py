@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
 from nn_inspector.checks.train.optimizer_oddities import oddities_of
@@ -29,6 +29,7 @@ def case(optimizer, *, loss_fn=nn.CrossEntropyLoss, **options):
         (torch.optim.Adam([P], lr=1e-3, eps=1.0), ["eps"]),
         (torch.optim.AdamW([P], betas=(0.999, 0.999)), ["betas"]),
         (torch.optim.Adam([P], betas=(0.9, 0.1)), ["betas"]),
+        (torch.optim.Adam([P], betas=(0.999, 0.9)), ["betas"]),
         (torch.optim.RMSprop([P], alpha=0.1), ["alpha"]),
         (torch.optim.RMSprop([P]), []),
         (torch.optim.Adagrad([P], lr_decay=0.5), ["lr_decay"]),
@@ -59,6 +60,31 @@ def test_a_setting_that_holds_it_back_is_proven(watched, broken, word, code):
     assert code in finding.remedy.code
     assert finding.remedy.tried.helped
     assert_equal(before, state_of(broken))
+
+
+def test_betas_that_have_changed_places_are_put_back():
+    (odd,) = oddities_of([torch.optim.Adam([P], betas=(0.999, 0.9))])
+    assert odd.usual == (0.9, 0.999)
+    assert odd.overshoots
+    assert "changed places" in odd.text
+    (other,) = oddities_of([torch.optim.Adam([P], betas=(0.999, 0.999))])
+    assert other.usual == (0.9, 0.999)
+
+
+def test_a_loss_that_overshooting_steps_have_carried_away_is_a_warning():
+    """The same short training with the usual settings comes hardly further: the harm comes late."""
+    torch.manual_seed(0)
+    x = torch.randn(320, 4)
+    data = TensorDataset(x, x @ torch.randn(4, 1))
+    model = nn.Linear(4, 1)
+    loader = DataLoader(data, batch_size=32, shuffle=True)
+    broken = Case(model, torch.optim.Adam(model.parameters(), lr=0.03, betas=(0.999, 0.9)), nn.MSELoss(), loader)
+    with nni.watch(model, broken.optimizer, broken.loss_fn, train_loader=loader, show=False) as inspector:
+        broken.run(60)
+        finding = inspector.check("optimizer_settings", seconds=60)
+    assert finding.severity in ("warning", "error"), finding.message
+    assert "changed places" in finding.message
+    assert "(0.9, 0.999)" in finding.remedy.code
 
 
 def test_usual_settings_pass(watched):

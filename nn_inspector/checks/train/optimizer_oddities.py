@@ -21,12 +21,14 @@ class Oddity:
         value: what it is.
         usual: what it usually is.
         why: what it does then, as one sentence.
+        overshoots: whether steps go on for too long by it.
     """
 
     name: str
     value: Any
     usual: Any
     why: str
+    overshoots: bool = False
 
     @property
     def text(self) -> str:
@@ -69,7 +71,7 @@ def _of_group(group: Mapping[str, Any]) -> Iterator[Oddity]:
         yield from _of_betas(_number(betas[0]), _number(betas[1]))
     if momentum > STRONG_MOMENTUM:
         why = f"a step goes on for {1 / max(1 - momentum, 1e-9):.0f} steps, and overshoots."
-        yield Oddity("momentum", momentum, 0.9, why)
+        yield Oddity("momentum", momentum, 0.9, why, overshoots=True)
     if dampening > 0.5 and momentum > 0:
         yield Oddity("dampening", dampening, 0.0, "it takes away most of each new gradient.")
     if "centered" in group and alpha < WEAK_MEMORY:
@@ -95,8 +97,12 @@ FAST_DECAY = 0.01
 
 def _of_betas(first: float, second: float) -> Iterator[Oddity]:
     usual = (min(first, 0.9), second if second >= WEAK_MEMORY else 0.999)
-    if first > STRONG_MOMENTUM:
-        yield Oddity("betas", (first, second), usual, "old gradients rule over new ones, and the steps overshoot.")
+    if first > STRONG_MOMENTUM and first > second >= WEAK_MEMORY:
+        why = "the two have changed places, so that old gradients rule over new ones, and the steps overshoot."
+        yield Oddity("betas", (first, second), (second, first), why, overshoots=True)
+    elif first > STRONG_MOMENTUM:
+        why = "old gradients rule over new ones, and the steps overshoot."
+        yield Oddity("betas", (first, second), usual, why, overshoots=True)
     elif second < WEAK_MEMORY:
         yield Oddity("betas", (first, second), usual, "the steps are scaled by hardly more than the last gradient.")
 

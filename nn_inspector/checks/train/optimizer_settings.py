@@ -43,6 +43,9 @@ INFO = CheckInfo(
 FINE = 0.6
 """From this share of the way from chance to the least possible loss on, nothing is tried."""
 
+RISEN = 3.0
+"""Where steps overshoot, a loss that ends so many times above its best has been carried away by them."""
+
 FAILS = 0.35
 """Below this share, unusual settings that cannot be tried are worth a warning."""
 
@@ -75,6 +78,12 @@ def _tried(subject: Subject, odd: Sequence[Oddity], said: str) -> Finding:
     place, reached = standing(subject, laps), laps.progress(lap.end)
     evidence = {"end": laps.own.end, "end_with_usual": lap.end}
     if not (lap_is_proof(lap) and place.missed(reached, lap.right)):
+        seen = LossCurve.of(subject.run)
+        if any(one.overshoots for one in odd) and seen.end > RISEN * seen.best > 0 and lap_is_proof(lap):
+            message = (
+                f"Yes: {said} The loss of your training was {seen.best:.3g} at its best, and is {seen.end:.3g} now."
+            )
+            return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where="optimizer")
         message = f"They are unusual, but the usual ones do not do far better in {lap.steps} steps: {said}"
         return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where="optimizer")
     severity = "error" if place.wholly_missed(reached) else "warning"
