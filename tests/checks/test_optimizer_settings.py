@@ -75,15 +75,16 @@ def test_a_loss_that_overshooting_steps_have_carried_away_is_a_warning():
     """The same short training with the usual settings comes hardly further: the harm comes late."""
     torch.manual_seed(0)
     x = torch.randn(320, 4)
-    data = TensorDataset(x, x @ torch.randn(4, 1))
-    model = nn.Linear(4, 1)
+    data = TensorDataset(x, torch.sin(2 * x[:, :1]) + x[:, 1:2] * x[:, 2:3])
+    model = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 1))
     loader = DataLoader(data, batch_size=32, shuffle=True)
     broken = Case(model, torch.optim.Adam(model.parameters(), lr=0.03, betas=(0.999, 0.9)), nn.MSELoss(), loader)
     with nni.watch(model, broken.optimizer, broken.loss_fn, train_loader=loader, show=False) as inspector:
         broken.run(60)
         finding = inspector.check("optimizer_settings", seconds=60)
-    assert finding.severity in ("warning", "error"), finding.message
+    assert finding.severity == "warning", finding.message
     assert "changed places" in finding.message
+    assert "at its best, and is" in finding.message
     assert "(0.9, 0.999)" in finding.remedy.code
 
 
