@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ class WrongBackward:
 
     Attributes:
         name: of the class.
-        cosine: between the two gradients, over the elements that were moved.
+        cosine: between the two gradients, over the elements that were moved of the input where they agree least.
     """
 
     name: str
@@ -41,7 +42,8 @@ def wrong_backward(copied: TrainingCopy, batch: Any) -> WrongBackward | None:
     """Look at the functions of the user's own in the graph of the copy's loss.
 
     A function whose forward() is flat (rounding, spikes) has a backward() on purpose, and so has one whose gradient is
-    its true one times a number (gradient reversal, whose number may begin at zero): they are passed over.
+    its true one times a number (gradient reversal, whose number may begin at zero): they are passed over. That number is one
+    for all inputs: if the gradient of one input is turned around, and that of another one is not, it is wrong.
 
     Raises:
         ExperimentError: the batch does not fit.
@@ -51,9 +53,11 @@ def wrong_backward(copied: TrainingCopy, batch: Any) -> WrongBackward | None:
     functions = list(dict.fromkeys(_own_functions(copied.loss(batch))))[:_FUNCTIONS]
     for function in functions:
         args = _args_of(function, lambda: copied.loss(batch))
-        cosine = _cosine(function, args) if args is not None else None
-        if cosine is not None and abs(cosine) < AGREES:
-            return WrongBackward(function.__name__, cosine)
+        cosines = _cosines(function, args) if args is not None else []
+        turned = min(cosines, default=1.0) <= -AGREES <= AGREES <= max(cosines, default=-1.0)
+        wrong = [cosine for cosine in cosines if abs(cosine) < AGREES or (turned and cosine < 0)]
+        if wrong:
+            return WrongBackward(function.__name__, min(wrong, key=abs))
     return None
 
 
@@ -98,8 +102,8 @@ def _kept(one: Any) -> Any:
     return one.detach().clone().requires_grad_(one.requires_grad) if isinstance(one, torch.Tensor) else one
 
 
-def _cosine(function: type[Function], args: tuple[Any, ...]) -> float | None:
-    """Between the gradient that backward() gives and differences of forward(); None where forward() is flat."""
+def _cosines(function: type[Function], args: tuple[Any, ...]) -> list[float]:
+    """Between the gradient that backward() gives for each input and differences of forward(); of those where it is not flat."""
     wide = [one.double() if isinstance(one, torch.Tensor) and one.is_floating_point() else one for one in args]
     wide = [
         one.detach().requires_grad_(before.requires_grad) if isinstance(one, torch.Tensor) else one
@@ -111,16 +115,23 @@ def _cosine(function: type[Function], args: tuple[Any, ...]) -> float | None:
         direction = torch.randn(output.shape, dtype=output.dtype, generator=torch.Generator().manual_seed(0))
         given = torch.autograd.grad(output, inputs, direction.to(output.device), allow_unused=True)
         if all(one is not None and not one.any() for one in given):
-            return None
-        pairs = [
-            pair
-            for one, gradient in zip(inputs, given, strict=True)
-            for pair in _moved(function, wide, one, gradient, direction)
+            return []
+        moved = [
+            list(_moved(function, wide, one, gradient, direction)) for one, gradient in zip(inputs, given, strict=True)
         ]
     except Exception:  # noqa: BLE001 - a function that takes no float64, or nothing but its own network's tensors
-        return None
-    if not pairs:
-        return None
+        return []
+    if any(_goes_straight_through(pairs) for pairs in moved):
+        return []
+    return [cosine for pairs in moved if pairs and (cosine := _cosine(pairs)) is not None]
+
+
+def _goes_straight_through(pairs: Sequence[tuple[float, float]]) -> bool:
+    """Whether there is a gradient where forward() is flat: the function has one of its own on purpose, for all its inputs."""
+    return any(given for given, _ in pairs) and math.hypot(*(found for _, found in pairs)) < _FLAT
+
+
+def _cosine(pairs: Sequence[tuple[float, float]]) -> float | None:
     analytic, numeric = (torch.tensor(column, dtype=torch.float64) for column in zip(*pairs, strict=True))
     if float(numeric.norm()) < _FLAT or not bool(torch.isfinite(numeric).all() and torch.isfinite(analytic).all()):
         return None

@@ -429,6 +429,28 @@ def test_functions_with_a_backward_of_their_own_that_is_meant_pass(apply):
     assert finding.severity == "ok", finding.message
 
 
+class Product(torch.autograd.Function):
+    """Of two inputs; the gradient of the second one may be turned around, or that of both."""
+
+    @staticmethod
+    def forward(ctx, x, y, signs):
+        ctx.save_for_backward(x, y)
+        ctx.signs = signs
+        return x * y
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, y = ctx.saved_tensors
+        return ctx.signs[0] * gradient * y, ctx.signs[1] * gradient * x, None
+
+
+@pytest.mark.parametrize(("signs", "wrong"), [((1, -1), True), ((1, 1), False), ((-1, -1), False)])
+def test_a_gradient_that_is_turned_around_for_one_input_alone_is_an_error(signs, wrong):
+    finding = finding_of(with_function(lambda h: h + 0.1 * Product.apply(h, 5 * h.tanh() + 2, signs)))
+    assert (finding.severity == "error") == wrong, finding.message
+    assert ("Product.backward()" in finding.message) == wrong
+
+
 class Forgetful(Rounding):
     @staticmethod
     def forward(x):
@@ -443,6 +465,32 @@ def test_a_backward_that_returns_nothing_is_an_error():
     finding = finding_of(with_function(lambda h: h + Forgetful.apply(h)))
     assert finding.severity == "error", finding.message
     assert "Forgetful.backward()" in finding.message
+
+
+class Nearest(torch.autograd.Function):
+    """The nearest of some numbers; the gradient goes straight through to what was looked up, and none to the table."""
+
+    @staticmethod
+    def forward(ctx, x, table):
+        return table[(x[..., None] - table).abs().argmin(-1)]
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+class Quantized(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.linspace(-2, 2, 9))
+
+    def forward(self, h):
+        return Nearest.apply(h, self.table) + 0 * self.table.sum()
+
+
+def test_a_table_that_gets_no_gradient_beside_one_that_goes_straight_through_passes():
+    finding = finding_of(Net(Quantized()))
+    assert "is not the gradient of its forward()" not in finding.message
 
 
 class Adapted(nn.Module):
