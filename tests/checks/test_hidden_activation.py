@@ -87,6 +87,33 @@ def test_what_keeps_it_from_learning_is_raised(watched, make, epochs, said, wher
     assert finding.remedy.tried.helped
 
 
+def sums(spread):
+    x = torch.randn(320, FEATURES, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(320, 1, generator=torch.Generator().manual_seed(1))
+    return TensorDataset(x, x[:, :1] + spread * noise)
+
+
+@pytest.mark.parametrize(
+    ("widths", "spread", "severity"),
+    [((32, 32), 0.4, "warning"), ((32,), 0.4, "info"), ((32, 32), 0.0, "info")],
+    ids=["several", "one", "all is learned"],
+)
+def test_several_softmaxes_are_a_warning_where_anything_is_left_to_learn(watched, widths, spread, severity):
+    """ReLU would do little better here: the numbers are noisy."""
+    layers, inputs = [], FEATURES
+    torch.manual_seed(0)
+    for width in widths:
+        layers += [nn.Linear(inputs, width), nn.Softmax(dim=1)]
+        inputs = width
+    model = nn.Sequential(*layers, nn.Linear(inputs, 1))
+    loader = DataLoader(sums(spread), batch_size=16, shuffle=True)
+    made = Case(model, torch.optim.Adam(model.parameters(), lr=0.02), nn.MSELoss(), loader)
+    finding = watched(made, lambda c: c.run(25)).check("hidden_activation")
+    assert finding.severity == severity, finding.message
+    assert "a softmax stands between layers" in finding.message.lower()
+    assert ("share a sum of 1" in finding.message) == (severity == "warning")
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -12,7 +12,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_c
 from nn_inspector.checks.init.first_weights import first_weights, redraw
 from nn_inspector.checks.model.second_derivatives import NoCurve, no_curve
 from nn_inspector.checks.model.single_softmax import single_softmax
-from nn_inspector.checks.race import Change, race
+from nn_inspector.checks.race import Change, known_left, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.experiments import Anatomy, TrainingCopy
 from nn_inspector.experiments.flow import STRAIGHT, Flow, Kind, Node, flow_of
@@ -33,7 +33,7 @@ INFO = CheckInfo(
         "A copy with its first weights makes one pass, and each function is seen with the layers around it. It looks for a "
         "softmax before a layer, for layers with nothing between them, and for three sigmoids or tanhs in a row behind "
         "which the items differ far less. Then a copy is trained with ReLU there. It is raised only if that copy gets much "
-        "further in a few steps than your whole training did. A softmax along an axis with one number on it, whose weights are all 1, "
+        "further in a few steps than your whole training did; of several softmaxes it is a warning if anything is left to learn. A softmax along an axis with one number on it, whose weights are all 1, "
         "is tried along the longest other axis. It is an error as well if a part of the loss has a gradient with "
         "tanh only: ReLU has no second derivative."
     ),
@@ -57,6 +57,9 @@ DYING = 0.1
 _STEPS = 720
 """A curve takes longer to be learned than what a line can tell."""
 
+LEARNED = 0.05
+"""A network that has no more than this left to learn is not told what it could do without."""
+
 _LINE: frozenset[Kind] = frozenset({"move", "affine", "dropout"})
 
 _STRAIGHT: frozenset[Kind] = STRAIGHT | {"layer", "norm"}
@@ -78,6 +81,7 @@ class Suspicion:
         changes: what to do instead, by call.
         where: the module in which the first of these calls is made.
         redrawn: whether the weights are drawn anew as well, as wide as a ReLU wants them.
+        harm: what it does for sure, as a sentence; "" if that is for a trial to show.
         text, code: the remedy.
     """
 
@@ -85,6 +89,7 @@ class Suspicion:
     changes: Mapping[Spot, Replacement]
     where: str | None
     redrawn: bool = False
+    harm: str = ""
     text: str = "Put a ReLU behind each hidden layer."
     code: str = _CODE
 
@@ -101,6 +106,10 @@ def look(subject: Subject) -> Finding:
     tried = race(subject, _change(suspicion, seen), most=_STEPS)
     remedy = Remedy(suspicion.text, suspicion.code, tried.trial if tried is not None else None)
     if tried is None or tried.severity == "info":
+        left = known_left(subject)
+        if suspicion.harm and left is not None and left > LEARNED:
+            message = f"No: {suspicion.said}. {suspicion.harm} Your training has {left:.0%} left to learn."
+            return finding(INFO, "warning", message, remedy=remedy, where=suspicion.where)
         message = f"{suspicion.said[0].upper()}{suspicion.said[1:]}. That is unusual, but no harm was seen."
         return finding(INFO, "info", message, remedy=remedy, where=suspicion.where)
     message = f"No: {suspicion.said}. {tried.text}"
@@ -160,7 +169,16 @@ def _softmax(flow: Flow) -> Suspicion | None:
     if not found:
         return None
     number = f"{len(found)} times" if len(found) > 1 else "once"
-    return Suspicion(f"a softmax stands between layers, {number}", _instead(found, _relu), found[0].call.module or None)
+    harm = (
+        "The units of each of these layers share a sum of 1, so that the more there are, the less each one says, and behind several of them "
+        "hardly anything is left of the differences between items."
+    )
+    return Suspicion(
+        f"a softmax stands between layers, {number}",
+        _instead(found, _relu),
+        found[0].call.module or None,
+        harm=harm if len(found) > 1 else "",
+    )
 
 
 def _nothing_between(flow: Flow) -> Suspicion | None:
