@@ -11,7 +11,7 @@ from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.init.one_module import OneModule, one_module
-from nn_inspector.checks.race import race
+from nn_inspector.checks.race import known_left, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.experiments import Anatomy
 from nn_inspector.experiments.flow import flow_of
@@ -47,6 +47,9 @@ INFO = CheckInfo(
 
 ALIKE = 1e-4
 """Rows that differ by less than this share of their size are the same, but for rounding."""
+
+LEARNED = 0.05
+"""A training with no more than this left to learn has done without different units."""
 
 STILL = 10
 """A gradient that is zero for so many steps will stay so."""
@@ -130,7 +133,7 @@ def _parted(subject: Subject, began: list[Twins]) -> Finding | None:
     """Units that began as copies of each other and became different, if a copy with other first weights does far better."""
     tried = race(subject, lambda copied: _redraw(copied.model, began)) if began else None
     if tried is None or tried.severity == "info":
-        return None
+        return _told_apart_by_rounding(subject, [twins for twins in began if twins.fate == "same"])
     first = began[0]
     message = f"Nearly: all {first.units} units of {first.name} begin with the same weights, and become different only slowly. {tried.text}"
     remedy = Remedy("Draw the first weights at random, and make the optimizer afterwards.", _RESET, tried.trial)
@@ -138,6 +141,20 @@ def _parted(subject: Subject, began: list[Twins]) -> Finding | None:
     return finding(
         INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=first.name, basis="experiment"
     )
+
+
+def _told_apart_by_rounding(subject: Subject, began: list[Twins]) -> Finding | None:
+    """Units that began with the same weights and the same gradient, in a training that has something left to learn."""
+    left = known_left(subject) if began else None
+    if left is None or left <= LEARNED:
+        return None
+    first = began[0]
+    message = (
+        f"Nearly: all {first.units} units of {first.name} begin with the same weights and get the same gradients. Only what is rounded has made "
+        f"them different since. Your training has {left:.0%} left to learn."
+    )
+    remedy = Remedy("Draw the first weights at random, and make the optimizer afterwards.", _RESET)
+    return finding(INFO, "warning", message, evidence={"alike": float(len(began))}, remedy=remedy, where=first.name)
 
 
 @torch.no_grad()
