@@ -373,6 +373,18 @@ class Inspector:
         """
         self._steering.set_learning_rate(value, group)
 
+    def scale_learning_rate(self, factor: float, group: str | int | None = None) -> None:
+        """Multiply the learning rate at the next step boundary, that of each group by the same; the run keeps a note of it.
+
+        Args:
+            factor: above 0; 0.5 halves the rate. A scheduler of yours may change it again.
+            group: a parameter group by its number or its name in the run; None for all.
+
+        Raises:
+            ArgumentError: it is no factor, or there is no such group.
+        """
+        self._steering.scale_learning_rate(factor, group)
+
     def forget_requests(self) -> None:
         """Take back what was asked for and no step has met: it was meant for a training that is over."""
         self._steering.forget()
@@ -442,8 +454,8 @@ class Inspector:
             stop, rates = self._steering.at_step_boundary(self._before_waiting)
         finally:
             self._schedule.start()
-        for value, group in rates:
-            self.run.note(f"learning rate of {group or 'all groups'} set to {value:g}")
+        for change in rates:
+            self.run.note(change.words)
         if stop:
             self.settle()
             raise TrainingStopped(self.run.steps)

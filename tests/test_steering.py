@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import nn_inspector as nni
-from nn_inspector.steering import Steering
+from nn_inspector.steering import RateChange, Steering
 from tests.trainings import classifier
 
 
@@ -153,9 +153,27 @@ def test_groups_are_named_by_number_or_name(group, rates):
     steering.set_learning_rate(0.5, group)
     assert steering.at_step_boundary(lambda: None) == (
         False,
-        [(0.5, None if group is None else f"optimizer 0 group {int(group == 1)}")],
+        [RateChange(0.5, None if group is None else f"optimizer 0 group {int(group == 1)}")],
     )
     assert [g["lr"] for g in optimizer.param_groups] == rates
+
+
+def test_rates_are_multiplied_each_from_where_it_is_in_the_order_in_which_it_was_asked():
+    optimizer = groups()
+    optimizer.param_groups[1]["lr"] = 0.4
+    steering = Steering([optimizer])
+    steering.scale_learning_rate(0.5, None)
+    steering.scale_learning_rate(2, 1)
+    steering.set_learning_rate(1.0, 0)
+    steering.scale_learning_rate(0.5, 0)
+    _, changes = steering.at_step_boundary(lambda: None)
+    assert [change.words for change in changes] == [
+        "learning rate of all groups multiplied by 0.5",
+        "learning rate of optimizer 0 group 1 multiplied by 2",
+        "learning rate of optimizer 0 group 0 set to 1",
+        "learning rate of optimizer 0 group 0 multiplied by 0.5",
+    ]
+    assert [g["lr"] for g in optimizer.param_groups] == [0.5, 0.4]
 
 
 def test_a_rate_that_is_a_tensor_stays_one():
@@ -163,9 +181,10 @@ def test_a_rate_that_is_a_tensor_stays_one():
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(2))], lr=rate)
     steering = Steering([optimizer])
     steering.set_learning_rate(0.5, None)
+    steering.scale_learning_rate(0.5, None)
     steering.at_step_boundary(lambda: None)
     assert optimizer.param_groups[0]["lr"] is rate
-    assert rate == 0.5
+    assert rate == 0.25
 
 
 @pytest.mark.parametrize(
@@ -181,3 +200,18 @@ def test_a_rate_that_is_a_tensor_stays_one():
 def test_bad_input_is_told(arguments, message):
     with pytest.raises(nni.ArgumentError, match=message):
         Steering([groups()]).set_learning_rate(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0.0, None), "factor: expected a number above 0, got 0.0. 0.5 halves the rate."),
+        ((float("inf"), None), "factor: expected a number above 0, got inf"),
+        ((True, None), "factor: expected a number above 0, got True"),
+        ((None, None), "factor: expected a number above 0, got None"),
+        ((0.5, "head"), "group: expected a parameter group, got 'head'"),
+    ],
+)
+def test_what_is_no_factor_is_told(arguments, message):
+    with pytest.raises(nni.ArgumentError, match=message):
+        Steering([groups()]).scale_learning_rate(*arguments)

@@ -8,10 +8,15 @@ export class FakeElement {
   }
 
   checked = false;
+  disabled = false;
   selectedIndex = -1;
 
   closest(selector: string): FakeElement | null {
     return this.classList.includes(selector.slice(1)) ? this : (this.parent?.closest(selector) ?? null);
+  }
+
+  hasAttribute(name: string): boolean {
+    return name === 'disabled' && this.disabled;
   }
 
   contains(element: unknown): boolean {

@@ -23,12 +23,14 @@ class Connection:
 
     Attributes:
         heard: whether a lab extension has answered. Without one, nothing can insert cells.
+        runs_cell: whether a cell runs now, so that messages of widgets wait.
     """
 
     def __init__(self, shell: Any) -> None:
         from comm import create_comm  # noqa: PLC0415 - comes with ipykernel, and only a kernel gets here
 
         self.heard = False
+        self.runs_cell = True  # the one that makes the connection
         self._shell = shell
         self._control = ControlChannel(shell.kernel, shell.user_ns, self._hear)
         self._last_sent = 0.0
@@ -90,11 +92,13 @@ class Connection:
             self._send_snapshot()
 
     def _before_cell(self, *_: Any) -> None:
+        self.runs_cell = True
         inspector = current_inspector()
         if inspector is not None:
             inspector.forget_requests()
 
     def _after_cell(self, *_: Any) -> None:
+        self.runs_cell = False
         inspector = current_inspector()
         if inspector is not None:
             inspector.settle()

@@ -26,7 +26,7 @@ def answer(content: Mapping[str, Any], namespace: Mapping[str, Any] | None = Non
 
     Args:
         content: {"version": 1, "request": "snapshot", "stop", "pause", "resume", "step", "set_learning_rate" or "look"};
-            to set a rate with "value", and "group" if it is not for all; to look with what `note_wish` takes. Each may say
+            to set a rate with "value" or "factor", and "group" if it is not for all; to look with what `note_wish` takes. Each may say
             "hidden": true of the page that asks.
         namespace: the notebook's variables, whose names remedies are written with.
         page: which page asks; the session of its message.
@@ -75,11 +75,16 @@ def _step(inspector: Inspector, content: Mapping[str, Any]) -> str:
 
 
 def _set_learning_rate(inspector: Inspector, content: Mapping[str, Any]) -> str:
+    group: Any = content.get("group")
     try:
-        inspector.set_learning_rate(content.get("value"), content.get("group"))  # type: ignore[arg-type]  # it checks
+        if "factor" in content:
+            inspector.scale_learning_rate(content["factor"], group)
+            return f"The learning rate is multiplied by {content['factor']:g} from the next step on."
+        value: Any = content.get("value")
+        inspector.set_learning_rate(value, group)
     except ArgumentError as error:
         return str(error)
-    return f"The learning rate is {content['value']:g} from the next step on."
+    return f"The learning rate is {value:g} from the next step on."
 
 
 _STEERING: Mapping[Any, Callable[[Inspector, Mapping[str, Any]], str]] = {

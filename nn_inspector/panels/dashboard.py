@@ -25,7 +25,7 @@ class Dashboard(RunDashboard):
     def __init__(self, inspector: Inspector) -> None:
         self._inspector = inspector
         self._connection = connect()
-        self._steering = SteeringButtons(inspector, self.refresh)
+        self._steering = SteeringButtons(inspector, self.refresh, self._is_reached)
         self._wishes = Wishes(self._hasten)
         super().__init__(inspector.run, model_layers(inspector), self._steering)
         self.add_class(f"nni-board-{self._wishes.key}")
@@ -57,12 +57,19 @@ class Dashboard(RunDashboard):
 
     def _standing(self) -> list[str]:
         inspector = self._inspector
+        groups = inspector.run.sources("learning_rate")
+        rate = inspector.run.last("learning_rate", groups[0]) if groups else None
+        said = [f"learning rate {rate:.3g}{' of the first group' * (len(groups) > 1)}"] if rate is not None else []
         watched = inspector.run.steps > DENSE_STEPS
-        return [f"watching costs {inspector.overhead.share:.1%}"] if watched else []
+        return [*said, f"watching costs {inspector.overhead.share:.1%}"] if watched else said
 
     def _remarks(self) -> list[str]:
-        unheard = self._connection is not None and not self._is_heard() and self._is_training
-        return [*self._inspector.problems, *([NO_LIVE_PATH] if unheard else [])]
+        unreached = self._is_training and not self._is_reached()
+        return [*self._inspector.problems, *([NO_LIVE_PATH] if unreached else [])]
+
+    def _is_reached(self) -> bool:
+        """Whether what is clicked is obeyed while a training runs; one in a thread of its own needs no extension."""
+        return self._connection is None or self._connection.heard or not self._connection.runs_cell
 
     def _tick(self) -> None:
         self._grant_wishes()

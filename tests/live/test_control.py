@@ -100,13 +100,24 @@ def test_stop_is_obeyed_while_a_training_runs_and_refused_otherwise():
 
 def test_a_running_training_is_steered():
     case = classifier()
-    with watch(case):
+    with watch(case) as inspector:
         case.run(1)
         assert answer({"version": PROTOCOL, "request": "set_learning_rate", "value": 0.5})["message"] == (
             "The learning rate is 0.5 from the next step on."
         )
         case.run(1)
         assert case.optimizer.param_groups[0]["lr"] == 0.5
+        assert answer({"version": PROTOCOL, "request": "set_learning_rate", "factor": 0.1})["message"] == (
+            "The learning rate is multiplied by 0.1 from the next step on."
+        )
+        case.run(1)
+        assert case.optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+        assert [note["what"] for note in inspector.run.metadata["notes"]] == [
+            "learning rate of all groups set to 0.5",
+            "learning rate of all groups multiplied by 0.1",
+        ]
+        bad = answer({"version": PROTOCOL, "request": "set_learning_rate", "factor": "0.1"})
+        assert bad["message"].startswith("factor: expected a number above 0, got '0.1'.")
         bad = answer({"version": PROTOCOL, "request": "set_learning_rate", "value": None})
         assert bad["message"].startswith("value: expected a learning rate from 0, got None.")
         assert "waits after this step" in request("pause")["message"]

@@ -334,7 +334,7 @@ def test_the_dashboard_follows_the_training_and_its_controls():
         assert not pause.disabled
         pause.click()
         labels = [button.description for button in dashboard._steering.children]
-        assert labels == ["Resume", "One step", "Stop"]
+        assert labels == ["Resume", "One step", "Stop", "Rate ×0.1", "Rate ×0.5", "Rate ×2"]
         dashboard._steering._resume.click()
         assert not inspector.is_paused
         dashboard._layer.name = "0"

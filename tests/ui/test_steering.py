@@ -48,6 +48,10 @@ def test_a_training_is_paused_stepped_given_another_rate_and_goes_on_while_the_p
     expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.025", timeout=PATIENCE)
     expect(state).to_have_attribute("data-state", "running", timeout=PATIENCE)
 
+    dashboard.get_by_role("button", name="Rate ×0.5").click()
+    expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.0125", timeout=PATIENCE)
+    expect(dashboard).to_contain_text("learning rate 0.0125", timeout=PATIENCE)
+
     # Nothing is sent to a page that nobody sees, and all of it is there when it is seen again.
     notebook.hide(hide=True)
     for _ in range(2):
@@ -79,7 +83,7 @@ def test_a_training_is_paused_stepped_given_another_rate_and_goes_on_while_the_p
     assert int(curve.get_attribute("data-last")) >= stood_at
     expect(curve.locator("[data-curve=train]").first).to_have_attribute("d", re.compile(r"^M\d\."))
     expect(state).to_have_attribute("data-state", "running")
-    expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.025")
+    expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.0125")
     expect(shown).not_to_have_text(shown.inner_text(), timeout=PATIENCE)
     panel.locator("[data-action=pause]").click()
     expect(state).to_have_attribute("data-state", "paused", timeout=PATIENCE)

@@ -1,22 +1,15 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { steeringOfClick } from '../notebook/steerAt';
 import { INotebookLinks } from '../notebook/tokens';
-import type { ISteering } from '../protocol/messages';
 import { steerAndTell } from './steerAndTell';
-
-/** The classes that the dashboard in the notebook gives its buttons, and what each asks for. */
-const BUTTONS: readonly (readonly [string, ISteering['request']])[] = [
-  ['nni-stop', 'stop'],
-  ['nni-pause', 'pause'],
-  ['nni-resume', 'resume'],
-  ['nni-single-step', 'step']
-];
 
 /**
  * Makes the dashboard's buttons work while a cell runs.
  *
- * A message of an ordinary widget waits until the cell has ended; a request on the control channel does not.
+ * A message of an ordinary widget waits until the cell has ended; a request on the control channel does not. The message is held
+ * back, so that the same does not happen twice.
  */
 export const dashboardButtons: JupyterFrontEndPlugin<void> = {
   id: 'nn_inspector:dashboard-buttons',
@@ -26,14 +19,15 @@ export const dashboardButtons: JupyterFrontEndPlugin<void> = {
   optional: [ITranslator],
   activate: (_: JupyterFrontEnd, links: INotebookLinks, translator: ITranslator | null): void => {
     const trans = (translator ?? nullTranslator).load('nn_inspector');
-    const onClick = ({ target }: MouseEvent): void => {
-      if (!(target instanceof Element)) {
-        return;
-      }
-      const request = BUTTONS.find(([name]) => target.closest(`.${name}:not([disabled])`) !== null)?.[1];
-      const link = request === undefined ? null : (links.around(target)?.link ?? null);
-      if (request !== undefined && link !== null) {
-        void steerAndTell(link, { request }, trans);
+    const onClick = (event: MouseEvent): void => {
+      const { target } = event;
+      const wish = target instanceof Element ? steeringOfClick(target) : null;
+      const link = target instanceof Element && wish !== null ? (links.around(target)?.link ?? null) : null;
+      if (wish !== null && link !== null) {
+        if (!link.isAtRest) {
+          event.stopPropagation();
+        }
+        void steerAndTell(link, wish, trans);
       }
     };
     document.addEventListener('click', onClick, { capture: true });

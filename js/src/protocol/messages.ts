@@ -12,10 +12,11 @@ export const CATALOG_TARGET = 'nn_inspector.catalog';
 /** The comm that the extension opens where the control channel does not carry a request. */
 export const CONTROL_TARGET = 'nn_inspector.control';
 
-/** What can be asked of a running training. `value` goes with `set_learning_rate`. */
+/** What can be asked of a running training. `value`, or else `factor`, goes with `set_learning_rate`. */
 export interface ISteering {
   readonly request: 'stop' | 'pause' | 'resume' | 'step' | 'set_learning_rate';
   readonly value?: number;
+  readonly factor?: number;
 }
 
 /**
