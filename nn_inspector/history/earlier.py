@@ -20,7 +20,7 @@ class EarlierRun(Run):
     def __init__(self, run: Run, step: int) -> None:
         super().__init__(run.name, run.parameters)
         self._whole = run
-        self._facts.steps = min(step, run.steps)
+        self._facts.steps = min(step + 1, run.steps)
         self._facts.trace = run.trace
         self._facts.findings = {finding.check: finding for finding in run.findings}
         self._facts.raised = dict(run._known().raised)

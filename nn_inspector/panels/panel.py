@@ -55,7 +55,7 @@ class Panel:
         if not chart.over_steps:
             return replace(chart, note=" ".join(filter(None, (chart.note, _age(chart, run)))))
         raised = [(run.raised_at(check), check) for check in self.checks]
-        events = tuple((float(step), check) for step, check in raised if step is not None and step <= run.steps)
+        events = tuple((float(step), check) for step, check in raised if step is not None and step < run.steps)
         return replace(chart, events=events)
 
 

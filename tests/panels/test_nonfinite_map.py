@@ -63,6 +63,7 @@ def test_without_nan_it_is_empty_and_says_so():
 
 def test_going_back_in_time_shows_what_was_known_then():
     run = broken_at(3)
+    assert PANEL.picture(earlier(run, 0), Selection()).note == NOTHING, "the first step is one"
     assert PANEL.picture(earlier(run, 2), Selection()).note == NOTHING
     assert marks(PANEL.picture(earlier(run, 3), Selection()), "output") == [("2 Linear", 3)]
     assert {step for _, step in marks(PANEL.picture(earlier(run, 4), Selection()), "output")} == {3, 4}
