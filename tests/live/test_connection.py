@@ -140,6 +140,14 @@ def test_an_extension_that_asks_while_a_cell_runs_is_heard_at_once(loaded):
     assert loaded.run("print(nni.live.current_connection().heard)") == "True\n"
 
 
+def test_it_is_known_whether_a_cell_runs(loaded):
+    loaded.run("from nn_inspector.live import current_connection\nconnection = current_connection()")
+    assert loaded.run("connection.runs_cell") == "True"
+    ended = "get_ipython().events.trigger('post_run_cell', None)\nprint(connection.runs_cell, end='')"
+    assert "False" in loaded.run(ended)
+    assert loaded.run("connection.runs_cell") == "True"
+
+
 def test_a_stop_in_vain_does_not_end_the_next_training(loaded):
     loaded.run("inspector.stop()")
     output = loaded.run(
