@@ -44,7 +44,7 @@ class AnyStep:
         for known in self._but:
             if known is optimizer:
                 return
-        self._hook(optimizer, args, kwargs)
+        self._hook.anywhere(optimizer, args, kwargs)
 
 
 def _listening() -> list[AnyStep]:

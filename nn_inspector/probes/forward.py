@@ -10,6 +10,7 @@ from torch import nn
 
 from nn_inspector.probes.probe import Probe
 from nn_inspector.probes.recorder import Phase, Recorder
+from nn_inspector.probes.training_thread import Sign
 
 
 class ForwardProbe(Probe):
@@ -35,7 +36,7 @@ class ForwardProbe(Probe):
         self._known_mode: dict[Phase, bool] = {}
 
     def attach(self) -> None:
-        self.keep(self._model.register_forward_pre_hook(self.hook(self._begin)))
+        self.keep(self._model.register_forward_pre_hook(self.hook(self._begin, sign=Sign.FORWARD)))
 
     def _begin(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         recorder = self.recorder

@@ -2,8 +2,8 @@
 
 A plain bound method there would drag its probe into `copy.deepcopy(model)`, and a closure would break
 `torch.save(model)`. A `Hook` holds its method weakly, turns into an inert function of the standard library when it
-is copied or pickled (so the file opens where nn_inspector is not installed), keeps its exceptions to itself and
-leaves no trace in a compiled graph.
+is copied or pickled (so the file opens where nn_inspector is not installed), keeps its exceptions to itself, leaves no
+trace in a compiled graph and does nothing in threads that do not train.
 """
 
 from __future__ import annotations
@@ -11,34 +11,49 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
     from nn_inspector.probes.probe import Probe
+    from nn_inspector.probes.training_thread import Sign
 
 
 class Hook:
-    """Calls a method of a probe, weakly, safely and on the clock."""
+    """Calls a method of a probe, weakly, safely, on the clock and in the thread that trains.
 
-    __slots__ = ("__weakref__", "_first", "_function", "_probe")
+    Args:
+        probe, method: whose, and which.
+        first: what it is called with, before torch's arguments.
+        sign: what a call tells about its thread; see `TrainingThread`.
+    """
+
+    __slots__ = ("__weakref__", "_first", "_function", "_probe", "_sign")
 
     __torch_unserializable__ = True
     """torch.save() of a tensor with such a hook leaves it out without a warning."""
 
-    def __init__(self, probe: Probe, method: Callable[..., None], *first: object) -> None:
+    def __init__(self, probe: Probe, method: Callable[..., None], *first: object, sign: Sign | None = None) -> None:
         self._probe = weakref.ref(probe)
         self._function: Callable[..., None] = method.__func__  # type: ignore[attr-defined]
         self._first = first
+        self._sign = sign
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         if torch.compiler.is_compiling():
             return
         probe = self._probe()
-        if probe is None or probe.failure or probe.recorder.suspended:
+        if probe is None or probe.failure:
             return
-        schedule = probe.recorder.schedule
+        recorder = probe.recorder
+        if recorder.suspended:
+            return
+        thread, sign = recorder.thread, self._sign
+        if (sign is not None or get_ident() != thread.ident) and not thread.admits(sign):
+            return
+        schedule = recorder.schedule
         schedule.start()
         try:
             self._function(probe, *self._first, *args, **kwargs)
@@ -46,6 +61,17 @@ class Hook:
             probe.fail(error)
         finally:
             schedule.stop()
+
+    def anywhere(self, *args: Any) -> None:
+        """Call the method in whatever thread this is. Outside the one that trains it is not on the clock."""
+        probe = self._probe()
+        if probe is None or probe.recorder.thread.is_here:
+            self(*args)
+        elif not probe.failure and not probe.recorder.suspended:
+            try:
+                self._function(probe, *self._first, *args)
+            except Exception as error:  # noqa: BLE001 - see above
+                probe.fail(error)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Callable[..., None]:
         return inert()

@@ -20,6 +20,7 @@ from torch.utils.data.dataloader import _SingleProcessDataLoaderIter
 from nn_inspector.probes.batches import Epoch
 from nn_inspector.probes.probe import Probe
 from nn_inspector.probes.recorder import Phase, Recorder
+from nn_inspector.probes.training_thread import Sign
 
 
 class LoaderWatch(Protocol):
@@ -91,20 +92,24 @@ class LoaderProbe(Probe):
 
     def fetch(self) -> None:
         """The loader is about to make a batch, or to start its workers."""
-        with self._safely():
-            self._watch.fetch()
+        if self.recorder.thread.admits():
+            with self._safely():
+                self._watch.fetch()
 
     def observe(self, epoch: Epoch, batch: Any) -> None:
-        """The loader hands out a batch."""
+        """The loader hands out a batch; a thread that only fetches them for another is not the loop."""
+        is_loop = self.recorder.thread.admits(Sign.BATCH if self.role == "train" else None)
         with self._safely():
             epoch.add(batch)
-            self._watch.batch(self.role, batch)
+            if is_loop:
+                self._watch.batch(self.role, batch)
 
     def end(self, epoch: Epoch) -> None:
         """The pass came to its end."""
         with self._safely():
             epoch.complete = True
-            self._watch.end(self.role)
+            if self.recorder.thread.admits():
+                self._watch.end(self.role)
 
     @property
     def indices(self) -> list[int] | None:
@@ -114,13 +119,16 @@ class LoaderProbe(Probe):
 
     @contextlib.contextmanager
     def _safely(self) -> Iterator[None]:
-        self.recorder.schedule.start()
+        clock = self.recorder.schedule if self.recorder.thread.is_here else None
+        if clock is not None:
+            clock.start()
         try:
             yield
         except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
             self.fail(error)
         finally:
-            self.recorder.schedule.stop()
+            if clock is not None:
+                clock.stop()
 
 
 class _IteratorSource:

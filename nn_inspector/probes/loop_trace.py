@@ -250,7 +250,7 @@ class LoopTrace(StepReader):
     # calls
 
     def before_call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if not self.recorder.tracing or self.recorder.suspended:
+        if not self.recorder.tracing or not self.recorder.listening:
             return
         if func is torch.Tensor.backward:
             self._begin_backward(args[0])
@@ -261,7 +261,7 @@ class LoopTrace(StepReader):
     def after_call(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
     ) -> None:
-        if not self.recorder.tracing or self.recorder.suspended:
+        if not self.recorder.tracing or not self.recorder.listening:
             return
         if func is torch.Tensor.backward:
             self._between.note_gradients()

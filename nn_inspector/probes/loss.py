@@ -169,7 +169,7 @@ class LossProbe(StepReader):
             self._add_term(value)
 
     def _on_loss_call(self, call: LossCall) -> None:
-        if self.recorder.suspended:
+        if not self.recorder.listening:
             return
         if not self._inside_module:
             self._plain = False
@@ -177,7 +177,7 @@ class LossProbe(StepReader):
             self._add_term(call.value)
 
     def _on_backward(self, objective: torch.Tensor) -> None:
-        if self.recorder.suspended:
+        if not self.recorder.listening:
             return
         backward = self._backwards[-1]
         if len(backward.terms) != 1 or not _is_multiple(objective, self._last_term):

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 from nn_inspector.errors import describe_error
 from nn_inspector.probes.hook import Hook
 from nn_inspector.probes.recorder import Recorder
+from nn_inspector.probes.training_thread import Sign
 
 
 class Removable(Protocol):
@@ -52,9 +53,9 @@ class Probe:
         """
         self.failure = f"The {self.name} probe switched itself off: {describe_error(error)}"
 
-    def hook(self, method: Callable[..., None], *first: object) -> Hook:
+    def hook(self, method: Callable[..., None], *first: object, sign: Sign | None = None) -> Hook:
         """Wrap a method for one of torch's hook registries; it is called with `first` before torch's arguments."""
-        return Hook(self, method, *first)
+        return Hook(self, method, *first, sign=sign)
 
     def keep(self, handle: Removable) -> None:
         """Remember a handle, for `detach`."""

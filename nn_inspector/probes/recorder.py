@@ -18,6 +18,7 @@ from nn_inspector.probes.measurement import Fact, Measured, Measurement, Measure
 from nn_inspector.probes.merging import AVERAGED, Merged, Merger, Part
 from nn_inspector.probes.ranks import Ranks
 from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
+from nn_inspector.probes.training_thread import TrainingThread
 from nn_inspector.probes.transfer import Transfer
 
 Phase = Literal["train", "validation"]
@@ -69,6 +70,7 @@ class Recorder:
         suspended: while True, nothing is measured; experiments run in this state.
         skipped: not 0 if the optimizer is told to skip its step (by a gradient scaler that met NaN or Inf); None outside of
             steps that are told so.
+        thread: the one that trains; what happens in others is not measured.
         ranks: the other processes of this training, if there are any.
     """
 
@@ -84,6 +86,7 @@ class Recorder:
         self.phase: Phase = "train"
         self.suspended = False
         self.skipped: torch.Tensor | None = None
+        self.thread = TrainingThread()
         self.ranks: Ranks | None = None
         self._merger: Merger | None = None
         self._next_due = 0
@@ -107,6 +110,11 @@ class Recorder:
     def share(self) -> tuple[int, int]:
         """Which of the processes that train this model together this is, from 0, and how many they are."""
         return (self.ranks.rank, self.ranks.count) if self.ranks is not None else (0, 1)
+
+    @property
+    def listening(self) -> bool:
+        """Whether what is called now, in the caller's thread, is the training's."""
+        return not self.suspended and self.thread.is_here
 
     def record(self, quantity: str, source: str, value: float, **tags: Tag) -> None:
         """Take a number that is on the host already.

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from nn_inspector.probes.between_events import learning_rates
 from nn_inspector.probes.probe import Probe, StepReader
 from nn_inspector.probes.recorder import Recorder
+from nn_inspector.probes.training_thread import Sign
 
 
 class StepProbe(Probe):
@@ -38,7 +39,7 @@ class StepProbe(Probe):
         """Watch the steps of one more optimizer."""
         for reader in self._all:
             self._guard(reader, reader.add_optimizer, index)
-        self.keep(optimizer.register_step_pre_hook(self.hook(self._before, index)))
+        self.keep(optimizer.register_step_pre_hook(self.hook(self._before, index, sign=Sign.STEP)))
         self.keep(optimizer.register_step_post_hook(self.hook(self._after, index)))
 
     def _before(self, index: int, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
