@@ -132,13 +132,20 @@ class CallMode(TorchFunctionMode):
 def push(mode: CallMode) -> bool:
     """Put a mode on torch's stack if that is safe; return whether it was done.
 
-    It is safe above torch's default device and above modes of ours alone. A mode of the user's that was entered before
-    ours would pop ours instead of itself.
+    What the user enters takes whatever is on top off the stack when it closes, and that must be itself: so ours goes below
+    a `with torch.device(...)`, and is not put there at all while any other mode of the user's is. The device that
+    `torch.set_default_device` has set stays at the bottom, where torch looks for it.
     """
     stack = torch.overrides._get_current_function_mode_stack()
     if mode in stack or any(not isinstance(entered, DeviceContext | CallMode) for entered in stack):
         return False
-    mode.__enter__()  # type: ignore[no-untyped-call]
+    default = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+    below = [entered for entered in stack if entered is default or isinstance(entered, CallMode)]
+    above = [entered for entered in stack if entered not in below]
+    for _ in stack:
+        torch.overrides._pop_mode()
+    for entered in (*below, mode, *above):
+        torch.overrides._push_mode(entered)
     return True
 
 

@@ -1,5 +1,6 @@
 """Training with and without us is bit-identical: losses, parameters, optimizer state and random state."""
 
+import contextlib
 import copy
 import random
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import nn_inspector as nni
@@ -193,9 +195,94 @@ def mixed_precision(c):
     return losses
 
 
-def default_device(c):
+def under_a_device(c):
     with torch.device("cpu"):
         return c.run(2)
+
+
+def by_the_step(
+    around_forward=contextlib.nullcontext,
+    around_loss=contextlib.nullcontext,
+    around_step=contextlib.nullcontext,
+    loss_fn=F.cross_entropy,
+):
+    """A loop that enters something of the user's at some place of each step."""
+
+    def loop(c):
+        losses = []
+        for _ in range(2):
+            for x, y in c.train_loader:
+                c.optimizer.zero_grad()
+                with around_forward():
+                    output = c.model(x)
+                    with around_loss():
+                        torch.zeros(2)
+                        loss = loss_fn(output, y) if loss_fn else c.loss_fn(output, y)
+                with around_step():
+                    loss.backward()
+                    c.optimizer.step()
+                losses.append(loss.item())
+        return losses
+
+    return loop
+
+
+def from_forward_to_step(c):
+    """Entered behind the forward pass, left behind the next one."""
+    losses, entered = [], None
+    for x, y in c.train_loader:
+        c.optimizer.zero_grad()
+        loss = c.loss_fn(c.model(x), y)
+        if entered is not None:
+            entered.__exit__(None, None, None)
+        entered = torch.device("cpu")
+        entered.__enter__()
+        loss.backward()
+        c.optimizer.step()
+        losses.append(loss.item())
+    entered.__exit__(None, None, None)
+    return losses
+
+
+def breaking_off(c):
+    """An exception ends a block in which the model ran."""
+    with pytest.raises(KeyError), torch.device("cpu"):
+        c.loss_fn(c.model(blobs(16).tensors[0]), blobs(16).tensors[1]).backward()
+        raise KeyError
+    return c.run(2)
+
+
+def default_device(c):
+    torch.set_default_device("cpu")
+    try:
+        return by_the_step(around_loss=meta)(c)
+    finally:
+        torch.set_default_device(None)
+
+
+def default_device_meanwhile(c):
+    """Set behind a forward pass, and reset behind another."""
+    losses = []
+    for index, (x, y) in enumerate(c.train_loader):
+        c.optimizer.zero_grad()
+        loss = c.loss_fn(c.model(x), y)
+        torch.set_default_device("cpu" if index % 2 else None)
+        loss.backward()
+        c.optimizer.step()
+        losses.append(loss.item())
+    torch.set_default_device(None)
+    return losses
+
+
+def meta():
+    return torch.device("meta")
+
+
+class Quiet(TorchFunctionMode):
+    """A mode of the user's, which does nothing."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
 
 
 COMBINATIONS = {
@@ -223,7 +310,18 @@ COMBINATIONS = {
     "tied weights and in-place relu": (case(Tied), plain),
     "dict output": (case(DictOutput), from_a_dict),
     "bfloat16 autocast": (case(), mixed_precision),
-    "a mode of the user's": (case(), default_device),
+    "a device around the loop": (case(), under_a_device),
+    "a device around the forward pass": (case(), by_the_step(around_forward=meta)),
+    "a device around the loss": (case(), by_the_step(around_loss=meta)),
+    "a device around the step": (case(), by_the_step(around_step=meta)),
+    "a device in a device": (case(), by_the_step(around_forward=meta, around_loss=meta)),
+    "a device from the forward pass to the next": (case(), from_forward_to_step),
+    "an exception in the block of a device": (case(), breaking_off),
+    "a default device": (case(), default_device),
+    "a default device meanwhile": (case(), default_device_meanwhile),
+    "a mode around the forward pass": (case(), by_the_step(around_forward=Quiet, loss_fn=None)),
+    "a mode around the loss": (case(), by_the_step(around_loss=Quiet)),
+    "a mode around the step": (case(), by_the_step(around_step=Quiet)),
     "augmentation": (case(data=Augmented), plain),
     "iterable data set": (case(data=Stream, shuffle=False), plain),
     "two workers": (case(data=Augmented, num_workers=2), plain),
@@ -263,6 +361,8 @@ def test_watching_changes_nothing(name, probes):
     assert inspector.run.steps > 0
     assert inspector.problems == []
     assert inspector.run.last("loss", "train") is not None
+    assert torch.overrides._get_current_function_mode_stack() == []
+    assert torch.get_default_device() == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["mlp sgd", "adam", "batch norm and dropout", "lstm", "augmentation", "two workers"])
