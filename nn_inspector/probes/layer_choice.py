@@ -74,7 +74,8 @@ def _test(layers: object) -> LayerTest:
 def _measured(name: str, module: nn.Module) -> bool:
     if isinstance(module, _UNINTERESTING):
         return False
-    return not any(module.children()) or any(True for _ in module.parameters(recurse=False))
+    has_children = next(module.children(), None) is not None
+    return not has_children or next(module.parameters(recurse=False), None) is not None
 
 
 def _said(layers: object) -> str:

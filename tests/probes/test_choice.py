@@ -35,6 +35,45 @@ def test_layers_are_chosen_by_name_type_or_function(layers, names):
     assert list(choose_layers(Net(), layers)) == names
 
 
+class Unlike(nn.Module):
+    """A module of the user's that is neither true nor false, and like no other."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.inner(x)
+
+    def _refuse(self, *_):
+        raise TypeError("It cannot be said.")
+
+    __bool__ = __len__ = __eq__ = _refuse
+    __hash__ = nn.Module.__hash__
+
+
+class Empty(Unlike):
+    """A module of the user's that counts as false."""
+
+    def __bool__(self):
+        return False
+
+
+@pytest.mark.parametrize("part", [Unlike, Empty])
+def test_modules_are_not_asked_for_their_truth_value(part):
+    c = classifier()
+    model = nn.Sequential(part(), nn.Linear(8, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    c = type(c)(model, optimizer, c.loss_fn, c.train_loader)
+    assert list(choose_layers(model)) == ["0.inner", "1"]
+    with nni.watch(c.model, c.optimizer, c.loss_fn, train_loader=c.train_loader, every=1, probes="full") as inspector:
+        c.run(2)
+        findings = inspector.diagnose(budget=60.0).findings
+    assert inspector.problems == []
+    assert inspector.run.sources("activation_mean") == ["0.inner", "1"]
+    assert not [finding.message for finding in findings if "failed itself" in finding.message]
+
+
 @pytest.mark.parametrize(
     ("layers", "message"),
     [

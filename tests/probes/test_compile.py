@@ -20,8 +20,11 @@ def compiled_training(watched, target="model"):
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     loss_fn = nn.CrossEntropyLoss()
-    compiled = torch.compile(model, backend=backend)
-    inspector = nni.watch(model if target == "model" else compiled, optimizer, loss_fn) if watched else None
+    if target == "part":
+        compiled = model = nn.Sequential(torch.compile(model[0], backend=backend), *model[1:])
+    else:
+        compiled = torch.compile(model, backend=backend)
+    inspector = nni.watch(model if target != "compiled model" else compiled, optimizer, loss_fn) if watched else None
     x, y = blobs(16).tensors
     losses = []
     for _ in range(60):
@@ -36,9 +39,9 @@ def compiled_training(watched, target="model"):
     return losses, len(graphs), breaks, inspector
 
 
-@pytest.mark.parametrize("target", ["model", "compiled model"])
+@pytest.mark.parametrize("target", ["model", "compiled model", "part"])
 def test_graphs_and_breaks_and_losses_are_unchanged(target):
-    losses, graphs, breaks, _ = compiled_training(watched=False)
+    losses, graphs, breaks, _ = compiled_training(False, target)
     watched_losses, watched_graphs, watched_breaks, inspector = compiled_training(True, target)
     assert watched_losses == losses
     assert (watched_graphs, watched_breaks) == (graphs, breaks)
