@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch._C._functorch import is_legacy_batchedtensor
 
 from nn_inspector.probes.distributions import put_distributions
 from nn_inspector.probes.module_outputs import CALLS_PER_STEP, ModuleCall, OutputReader
@@ -47,6 +48,8 @@ class ActivationGradientProbe(OutputReader):
     def _arrive(self, name: str, gradient: torch.Tensor) -> None:
         calls = self._calls.get(name, 0)
         if not self.recorder.due or calls >= CALLS_PER_STEP or gradient.is_meta or gradient.numel() == 0:
+            return
+        if is_legacy_batchedtensor(gradient):  # many gradients at once, see `is_grads_batched` of torch.autograd.grad
             return
         self._calls[name] = calls + 1
         if gradient.device not in self._samples:

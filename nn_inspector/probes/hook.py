@@ -3,7 +3,7 @@
 A plain bound method there would drag its probe into `copy.deepcopy(model)`, and a closure would break
 `torch.save(model)`. A `Hook` holds its method weakly, turns into an inert function of the standard library when it
 is copied or pickled (so the file opens where nn_inspector is not installed), keeps its exceptions to itself, leaves no
-trace in a compiled graph and does nothing in threads that do not train.
+trace in a compiled graph and does nothing in threads and passes that do not train.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from nn_inspector.probes.other_passes import is_transformed
 
 if TYPE_CHECKING:
     from nn_inspector.probes.probe import Probe
@@ -42,7 +44,7 @@ class Hook:
         self._sign = sign
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or is_transformed():
             return
         probe = self._probe()
         if probe is None or probe.failure:

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._device import DeviceContext
 
 from nn_inspector.probes.measurement import Fact
+from nn_inspector.probes.other_passes import is_transformed
 from nn_inspector.probes.schedule import Schedule
 
 LOSS_FUNCTIONS: Mapping[Any, str] = {
@@ -117,8 +118,8 @@ class CallMode(TorchFunctionMode):
         return result
 
     def report(self, listener: Callable[..., None], *what: Any) -> None:
-        """Tell a listener, unless one has failed."""
-        if self.failure is not None:
+        """Tell a listener, unless one has failed; what is transformed or traced is no training."""
+        if self.failure is not None or is_transformed():
             return
         self._schedule.start()
         try:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
 
@@ -253,6 +255,73 @@ def twice_through_the_graph(c):
     return manual(step)(c)
 
 
+def with_another_pass(run):
+    """The model is also run for another purpose, between the forward pass and backward() and between the steps; `run` returns a tensor."""
+
+    def step(c, x, y):
+        c.optimizer.zero_grad()
+        loss = c.loss_fn(c.model(x), y)
+        inside = run(c, x, y)
+        loss.backward()
+        c.optimizer.step()
+        return loss + inside.detach().sum() + run(c, x, y).detach().sum()
+
+    return manual(step)
+
+
+def jacobian(c, x, y):
+    return torch.func.jacrev(c.model)(x[0])
+
+
+def directional_derivative(c, x, y):
+    return torch.func.jvp(c.model, (x,), (torch.ones_like(x),))[1]
+
+
+def forward_mode(c, x, y):
+    with torch.autograd.forward_ad.dual_level():
+        return torch.autograd.forward_ad.unpack_dual(c.model(torch.autograd.forward_ad.make_dual(x, x))).tangent
+
+
+def one_by_one(c, x, y):
+    return torch.func.vmap(c.model)(x)
+
+
+def gradients_of_items(c, x, y):
+    def loss(parameters, x, y):
+        return c.loss_fn(torch.func.functional_call(c.model, parameters, (x[None],)), y[None])
+
+    parameters = {name: parameter.detach() for name, parameter in c.model.named_parameters()}
+    return torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(parameters, x, y)["0.weight"]
+
+
+def vectorized_jacobian(c, x, y):
+    return torch.autograd.functional.jacobian(c.model, x[:2], vectorize=True)
+
+
+def without_values(c, x, y):
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        shape = c.model(torch.zeros(4, FEATURES)).shape
+    return torch.tensor(shape)
+
+
+def traced(c, x, y, *, check_trace=True):
+    graph = torch.jit.trace(c.model, x, check_trace=check_trace).inlined_graph
+    return torch.tensor(len(list(graph.nodes())))
+
+
+def traced_unchecked(c, x, y):
+    """torch's check of it runs the model as usual."""
+    return traced(c, x, y, check_trace=False)
+
+
+def made_a_graph(c, x, y):
+    return torch.tensor(len(make_fx(c.model)(x).graph.nodes))
+
+
+def exported(c, x, y):
+    return torch.tensor(len(torch.export.export(c.model, (x,)).graph.nodes))
+
+
 def under(context):
     def loop(c):
         with context():
@@ -433,6 +502,16 @@ TRAPS = {
     "in a thread": Trap(case(), in_a_thread),
     "another thread runs the model": Trap(case(), two_threads_forward),
     "backward through backward": Trap(case(lambda: mlp(activation=nn.Tanh)), twice_through_the_graph),
+    "torch.func.jacrev of the model": Trap(case(), with_another_pass(jacobian)),
+    "torch.func.jvp of the model": Trap(case(), with_another_pass(directional_derivative)),
+    "forward mode": Trap(case(), with_another_pass(forward_mode)),
+    "torch.func.vmap of the model": Trap(case(), with_another_pass(one_by_one)),
+    "gradients of single items": Trap(case(), with_another_pass(gradients_of_items)),
+    "a vectorized jacobian": Trap(case(), with_another_pass(vectorized_jacobian)),
+    "tensors without values": Trap(case(), with_another_pass(without_values)),
+    "torch.jit.trace": Trap(case(), with_another_pass(traced)),
+    "make_fx": Trap(case(), with_another_pass(made_a_graph)),
+    "torch.export": Trap(case(), with_another_pass(exported)),
     "float64 as default": Trap(case(), under(default_dtype)),
     "float64 throughout": Trap(case(lambda: mlp().double(), data=lambda: _double(blobs()))),
     "deterministic algorithms": Trap(case(), under(deterministic)),
@@ -470,6 +549,37 @@ def test_a_trap(name, recwarn):
     assert hook_dictionaries(watched.model, watched.optimizer, watched.loss_fn) == of_bare
     assert torch.overrides._get_current_function_mode_stack() == []
     assert len(recwarn) <= 2 * own_warnings, [str(warning.message) for warning in recwarn]
+
+
+OTHER_PASSES = [
+    jacobian,
+    directional_derivative,
+    one_by_one,
+    gradients_of_items,
+    without_values,
+    traced_unchecked,
+    made_a_graph,
+]
+
+
+@pytest.mark.parametrize("other", OTHER_PASSES)
+def test_what_is_measured_is_that_of_the_training(other):
+    """A pass for another purpose is not taken for one of the training."""
+
+    def measured(loop):
+        c = case()()
+        with nni.watch(c.model, c.optimizer, c.loss_fn, every=1, probes="full") as inspector:
+            loop(c)
+        run = inspector.run
+        names = ("loss", "activation_mean", "activation_gradient_norm", "gradient_norm", "kept_gradient")
+        series = {
+            (name, source): run.series(name, source).values.tolist() for name in names for source in run.sources(name)
+        }
+        return series, [
+            entry.call for entry in run.trace if entry.call in ("forward", "cross_entropy", "backward", "step")
+        ]
+
+    assert measured(with_another_pass(other)) == measured(manual(usual_step))
 
 
 def test_several_optimizers():
