@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from nn_inspector.checks.train.traced_levels import steady_chance
 from nn_inspector.history import Chart, Curve, Run, Series
 from nn_inspector.panels.panel import Panel, Selection
 
@@ -13,6 +14,9 @@ MOST_POINTS = 1000
 
 _EXPLODED = 5.0
 """A loss so many times its first value is cut off in the linear picture."""
+
+_FAR = 2.0
+"""Chance is drawn up to so many times the greatest loss."""
 
 _SMOOTHED = 0.95
 """Weight of the past in the smoothed curve, for each step."""
@@ -25,19 +29,33 @@ def picture(run: Run, selection: Selection) -> Chart:
     if len(validation):
         series["validation"] = Curve(validation.steps.astype(np.float64), validation.values, "points")
         series |= _best(validation)
-    finding = run.finding("initial_loss")
-    chance = finding.evidence.get("chance") if finding is not None else None
+    chance = _chance(run)
     top = None if selection.log_loss else cut_at(train)
+    beyond = chance if chance is not None and not selection.log_loss and _is_beyond(chance, train, top) else None
     return Chart(
         kind="lines",
         x_label="step",
         y_label="loss",
         series=series,
-        levels={"chance": chance} if isinstance(chance, float) else {},
+        levels={"chance": chance} if chance is not None and beyond is None else {},
         top=top,
         log=selection.log_loss,
-        note=_note(train, top),
+        note=_note(train, top, beyond),
     )
+
+
+def _chance(run: Run) -> float | None:
+    """As the traced first steps tell it, else as `initial_loss` has found it, which asks the loss function itself."""
+    known = steady_chance(run)
+    finding = run.finding("initial_loss")
+    asked = finding.evidence.get("chance") if finding is not None else None
+    return known if known is not None else asked if isinstance(asked, float) else None
+
+
+def _is_beyond(chance: float, train: Series, top: float | None) -> bool:
+    """Whether chance lies so far above the losses that they would be pressed together to show it."""
+    high = train.high[np.isfinite(train.high)]
+    return bool(len(high)) and chance > (top if top is not None else _FAR * float(high.max()))
 
 
 def _best(validation: Series) -> dict[str, Curve]:
@@ -60,12 +78,14 @@ def cut_at(train: Series) -> float | None:
     return limit if high.max() > limit > 0 else None
 
 
-def _note(train: Series, top: float | None) -> str:
+def _note(train: Series, top: float | None, beyond: float | None) -> str:
     broken = int((~np.isfinite(train.values)).sum())
     notes = [f"{broken} values of the loss are NaN or Inf."] if broken else []
     if top is not None:
         peak = train.high[np.isfinite(train.high)].max()
         notes.append(f"The loss reaches {peak:.3g}; the picture ends at {top:.3g}. Choose “logarithmic” to see it all.")
+    if beyond is not None:
+        notes.append(f"Chance would give {beyond:.3g}, far above the picture.")
     return " ".join(notes)
 
 

@@ -1,5 +1,7 @@
 """The checks that read the course of the loss, on losses made up for them: chance is about 1.38 here."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ import nn_inspector as nni
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.train.course import course_of
 from nn_inspector.checks.train.loss_spike import find_spike
-from nn_inspector.checks.train.traced_levels import traced_levels
+from nn_inspector.checks.train.traced_levels import steady_chance, traced_levels
 from nn_inspector.probes import Measurement
 from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
 
@@ -213,10 +215,63 @@ def test_the_trace_alone_tells_what_chance_gives(watched, loss_fn):
     assert levels.progress(0.0) == 1.0
 
 
-def test_a_weighted_loss_has_no_traced_levels(watched):
+@pytest.mark.parametrize("options", [{"weight": torch.ones(4)}, {"reduction": "sum"}, {"label_smoothing": 0.1}])
+def test_a_loss_that_is_no_plain_mean_has_no_traced_levels(watched, options):
     case = classifier()
-    case.loss_fn = torch.nn.CrossEntropyLoss(weight=torch.ones(4))
-    assert traced_levels(watched(case, lambda c: c.run(1)).run) is None
+    case.loss_fn = torch.nn.CrossEntropyLoss(**options)
+    run = watched(case, lambda c: c.run(1)).run
+    assert traced_levels(run) is None
+    assert steady_chance(run) is None
+
+
+def rare(items=96):
+    """One class in eight items of the other."""
+    x, _ = blobs(items).tensors
+    return torch.utils.data.TensorDataset(x, (torch.arange(items) % 8 == 0).long())
+
+
+def test_a_picture_has_the_chance_of_classes_alike_until_the_labels_of_a_pass_are_known(watched):
+    case = classifier(data=rare())
+    inspector = watched(case)
+    batches = iter(case.train_loader)
+    for _ in range(len(case.train_loader)):
+        x, y = next(batches)
+        case.optimizer.zero_grad()
+        case.loss_fn(case.model(x), y).backward()
+        case.optimizer.step()
+        assert steady_chance(inspector.run) == pytest.approx(math.log(4))
+    assert next(batches, None) is None
+    share = torch.tensor([1 / 8, 7 / 8])
+    assert steady_chance(inspector.run) == pytest.approx(-(share * share.log()).sum().item(), rel=1e-4)
+
+
+def regression(loss_fn, *, growing=False):
+    x, _ = blobs().tensors
+    targets = 3 * torch.randn(len(x), 1, generator=torch.Generator().manual_seed(0)) + 5
+    if growing:
+        targets = targets * torch.linspace(0.01, 10, len(x))[:, None]
+    model = torch.nn.Linear(x.shape[1], 1)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, targets), batch_size=16)
+    return Case(model, torch.optim.SGD(model.parameters(), lr=1e-3), loss_fn, loader)
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "growing", "chance"),
+    [(torch.nn.MSELoss(), False, 9.0), (torch.nn.MSELoss(), True, None), (torch.nn.L1Loss(), False, None)],
+    ids=["squared", "targets grow", "absolute"],
+)
+def test_of_numbers_a_picture_has_the_variance_of_the_targets_if_they_stay_as_they_are(
+    watched, loss_fn, growing, chance
+):
+    inspector = watched(regression(loss_fn, growing=growing), lambda c: c.run(1), every=1)
+    found = steady_chance(inspector.run)
+    assert found is None if chance is None else found == pytest.approx(chance, rel=0.4)
+
+
+def test_two_losses_in_a_step_have_no_chance_in_a_picture(watched):
+    case = classifier()
+    whole, case.loss_fn = case.loss_fn, lambda p, y: whole(p, y) + whole(p / 2, y)
+    assert steady_chance(watched(case, lambda c: c.run(1)).run) is None
 
 
 def test_answers_of_great_weight_have_no_traced_levels(watched):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import nn_inspector as nni
-from nn_inspector.history import Chart, Curve, curve, row_labels
+from nn_inspector.history import Chart, Curve, curve, earlier, row_labels
 from nn_inspector.panels import (
     activation_histogram,
     gradient_flow,
@@ -92,11 +92,25 @@ def test_every_panel_draws_a_training_live_and_static(panel, in_full):
     assert png([(panel.title, chart)] * 3).startswith(b"\x89PNG")
 
 
-def test_the_loss_panel_shows_chance_once_it_is_known():
-    inspector = trained()
-    assert loss.picture(inspector.run, Selection()).levels == {}
-    inspector.check("initial_loss")
-    assert loss.picture(inspector.run, Selection()).levels["chance"] == pytest.approx(np.log(4), rel=1e-3)
+def test_the_loss_panel_shows_chance_of_a_training_of_which_no_check_was_made():
+    run = trained().run
+    assert not run.findings
+    assert loss.picture(run, Selection()).levels["chance"] == pytest.approx(np.log(4), rel=0.02)
+    assert loss.picture(earlier(run, 1), Selection()).levels["chance"] == pytest.approx(np.log(4), rel=0.02)
+    assert loss.picture(EMPTY, Selection()).levels == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "log", "drawn"),
+    [([2.0, 1.0], False, True), ([0.5, 0.4], False, False), ([0.5, 0.4], True, True), ([0.1, 9.0], False, False)],
+    ids=["within", "far above", "far above, logarithmic", "above where it is cut"],
+)
+def test_chance_that_lies_far_above_the_losses_is_said_and_not_drawn(values, log, drawn):
+    run = run_of("loss", values)
+    run.add_finding(nni.Finding("initial_loss", "ok", "Fine.", {"chance": 2.3}))
+    chart = loss.picture(run, Selection(log_loss=log))
+    assert chart.levels == ({"chance": 2.3} if drawn else {})
+    assert ("Chance would give 2.3, far above the picture." in chart.note) == (not drawn)
 
 
 def test_values_that_are_not_finite_are_counted_in_words():

@@ -20,6 +20,9 @@ _BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 _NUMBERS = ("mse_loss", "l1_loss")
 _LATE = 5
 
+_GROWN = 2.0
+"""Targets whose spread is so many times what it was in the traced steps have grown: a network makes them."""
+
 
 def traced_levels(run: Run) -> LossLevels | None:
     """The levels of the only loss function of torch's that the loop calls once a step, where its facts tell them.
@@ -28,17 +31,44 @@ def traced_levels(run: Run) -> LossLevels | None:
     that of equally frequent ones; for numbers it comes from the spread of the targets, at first or late,
     whichever is larger.
     """
+    name, facts = _plain_calls(run)
+    chance = _chance(run, name, facts) if facts else None
+    if chance is None or not _is_level(chance):
+        return None
+    return LossLevels(chance, 0.0, "numbers" if name in _NUMBERS else "classes", name)
+
+
+def steady_chance(run: Run) -> float | None:
+    """Chance as a level that a picture can show beside the loss while it is measured: it does not move with each step.
+
+    For classes it is that of equally frequent ones until the first pass over the loader is complete, then the entropy of its
+    labels; for numbers the variance of the targets in the traced steps. None where it is not known: for the absolute error, whose
+    chance the spread tells only roughly, and for targets that have grown since.
+    """
+    name, facts = _plain_calls(run)
+    if not facts or name == "l1_loss":
+        return None
+    if name in _NUMBERS and late_target_spread(run) > _GROWN * float(
+        np.mean([_number(one, "target_spread") for one in facts])
+    ):
+        return None
+    first = next(iter(run.epochs("train")), None)
+    with_labels = first is not None and first.complete
+    chance = _chance(run, name, facts, with_labels=with_labels, late=False)
+    return chance if chance is not None and _is_level(chance) else None
+
+
+def _plain_calls(run: Run) -> tuple[str, list[Mapping[str, Fact]]]:
+    """The only loss function and the facts of its calls; no facts where it is weighted, smoothed, or takes no mean."""
     calls = _only_calls(run)
     facts = [call.facts for call in calls if "target_mean" in call.facts]
     if not facts or facts[0].get("weighted") or facts[0].get("reduction", "mean") != "mean":
-        return None
-    name = calls[0].call
-    if facts[0].get("label_smoothing"):
-        return None
-    chance = _chance(run, name, facts)
-    if chance is None or not chance > 0 or not math.isfinite(chance):
-        return None
-    return LossLevels(chance, 0.0, "numbers" if name in _NUMBERS else "classes", name)
+        return "", []
+    return (calls[0].call, facts) if not facts[0].get("label_smoothing") else ("", [])
+
+
+def _is_level(chance: float) -> bool:
+    return chance > 0 and math.isfinite(chance)
 
 
 def _only_calls(run: Run) -> list[TraceEntry]:
@@ -48,18 +78,24 @@ def _only_calls(run: Run) -> list[TraceEntry]:
     return calls if len({call.call for call in calls}) == 1 and max(per_step.values()) == 1 else []
 
 
-def _chance(run: Run, name: str, facts: list[Mapping[str, Fact]]) -> float | None:
+def _chance(
+    run: Run, name: str, facts: list[Mapping[str, Fact]], *, with_labels: bool = True, late: bool = True
+) -> float | None:
+    """What chance gives: with the frequencies of the labels that the loader handed out, and with the targets of late steps."""
     first = facts[0]
     if name in _CLASSES and "int" in str(first.get("target_dtype")):
         shape = first.get("prediction_shape")
         classes = int(shape[1]) if isinstance(shape, list) and len(shape) > 1 else 0
         highest = max(_number(one, "target_high") for one in facts)
-        return min(math.log(classes), _label_entropy(run, classes, highest)) if classes > 1 else None
+        if classes < 2:
+            return None
+        return min(math.log(classes), _label_entropy(run, classes, highest) if with_labels else math.inf)
     mean, spread = (float(np.mean([_number(one, f"target_{what}") for one in facts])) for what in ("mean", "spread"))
     if name in _BINARY:
         known = first.get("target_whole") and _number(first, "target_low") >= 0 and _number(first, "target_high") <= 1
         return _entropy(np.array([mean, 1 - mean])) if known else None
-    spread = max(spread, late_target_spread(run))
+    if late:
+        spread = max(spread, late_target_spread(run))
     if name == "mse_loss":
         return spread**2
     return spread if name == "l1_loss" else None
