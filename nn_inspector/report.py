@@ -20,6 +20,12 @@ from nn_inspector.panels.panel import Selection
 MOST_CHARTS = 12
 """So many findings have their evidence drawn: the file stays below 2 MB."""
 
+MOST_ROWS = 60
+"""A table that is longer is folded away, and is not unfolded when the page is printed."""
+
+_MOST_NAMES = 12
+"""So many of a list stand in a row."""
+
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881;
   --jp-error-color1: light-dark(#c62828, #ff8a80); --jp-warn-color0: light-dark(#8a5200, #ffb74d);
@@ -33,7 +39,8 @@ img { max-width: 100%; background: #fff; border-radius: 4px } figure { margin: 0
 pre { white-space: pre-wrap; background: var(--soft) !important; color: inherit !important }
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0 }
 th { font-weight: 600; width: min(14rem, 40%) } tr { border-bottom: 1px solid var(--line) }
-@media print { details { display: block } details > * { display: block } figure { break-inside: avoid } }
+@media print { details:not(.long) { display: block } details:not(.long) > * { display: block } figure { break-inside: avoid } }
+@media print { details:not(.long)::details-content { content-visibility: visible; block-size: auto } }
 """.strip()
 
 
@@ -161,20 +168,36 @@ def _figure(title: str, chart: Chart, text: str = "") -> str:
 def _facts(run: Run) -> Iterator[str]:
     notes = run.metadata.get("notes") or []
     if notes:
-        rows = ((f"step {note.get('step')}", escape(str(note.get("what", note)))) for note in notes)
-        yield f"<h2>What was changed meanwhile</h2>{_table(rows)}"
-    parameters = {name: value for name, value in run.parameters.items() if name != "modules"}
-    yield f"<h2>The training</h2>{_table(_rows(parameters))}"
-    modules = run.parameters.get("modules", {})
+        said = ((f"step {note.get('step')}", escape(str(note.get("what", note)))) for note in notes)
+        yield f"<h2>What was changed meanwhile</h2>{_table(said)}"
+    modules, own = (run.parameters.get(name, {}) for name in ("modules", "own_parameters"))
+    facts = {
+        name: list(_rows({name: value}))
+        for name, value in run.parameters.items()
+        if name not in ("modules", "own_parameters")
+    }
+    yield f"<h2>The training</h2>{_table(row for rows in facts.values() if len(rows) <= MOST_ROWS for row in rows)}"
+    for name, rows in facts.items():
+        if len(rows) > MOST_ROWS:
+            yield _folded(f"{name.replace('_', ' ')}: {len(rows)} rows", rows)
     if modules:
-        rows = ((name or "(the network)", escape(str(kind))) for name, kind in modules.items())
-        yield f"<details><summary>{len(modules)} modules</summary>{_table(rows)}</details>"
+        yield _folded(f"{len(modules)} modules", [_module(name, kind, own.get(name)) for name, kind in modules.items()])
     surroundings = {name: value for name, value in run.metadata.items() if name not in ("notes", "cells")}
-    yield f"<details><summary>Versions and surroundings</summary>{_table(_rows(surroundings))}</details>"
+    yield _folded("Versions and surroundings", list(_rows(surroundings)))
     cells = run.metadata.get("cells") or []
     if cells:
         code = "\n\n".join(map(str, cells))
         yield f"<details><summary>The notebook's cells</summary><pre>{escape(code)}</pre></details>"
+
+
+def _module(name: str, kind: object, own: object) -> tuple[str, str]:
+    parameters = f", {own:,} parameters of its own" if isinstance(own, int) else ""
+    return name or "(the network)", escape(f"{kind}{parameters}")
+
+
+def _folded(summary: str, rows: Sequence[tuple[str, str]]) -> str:
+    long = ' class="long"' if len(rows) > MOST_ROWS else ""
+    return f"<details{long}><summary>{escape(summary)}</summary>{_table(rows)}</details>"
 
 
 def _rows(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
@@ -187,8 +210,21 @@ def _rows(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str
             for number, part in enumerate(value):
                 yield from _rows(part, f"{label} {number}")
         else:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            text = _names(value) if isinstance(value, list) else str(value)
             yield label.replace("_", " "), escape(text)
+
+
+def _names(values: Sequence[object]) -> str:
+    """A list in a line.
+
+    Example:
+        >>> _names([0.9, 0.999])
+        '0.9, 0.999'
+        >>> _names(range(100))
+        '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 88 more'
+    """
+    more = len(values) - _MOST_NAMES
+    return ", ".join(map(str, values[:_MOST_NAMES])) + (f" and {more} more" if more > 0 else "")
 
 
 def _table(rows: Any) -> str:

@@ -6,7 +6,7 @@ import pytest
 import nn_inspector as nni
 from nn_inspector.history.finding import Trial
 from nn_inspector.history.finding_html import MARKS
-from nn_inspector.report import write_report
+from nn_inspector.report import MOST_ROWS, write_report
 from tests.trainings import blobs, classifier
 
 
@@ -101,6 +101,25 @@ def test_symptoms_stand_apart_from_their_cause(tmp_path):
     assert "1 likely cause was found" in text
     assert text.count('<div class="finding">') == 1
     assert "1 symptom, which is explained by what stands above</summary>" in text
+
+
+@pytest.mark.parametrize("modules", [3, 400])
+def test_a_network_of_many_modules_keeps_the_page_short(tmp_path, modules):
+    names = [f"block.{place}" for place in range(modules)]
+    parameters = {
+        "model": "M",
+        "modules": {"": "M", **dict.fromkeys(names, "Linear")},
+        "own_parameters": dict.fromkeys(names, 1056),
+        "optimizers": [{"name": "SGD", "groups": [{"lr": 0.1, "names": [name]} for name in names]}],
+        "frozen": names,
+    }
+    text = write_report(nni.Run("made", parameters), tmp_path / "r.html").read_text(encoding="utf-8")
+    open_page = re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)
+    assert open_page.count("<tr>") <= MOST_ROWS + 10
+    assert (f"block.11 and {modules - 12} more" in open_page) == (modules > 12)
+    assert f"<summary>{modules + 1} modules</summary>" in text
+    assert text.count("Linear, 1,056 parameters of its own") == modules
+    assert text.count('<details class="long">') == (2 if modules > MOST_ROWS else 0)
 
 
 def test_a_run_from_a_file_has_a_report(tmp_path):
