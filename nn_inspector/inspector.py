@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 from nn_inspector.checks import Subject, checks, find_check
 from nn_inspector.checks.examine import examine
 from nn_inspector.diagnosis import Diagnosis, diagnose
-from nn_inspector.errors import ArgumentError, TrainingStopped, describe, describe_error
+from nn_inspector.errors import ArgumentError, InspectorError, TrainingStopped, describe, describe_error
+from nn_inspector.experiments import look_up
 from nn_inspector.history import Finding, Run, surroundings
 from nn_inspector.overhead import Overhead
 from nn_inspector.probes import (
@@ -322,6 +323,34 @@ class Inspector:
             ArgumentError: `path` is no path, or its folder does not exist.
         """
         return self.run.report(path)
+
+    def look_up_items(
+        self, indices: Sequence[int], make: Callable[[Any], Any], *, seconds: float = 2.0
+    ) -> dict[int, Any]:
+        """What is made of items of the train loader's data set, while no step is being made. Nothing is kept or recorded.
+
+        Your data set and what is random are left as they were. What it makes at random may be something else each time.
+
+        Args:
+            indices: numbers of items, as the sampler gives them.
+            make: called with each item.
+            seconds: no further item is asked for after so long.
+
+        Returns:
+            What was made, by the number of the item.
+
+        Raises:
+            InspectorError: a training runs, there is no data set that can be asked, or asking failed.
+
+        Example:
+            >>> inspector.settle()
+            >>> inspector.look_up_items([0], len)
+            {0: 2}
+        """
+        if self.is_training:
+            raise InspectorError("Items are looked up while no training runs.")
+        with self._recorder.suspend():
+            return look_up(self.training.train_loader, indices, make, seconds=seconds)
 
     def subscribe(
         self, after_step: Callable[[], None], before_waiting: Callable[[], None] | None = None

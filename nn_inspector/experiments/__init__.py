@@ -3,6 +3,7 @@
 from nn_inspector.experiments.anatomy import Anatomy, Call, ModuleRun, take_apart
 from nn_inspector.experiments.batch_contents import batch_size, distinct_items, tensors_of
 from nn_inspector.experiments.batches import BatchSource
+from nn_inspector.experiments.data_items import look_up
 from nn_inspector.experiments.indices import item_sampler
 from nn_inspector.experiments.isolation import TrainingCopy, isolated
 from nn_inspector.experiments.lowest_loss import lowest_loss
@@ -28,6 +29,7 @@ __all__ = [
     "initial_state",
     "isolated",
     "item_sampler",
+    "look_up",
     "lowest_loss",
     "preserved_random_state",
     "preserved_state",

@@ -94,6 +94,7 @@ class Chart:
         top: values above this are cut off, if given.
         log: whether values are shown on a logarithmic scale; what is not above zero is left out.
         note: what cannot be seen in the picture.
+        alert: what must be read before the picture: it is not quite what was asked for.
     """
 
     kind: Literal["lines", "bars", "rows", "matrix"]
@@ -113,6 +114,7 @@ class Chart:
     top: float | None = None
     log: bool = False
     note: str = ""
+    alert: str = ""
 
     @property
     def empty(self) -> bool:
@@ -121,6 +123,8 @@ class Chart:
             return not self.matrix.any()
         if self.heat is not None:
             return not np.isfinite(self.heat.values).any()
+        if self.remarks:
+            return not self.labels  # rows say something without a value too
         return not any(np.isfinite(curve.y).any() for curve in self.series.values())
 
     @property

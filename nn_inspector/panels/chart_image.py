@@ -34,7 +34,7 @@ _THINNER = 0.75
 
 def draw(axes: Axes, chart: Chart, title: str = "") -> None:
     """Draw a chart on matplotlib axes."""
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(f"{title}\n▲ {chart.alert}" if chart.alert else title, fontsize=10, loc="left", wrap=True)
     if chart.empty:
         axes.text(
             0.5, 0.5, chart.note or "No step yet.", ha="center", va="center", transform=axes.transAxes, color="#666666"

@@ -19,7 +19,7 @@ from nn_inspector.panels.clickable_rows import ClickableRows
 from nn_inspector.panels.drawn_curves import decades, drawn_values, finite, only, padded, staircase, with_an_end
 from nn_inspector.panels.event_marks import EventMarks
 from nn_inspector.panels.heat_mark import HeatMark
-from nn_inspector.panels.legend import colour_of, legend_html, note_html
+from nn_inspector.panels.legend import alert_html, colour_of, legend_html, note_html
 from nn_inspector.panels.looks import LEVEL, LOOKS, Look, look_of
 from nn_inspector.panels.row_pictures import pictures_html
 from nn_inspector.panels.style import BACK, COLOURS, FAINT
@@ -84,7 +84,7 @@ class ChartWidget(ipywidgets.VBox):
         self._axes.frame(chart, self._figure)
         self._shown = chart
         words = note_html(chart.note or (self._empty if chart.empty else ""))
-        self._legend.value = words if chart.empty else legend_html(chart)
+        self._legend.value = alert_html(chart.alert) + (words if chart.empty else legend_html(chart))
         self._note.value = "" if chart.empty else pictures_html(chart) + words
         self._rows.show(chart.layers, chart.chosen)
         self._events.show(chart.events)

@@ -9,6 +9,7 @@ from IPython.display import display
 
 from nn_inspector.inspector import Inspector
 from nn_inspector.live import PAGES, Publisher, Wishes, connect, follow_findings, is_place, is_whole
+from nn_inspector.panels.data_items import DataItems
 from nn_inspector.panels.layers import model_layers
 from nn_inspector.panels.run_dashboard import RunDashboard
 from nn_inspector.panels.steering_buttons import NO_LIVE_PATH, SteeringButtons
@@ -24,6 +25,7 @@ class Dashboard(RunDashboard):
 
     def __init__(self, inspector: Inspector) -> None:
         self._inspector = inspector
+        self._data_items = DataItems(inspector)
         self._connection = connect()
         self._steering = SteeringButtons(inspector, self.refresh, self._is_reached)
         self._wishes = Wishes(self._hasten)
@@ -51,6 +53,10 @@ class Dashboard(RunDashboard):
     @property
     def _is_training(self) -> bool:
         return self._inspector.is_training
+
+    @property
+    def _items(self) -> DataItems:
+        return self._data_items
 
     def _is_heard(self) -> bool:
         return self._connection is not None and self._connection.heard
@@ -115,6 +121,8 @@ class Dashboard(RunDashboard):
         later, self._later = self._later, []
         self._choice.add(later)
         self.refresh()
+        if not self._time.following:
+            self._draw()
         self._update_twins()
 
 

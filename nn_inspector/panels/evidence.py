@@ -43,10 +43,10 @@ def whereabouts(run: Run, finding: Finding, layers: Sequence[str], groups: Itera
         run: where it was found.
         finding: of any check.
         layers: those of the model.
-        groups: the panels that there are; of each group the first that shows it is enough.
+        groups: the panels that there are; of each group the first that shows it is enough, and what shows items comes too.
     """
     found = ([panel for panel in group if finding.check in panel.checks] for group in groups)
-    shown = tuple(panel for panels in found for panel in panels[:1])
+    shown = tuple(panel for panels in found for place, panel in enumerate(panels) if place == 0 or panel.of_items)
     return Whereabouts(run.raised_at(finding.check), _layer(finding.where, layers), shown)
 
 

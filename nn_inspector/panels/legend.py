@@ -47,6 +47,14 @@ def _entry(colour: str, sign: str, text: str) -> str:
     )
 
 
+def alert_html(text: str) -> str:
+    """What must be read before a picture, above it: with a sign, in bold, and read out when it comes."""
+    if not text:
+        return ""
+    style = f"line-height: 1.4; font-size: 13px; font-weight: 600; color: {TEXT}; border-left: 4px solid {COLOURS[1]}"
+    return f'<div role="status" style="{style}; padding: 2px 8px; margin: 4px 0"><span aria-hidden="true">▲</span> {escape(text)}</div>'
+
+
 def note_html(text: str) -> str:
     """What cannot be seen in a picture, below it."""
     return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{escape(text)}</div>' if text else ""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from nn_inspector.history import Chart, Run
+from nn_inspector.panels.item_view import LookedUp
 
 _FEW_STEPS, _MUCH = 50, 0.1
 """What was measured is old if it is more steps back than this, and more than this share of all of them."""
+
+
+class ItemSource(Protocol):
+    """Where items of the data set are had from."""
+
+    def look_up(self, indices: Sequence[int]) -> LookedUp: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +26,14 @@ class Selection:
     Attributes:
         layer: the layer or block that is selected in all panels, or None.
         log_loss: whether the loss is shown on a logarithmic scale.
+        step: the one that is asked for, or None for the latest.
+        items: gives items of the data set for display; None where they must not be looked up, as in what is saved.
     """
 
     layer: str | None = None
     log_loss: bool = False
+    step: int | None = None
+    items: ItemSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,7 @@ class Panel:
         picture: makes the chart.
         checks: names of those whose findings can be seen here.
         related: names of those that ask after the same thing, and whose findings are seen elsewhere.
+        of_items: whether it shows items of the data; it is evidence beside any other panel.
     """
 
     name: str
@@ -43,6 +56,7 @@ class Panel:
     picture: Callable[[Run, Selection], Chart]
     checks: tuple[str, ...] = ()
     related: tuple[str, ...] = ()
+    of_items: bool = False
 
     def chart(self, run: Run, selection: Selection) -> Chart:
         """The picture; where it goes over steps, with a mark where a finding that can be seen in it was raised.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -17,7 +18,7 @@ from nn_inspector.panels.choice import GROUPS, PanelChoice
 from nn_inspector.panels.evidence import Whereabouts, whereabouts
 from nn_inspector.panels.findings_strip import FindingsStrip
 from nn_inspector.panels.layers import run_layers
-from nn_inspector.panels.panel import Selection
+from nn_inspector.panels.panel import ItemSource, Selection
 from nn_inspector.panels.selected_layer import LayerPicker, SelectedLayer
 from nn_inspector.panels.static_twin import static_html
 from nn_inspector.panels.style import STYLE, TEXT
@@ -50,6 +51,7 @@ class RunDashboard(ipywidgets.VBox):
         self._cards: dict[str, Card] = {}
         self._holding = False
         self._later: list[str] = []
+        self._asked: int | None = None
         self._choice = PanelChoice(self._on_choice)
         self._findings = FindingsStrip(run, self._words, self.show_evidence)
         self._time = TimeTravel(run, self._on_time, lambda: self._is_training, self._is_heard)
@@ -99,6 +101,7 @@ class RunDashboard(ipywidgets.VBox):
             self._layer.name = place.layer
             if place.step is not None:
                 self._time.go_to(place.step)
+                self._asked = self._time.slider.value
         finally:
             self._holding = False
         self._on_choice()
@@ -119,6 +122,11 @@ class RunDashboard(ipywidgets.VBox):
     def _is_heard(self) -> bool:
         """Whether what is clicked reaches a running cell."""
         return False
+
+    @property
+    def _items(self) -> ItemSource | None:
+        """Where items of the data are had from; nowhere, if the training's loader is not here."""
+        return None
 
     def _standing(self) -> list[str]:
         """What is said of the run besides its numbers."""
@@ -184,7 +192,8 @@ class RunDashboard(ipywidgets.VBox):
 
     @property
     def _selection(self) -> Selection:
-        return Selection(layer=self._layer.name, log_loss=self._log_loss.value)
+        step = self._time.slider.value if not self._time.following or self._asked == self._time.slider.value else None
+        return Selection(layer=self._layer.name, log_loss=self._log_loss.value, step=step, items=self._items)
 
     def _on_time(self) -> None:
         self._write_header()
@@ -202,7 +211,7 @@ class RunDashboard(ipywidgets.VBox):
 
     def _update_twins(self) -> None:
         """What a saved notebook shows. It takes its time, so that it is drawn while no training runs."""
-        state = (self._run.steps, self._selection, tuple(self._choice.chosen))
+        state = (self._run.steps, self._layer.name, self._log_loss.value, tuple(self._choice.chosen))
         if state != self._twin_state:
             self._twin_state = state
             twin = HTML(self._twin()) if self._twins else None
@@ -210,7 +219,8 @@ class RunDashboard(ipywidgets.VBox):
                 handle.update(twin)
 
     def _twin(self) -> str:
-        return static_html(self._run, self._selection, self._choice.chosen)
+        """Of the latest step, and without what was only looked up: it is saved with the notebook."""
+        return static_html(self._run, replace(self._selection, step=None, items=None), self._choice.chosen)
 
 
 def open_run_dashboard(run: Run) -> RunDashboard:

@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from nn_inspector.history import Chart, Curve, Run, Series, row_labels
+from nn_inspector.panels.item_image import as_image
+from nn_inspector.panels.item_view import ItemView, numbers_text
 from nn_inspector.panels.panel import Panel, Selection
-from nn_inspector.probes import ITEM_FIELDS
+from nn_inspector.probes import ITEM_FIELDS, OUTLIER
 
 NOTHING = "What the loss was given could not be told apart by items."
 
-_NUMBERS = 6
-"""Of an item that is no picture so many first numbers are shown."""
+_STOOD_OUT = "Its loss was not finite, or far above those before."
+_EXTREME = "What each item adds to the loss is not known."
+
+_Row = dict[str, float]
 
 
 def picture(run: Run, selection: Selection) -> Chart:
-    """The items with the greatest loss in the latest measured batch, with what was said of them and what is true."""
-    series = _exact(run.series("worst_items", "train"))
-    if not len(series):
+    """The items with the greatest loss in the latest batch that was looked at, with what was said of them and what is true.
+
+    Looked at are the batches of measured steps, and of steps whose loss stood out.
+    """
+    latest = _latest(run)
+    if latest is None:
         return Chart("rows", "loss of the item", "item", {}, note=NOTHING if run.steps else "")
-    step = int(series.steps[-1])
-    rows = [dict(zip(ITEM_FIELDS, row, strict=True)) for row in series.values[-1].reshape(-1, len(ITEM_FIELDS))]
-    rows = [row for row in rows if not np.isnan(row["loss"])]
+    source, step, values = latest
+    rows = [dict(zip(ITEM_FIELDS, row, strict=True)) for row in values.reshape(-1, len(ITEM_FIELDS))]
+    rows = [row for row in rows if not np.isnan(row["place"])]
     names = [_name(row) for row in rows]
-    samples = [_sample(run, rank, step) for rank in range(len(rows))]
-    pictures = [image for sample in samples if sample is not None and (image := as_image(sample)) is not None]
+    views, remark = _views(run, selection, rows, f"{source} " if source == OUTLIER else "", step)
+    pictures = [view.picture for view in views if view is not None and view.picture is not None]
+    texts = [f"{name}: {view.text}." for name, view in zip(names, views, strict=True) if view is not None and view.text]
+    losses = np.array([row["loss"] for row in rows])
     return Chart(
         kind="rows",
         x_label="loss of the item",
         y_label="item",
-        series={
-            "loss": Curve(np.arange(len(rows), dtype=np.float64), np.array([row["loss"] for row in rows]), "marks")
-        },
+        series={"loss": Curve(np.arange(len(rows), dtype=np.float64), losses, "marks")},
         labels=row_labels(names),
         remarks=tuple(_remark(row) for row in rows),
         pictures=tuple(pictures) if len(pictures) == len(rows) else (),
-        note=_note(step, rows, names, samples if not pictures else []),
+        note=" ".join([_note(source, step, rows), *texts, *([remark] if remark else [])]),
+        alert=_alert(step, selection.step),
     )
+
+
+def _latest(run: Run) -> tuple[str, int, np.ndarray] | None:
+    """Source, step and numbers of the batch that was looked at last."""
+    found = [(source, _exact(run.series("worst_items", source))) for source in (OUTLIER, "train")]
+    known = [(source, int(series.steps[-1]), series.values[-1]) for source, series in found if len(series)]
+    return max(known, key=lambda one: one[1], default=None)
 
 
 def _exact(series: Series) -> Series:
@@ -45,59 +62,61 @@ def _exact(series: Series) -> Series:
     return Series.exact(series.steps[keep], series.values[keep])
 
 
-def _sample(run: Run, rank: int, step: int) -> np.ndarray | None:
-    kept = _exact(run.series("sample", str(rank)))
+def _views(
+    run: Run, selection: Selection, rows: list[_Row], prefix: str, step: int
+) -> tuple[list[ItemView | None], str]:
+    """What can be shown of each item, and what is to be said about that: as it was kept, or looked up."""
+    kept = [_kept(run, f"{prefix}{rank}", step) for rank in range(len(rows))]
+    if any(view is not None for view in kept) or selection.items is None:
+        return kept, ""
+    indices = [int(row["index"]) for row in rows if not np.isnan(row["index"])]
+    if not indices:
+        return kept, ""
+    looked_up = selection.items.look_up(indices)
+    return [looked_up.views.get(int(row["index"])) if not np.isnan(row["index"]) else None for row in rows], (
+        looked_up.remark
+    )
+
+
+def _kept(run: Run, source: str, step: int) -> ItemView | None:
+    kept = _exact(run.series("sample", source))
     place = int(np.searchsorted(kept.steps, step))
     if place >= len(kept) or kept.steps[place] != step:
         return None
     vector = kept.values[place]
     shape = [int(size) for size in vector[:3] if size]
-    sample: np.ndarray = vector[3:].reshape(shape)
-    return sample
+    sample = vector[3 : 3 + math.prod(shape)].reshape(shape)
+    image = as_image(sample)
+    return ItemView(image, "" if image is not None else numbers_text(sample))
 
 
-def as_image(sample: np.ndarray) -> np.ndarray | None:
-    """An item as an image, uint8 [height, width] or [height, width, 3]; None if it does not look like one.
-
-    Example:
-        >>> as_image(np.array([[[0.0, 1.0], [0.5, 0.0]]])).tolist()
-        [[0, 255], [127, 0]]
-        >>> as_image(np.zeros(8)) is None
-        True
-    """
-    if sample.ndim == 3 and sample.shape[0] in (1, 3):
-        sample = sample[0] if sample.shape[0] == 1 else np.moveaxis(sample, 0, 2)
-    if sample.ndim not in (2, 3) or min(sample.shape[:2]) < 2 or (sample.ndim == 3 and sample.shape[2] != 3):
-        return None
-    finite = np.nan_to_num(sample, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(finite.min()), float(finite.max())
-    image: np.ndarray = (255 * (finite - low) / (high - low or 1.0)).astype(np.uint8)
-    return image
-
-
-def _name(row: dict[str, float]) -> str:
+def _name(row: _Row) -> str:
     if not np.isnan(row["index"]):
         return f"item {row['index']:.0f}"
     return f"place {row['place']:.0f}"
 
 
-def _remark(row: dict[str, float]) -> str:
+def _remark(row: _Row) -> str:
     said, true = (f"{row[name]:.4g}" for name in ("prediction", "target"))
-    return f"said {said}, true {true}"
+    return f"said {said}, true {true}" if not np.isnan(row["target"]) else "loss not known"
 
 
-def _note(step: int, rows: list[dict[str, float]], names: list[str], samples: list[np.ndarray | None]) -> str:
+def _note(source: str, step: int, rows: list[_Row]) -> str:
     notes = [f"Batch of step {step:,}."]
+    notes += [_STOOD_OUT] if source == OUTLIER else []
     if any(np.isnan(row["index"]) for row in rows):
         notes.append("A place is that in the batch; which item of the data set stood there is not known.")
+    if any(np.isnan(row["loss"]) for row in rows):
+        notes.append(_EXTREME)
     if any(np.isinf(row["loss"]) for row in rows):
         notes.append("Items without a mark have a loss of NaN or Inf.")
-    for name, sample in zip(names, samples, strict=False):
-        if sample is not None:
-            flat = sample.reshape(-1)
-            more = ", …" if len(flat) > _NUMBERS else ""
-            notes.append(f"{name}: {', '.join(f'{number:.3g}' for number in flat[:_NUMBERS])}{more}.")
     return " ".join(notes)
+
+
+def _alert(step: int, wanted: int | None) -> str:
+    if wanted is None or wanted == step:
+        return ""
+    return f"The batch of step {wanted:,} was not looked at; this is that of step {step:,}."
 
 
 PANEL = Panel(
@@ -105,6 +124,7 @@ PANEL = Panel(
     title="Worst items",
     healthy="Healthy: hard items, rightly labelled. Look them up: often the label is wrong, or the item is damaged.",
     picture=picture,
-    checks=("label_alignment", "label_range", "loss_spike"),
+    checks=("divergence", "label_alignment", "label_range", "loss_spike", "nonfinite"),
+    of_items=True,
 )
 """The items of a batch that the network gets most wrong."""

@@ -21,15 +21,17 @@ from nn_inspector.probes.set_back import WATCHED_PASSES
 from nn_inspector.probes.tape import Tape
 from nn_inspector.probes.tape_making import without_penalty
 from nn_inspector.probes.tape_recorder import TapeRecorder
-from nn_inspector.probes.worst_items import ITEM_FIELDS
+from nn_inspector.probes.worst_items import ITEM_FIELDS, OUTLIER, SAMPLE_NUMBERS
 
 __all__ = [
     "DENSE_STEPS",
     "ITEM_FIELDS",
     "MOST_CLASSES",
+    "OUTLIER",
     "PRESETS",
     "PROBES",
     "QUANTITIES",
+    "SAMPLE_NUMBERS",
     "TRACED_STEPS",
     "WATCHED_PASSES",
     "Attachment",

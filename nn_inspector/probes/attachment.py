@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -84,7 +84,7 @@ class Attachment:
         names = ParameterNames(model, self._optimizers)
         zeroing = ZeroingProbe(recorder, names)
         self._confusion = ConfusionProbe(recorder)
-        self._worst = WorstItemsProbe(recorder, self._indices, keep_samples=keep_samples)
+        self._worst = WorstItemsProbe(recorder, self._given, keep_samples=keep_samples)
         self._of_pairs: dict[str, PredictionProbe | ConfusionProbe | WorstItemsProbe] = {
             "predictions": PredictionProbe(recorder),
             "confusion": self._confusion,
@@ -183,6 +183,7 @@ class Attachment:
         self._loss.end_validation()
         self._time.pause()
         self._recorder.flush()
+        self._worst.forget()
 
     def detach(self) -> None:
         """Take every hook off."""
@@ -200,15 +201,18 @@ class Attachment:
 
     def _on_pair(self, prediction: object, target: object) -> None:
         """The loss is computed of these two: of each batch in validation, in measured steps of training."""
-        if self._recorder.phase == "train" and not self._recorder.due:
-            return
+        if self._recorder.phase == "train":
+            if "worst_items" in self.chosen:
+                self._worst.hold(prediction, target)
+            if not self._recorder.due:
+                return
         for name, probe in self._of_pairs.items():
             if name in self.chosen:
                 probe.observe(prediction, target)
 
-    def _indices(self) -> Sequence[int] | None:
-        """Which items of the data set the latest training batch holds, if that is known."""
-        return next((probe.indices for probe in self._loaders if probe.role == "train"), None)
+    def _given(self) -> Any:
+        """What the sampler gave for the latest training batch, if that is known."""
+        return next((probe.given for probe in self._loaders if probe.role == "train"), None)
 
     def fetch(self) -> None:
         """A loader is about to make a batch."""

@@ -111,12 +111,6 @@ class LoaderProbe(Probe):
             if self.recorder.thread.admits():
                 self._watch.end(self.role)
 
-    @property
-    def indices(self) -> list[int] | None:
-        """Which items of the data set the latest batch holds, where that is known and they are numbered."""
-        is_known = isinstance(self.given, list) and all(isinstance(index, int) for index in self.given)
-        return self.given if is_known else None
-
     @contextlib.contextmanager
     def _safely(self) -> Iterator[None]:
         clock = self.recorder.schedule if self.recorder.thread.is_here else None
@@ -129,6 +123,17 @@ class LoaderProbe(Probe):
         finally:
             if clock is not None:
                 clock.stop()
+
+
+def numbered(given: Any) -> list[int] | None:
+    """The indices of a batch's items in the data set, if what the sampler gave for it is a list of whole numbers.
+
+    Example:
+        >>> numbered([3, 1]), numbered(["a.png"]), numbered(None)
+        ([3, 1], None, None)
+    """
+    is_known = isinstance(given, list) and all(isinstance(index, int) for index in given)
+    return given if is_known else None
 
 
 class _IteratorSource:

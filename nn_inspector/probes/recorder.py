@@ -72,6 +72,8 @@ class Recorder:
             steps that are told so.
         thread: the one that trains; what happens in others is not measured.
         ranks: the other processes of this training, if there are any.
+        on_loss: called with the step and the training loss of this process, as soon as that is on the host: on a device it
+            arrives some steps later.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Recorder:
         self.skipped: torch.Tensor | None = None
         self.thread = TrainingThread()
         self.ranks: Ranks | None = None
+        self.on_loss: Callable[[int, float], None] | None = None
         self._merger: Merger | None = None
         self._next_due = 0
         self._sink = sink
@@ -125,15 +128,30 @@ class Recorder:
             finite = math.isfinite(value)
             self._look_closer |= self._loss_is_finite and not finite and not self.due
             self._loss_is_finite = finite
+            if self.on_loss is not None:
+                self.on_loss(self.step, value)
         self._ready.append(Measurement(self.step, quantity, source, value, tags))
 
     def record_scalar(self, quantity: str, source: str, value: torch.Tensor | float) -> None:
         """Take one number, wherever it is."""
         if isinstance(value, torch.Tensor):
             merged: Merged = "mean" if quantity in AVERAGED else "same"
-            self.put_table([quantity], [source], value.detach(), merged=merged)
+            pack = self._heeding_loss() if (quantity, source) == ("loss", "train") else None
+            self.put_table([quantity], [source], value.detach(), merged=merged, pack=pack)
         else:
             self.record(quantity, source, value)
+
+    def _heeding_loss(self) -> Pack | None:
+        """Tells of a loss when it has reached the host, before it is merged with those of other processes."""
+        step, listener = self.step, self.on_loss
+        if listener is None:
+            return None
+
+        def heed(numbers: np.ndarray) -> np.ndarray:
+            listener(step, float(numbers[0]))
+            return numbers
+
+        return heed
 
     def put(
         self,
@@ -171,6 +189,7 @@ class Recorder:
         values: torch.Tensor,
         *,
         merged: Merged = "same",
+        pack: Pack | None = None,
         tags: Mapping[str, Tag] = MappingProxyType({}),
         if_stepped: bool = False,
     ) -> None:
@@ -181,6 +200,7 @@ class Recorder:
             sources: of what.
             values: [quantities * sources].
             merged: how the numbers of several processes become one.
+            pack: see `put`.
             tags: of all these measurements.
             if_stepped: whether they are left out where the optimizer skips the step.
         """
@@ -189,7 +209,7 @@ class Recorder:
         def read(numbers: np.ndarray) -> list[Measured]:
             return [MeasurementTable(step, *of_what, numbers.reshape(len(quantities), -1), tags)]
 
-        self.put(values, read, merged=merged, if_stepped=if_stepped)
+        self.put(values, read, merged=merged, pack=pack, if_stepped=if_stepped)
 
     def trace(self, call: str, **facts: Fact) -> None:
         """Note a call of the loop; ask `tracing` first, so that later steps do not even collect the facts.
@@ -261,12 +281,15 @@ class Recorder:
         if self._merger is not None:
             self._hand_on(self._merger.collect(wait=wait))
             return
-        self._start_transfers()
-        measurements: list[Measured] = [*self._ready]
-        self._ready.clear()
-        for part in self._arrived(wait=wait):
-            measurements.extend(part.read(part.numbers))
-        self._hand_on(measurements)
+        while True:
+            self._start_transfers()
+            measurements: list[Measured] = [*self._ready]
+            self._ready.clear()
+            for part in self._arrived(wait=wait):
+                measurements.extend(part.read(part.numbers))
+            self._hand_on(measurements)
+            if not (wait and self._queue):  # a loss that arrives may make its listener measure something
+                return
 
     def close(self) -> None:
         """Measuring has ended: hand on all there is."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
+from nn_inspector.probes.loaders import numbered
+from nn_inspector.probes.loss_level import LossLevel
 from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.merging import Merged
 from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.predictions import are_scores, is_batch
 from nn_inspector.probes.probe import StepReader
+from nn_inspector.probes.recent_batches import HeldBatch, RecentBatches
 from nn_inspector.probes.recorder import Recorder
 
 WORST = 6
@@ -31,8 +35,14 @@ SAMPLE_NUMBERS = 3072
 MOST_PROCESSES = 64
 """Of so many processes the items are compared; of more, those of each share stand alone."""
 
+OUTLIER = "outlier"
+"""Source of the worst items of a step whose loss stood out, and, with a rank behind it, of the samples of these."""
+
 _ITEMS = 4096
 _SHAPE = 3
+_LEAST_ROOM = 256
+_LOST = 1e38
+"""Where a loss that is not finite stands among the others: above them, and below an item that is itself not finite."""
 
 
 @dataclass(slots=True)
@@ -80,41 +90,74 @@ class _Worst:
 
 
 class WorstItemsProbe(StepReader):
-    """Looks at the last training batch of each measured step.
+    """Looks at the last training batch of each measured step, and at those of a step whose loss stands out.
 
-    `worst_items` is [WORST * fields], NaN where a batch has fewer items or an index is not known. With `keep_samples`,
+    `worst_items` is [WORST * fields], NaN where a batch has fewer items or something is not known. With `keep_samples`,
     `sample` is one of these items for each source "0", "1", ...: its shape in three numbers (0 where it has fewer
     dimensions), then its numbers. Without, no number of an item is kept.
 
     Of several processes the worst items of the whole batch are named, in which item `i` of share `r` has the place that
     `DistributedSampler` took it from: `i * processes + r`. Samples are those of this process's share.
 
+    Where the loss of a step leaps up or stops being finite (see `LossLevel`), whether the step was measured or not, all of
+    its batches are looked at together: places count from the first of them. Their source is `OUTLIER`, the samples are
+    filled up with NaN to one length. Of several processes each looks at its own share. Until the loss is known, batches
+    are held by reference (see `RecentBatches`): what the loop changes in place in between is seen as it is then.
+
     Args:
         recorder: takes the measurements.
-        indices: says which items of the data set the batch at hand holds, if that is known.
+        given: what the sampler gave for the batch at hand, if that is known.
         keep_samples: whether items may be kept.
     """
 
     name = "worst_items"
 
-    def __init__(
-        self, recorder: Recorder, indices: Callable[[], Sequence[int] | None], *, keep_samples: bool = False
-    ) -> None:
+    def __init__(self, recorder: Recorder, given: Callable[[], Any], *, keep_samples: bool = False) -> None:
         super().__init__(recorder)
-        self._indices = indices
+        self._given = given
         self._keep_samples = keep_samples
         self._inputs: torch.Tensor | None = None
         self._found: _Worst | None = None
         self._samples: torch.Tensor | None = None
         self._shape: tuple[int, ...] | None = None
+        self._room: int | None = None
+        self._level = LossLevel()
+        self._recent = RecentBatches()
+
+    def attach(self) -> None:
+        self.recorder.on_loss = self._heed_loss
+
+    def detach(self) -> None:
+        self.recorder.on_loss = None
+        self.forget()
+        super().detach()
 
     def begin_forward(self, args: tuple[object, ...]) -> None:
-        """The model is called with these; they are held until the loss is computed of what it returns."""
-        wanted = self._keep_samples and self.recorder.due and self.recorder.phase == "train"
-        self._inputs = first_tensor(args) if wanted else None
+        """The model is called with these; they are held until the loss of the step is known."""
+        if self.failure is not None or self.recorder.phase != "train":
+            self._inputs = None
+            return
+        inputs = first_tensor(args[0] if len(args) == 1 else args) if self._keep_samples else None
+        if inputs is not None and inputs.requires_grad:
+            inputs = inputs.detach()
+        self._inputs = inputs if self.recorder.due else None
+        self._recent.begin(self.recorder.step, self._given(), inputs)
+
+    def hold(self, prediction: object, target: object) -> None:
+        """The loss of a training batch is computed of these two.
+
+        Where the model's call was not seen, it is compiled: what it returns on a device may be memory that it uses again.
+        """
+        if self.failure is not None:
+            return
+        if self._recent.step != self.recorder.step:
+            if not isinstance(prediction, torch.Tensor) or prediction.device.type != "cpu":
+                return
+            self._recent.begin(self.recorder.step, self._given(), None)
+        self._recent.pair(prediction, target)
 
     def observe(self, prediction: object, target: object) -> None:
-        """The loss is computed of these two."""
+        """The loss is computed of these two, in a step that is measured in full."""
         if self.failure is not None or not self.recorder.due or self.recorder.phase != "train":
             return
         try:
@@ -127,15 +170,17 @@ class WorstItemsProbe(StepReader):
         finally:
             self._inputs = None
 
+    def forget(self) -> None:
+        """No training is running: hold no batch of it."""
+        self._recent.clear()
+        self._inputs = None
+
     @torch.no_grad()
     def _look(self, losses: torch.Tensor, prediction: torch.Tensor, target: torch.Tensor) -> None:
         worst, places = torch.nan_to_num(losses, nan=math.inf).topk(min(WORST, len(losses)))
-        scores = are_scores(prediction, target)
-        said = prediction.detach().argmax(1) if scores else prediction.detach()
-        firsts = [
-            part.reshape(len(part), -1)[:, 0].to(losses)[places] for part in (said, target.detach().to(losses.device))
-        ]
-        self._found = _Worst(torch.stack([worst, *firsts, places.to(losses)]), self._indices(), self._share())
+        firsts = [first[places] for first in _firsts(prediction, target, losses)]
+        indices = _indices([self._given()], len(losses))
+        self._found = _Worst(torch.stack([worst, *firsts, places.to(losses)]), indices, self._share())
         if self._inputs is not None and self._inputs.dim() > 1 and len(self._inputs) == len(prediction):
             self._samples = _thinned(self._inputs.detach()[places])
 
@@ -146,41 +191,141 @@ class WorstItemsProbe(StepReader):
         self._hand_on()  # of a closure
 
     def _hand_on(self) -> None:
-        found, samples, step = self._found, self._samples, self.recorder.step
+        found, samples = self._found, self._samples
         self._found = self._samples = self._inputs = None
         if found is None:
             return
+        self._put(self.recorder.step, "train", found)
+        if samples is not None:
+            shape = tuple(samples.shape[1:])
+            self._shape = self._shape or shape
+            if shape == self._shape:  # a vector of one quantity has one length
+                self._put_samples(self.recorder.step, samples, found, "", math.prod(shape))
 
+    def _put(self, step: int, source: str, found: _Worst) -> None:
         def read(numbers: np.ndarray) -> list[Measurement]:
-            return [Measurement(step, "worst_items", "train", found.worst_of_all(numbers))]
+            return [Measurement(step, "worst_items", source, found.worst_of_all(numbers))]
 
         merged: Merged = "sum" if found.share[1] > 1 else "same"
         self.recorder.put(found.numbers, read, merged=merged, pack=found.pack, label="worst_items")
-        if samples is not None:
-            self._put_samples(samples, found)
 
     def _share(self) -> tuple[int, int]:
         share = self.recorder.share
         return share if share[1] <= MOST_PROCESSES else (0, 1)
 
-    def _put_samples(self, samples: torch.Tensor, found: _Worst) -> None:
-        shape, step = tuple(samples.shape[1:]), self.recorder.step
-        if self._shape is None:
-            self._shape = shape
-        if shape != self._shape:  # a vector of one quantity has one length
-            return
-        head = np.zeros(_SHAPE)
+    def _put_samples(self, step: int, samples: torch.Tensor, found: _Worst, prefix: str, room: int) -> None:
+        """Items [items, ...] as vectors of their shape and their numbers, of which there is room for so many."""
+        shape = tuple(samples.shape[1:])
+        head, tail = np.zeros(_SHAPE), np.full(room - math.prod(shape), math.nan)
         head[: len(shape)] = shape
 
         def read(numbers: np.ndarray) -> list[Measurement]:
             items = np.asarray(numbers, dtype=np.float64).reshape(-1, math.prod(shape))
             return [
-                Measurement(step, "sample", str(found.rows[number]), np.concatenate([head, item]))
+                Measurement(step, "sample", f"{prefix}{found.rows[number]}", np.concatenate([head, item, tail]))
                 for number, item in enumerate(items)
                 if number in found.rows
             ]
 
         self.recorder.put(samples, read)
+
+    def _heed_loss(self, step: int, loss: float) -> None:
+        """The loss of a step is known: look at its batches if it stands out, and hold them no longer."""
+        if self.failure is not None:
+            return
+        try:
+            if self._level.stands_out(loss):
+                self._look_at_step(step)
+            self._recent.forget(step)
+        except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
+            self.fail(error)
+
+    @torch.no_grad()
+    def _look_at_step(self, step: int) -> None:
+        batches = self._recent.of(step)
+        chosen = _with_losses(batches) or _without_losses(batches)
+        if chosen is None:
+            return
+        numbers, places, count = chosen
+        found = _Worst(numbers, _indices([batch.given for batch in batches], count), (0, 1))
+        self._put(step, OUTLIER, found)
+        inputs = _together(batches, count)
+        if inputs is not None and inputs.dim() > 1:
+            samples = _thinned(inputs[places.to(inputs.device)], self._room or SAMPLE_NUMBERS)
+            self._room = self._room or max(math.prod(samples.shape[1:]), _LEAST_ROOM)
+            self._put_samples(step, samples, found, f"{OUTLIER} ", self._room)
+
+
+_Chosen = tuple[torch.Tensor, torch.Tensor, int]
+"""The numbers of the worst items, their places, and how many items there are."""
+
+
+def _with_losses(batches: list[HeldBatch]) -> _Chosen | None:
+    """The items of greatest loss; None where it is not known of each item of each batch."""
+    losses, firsts = [], []
+    for batch in batches:
+        found = item_losses(batch.prediction, batch.target)
+        if found is None or batch.prediction is None or batch.target is None:
+            return None
+        losses.append(found)
+        firsts.append(_firsts(batch.prediction, batch.target, found))
+    if not batches:
+        return None
+    every = torch.cat(losses)
+    said, true = (torch.cat([pair[number] for pair in firsts]) for number in (0, 1))
+    key, inputs = torch.nan_to_num(every, nan=_LOST, posinf=_LOST), _together(batches, len(every))
+    if inputs is not None and inputs.is_floating_point():
+        damaged = ~torch.isfinite(inputs.reshape(len(inputs), -1)).all(1)
+        key = key.masked_fill(damaged.to(key.device), math.inf)
+    places = key.topk(min(WORST, len(key))).indices
+    worst = torch.nan_to_num(every, nan=math.inf)[places]
+    return torch.stack([worst, said[places], true[places], places.to(every)]), places, len(every)
+
+
+def _without_losses(batches: list[HeldBatch]) -> _Chosen | None:
+    """The items with the most extreme numbers, if these may be looked at; else the first."""
+    counts = [_size(batch) for batch in batches]
+    if not batches or not all(counts):
+        return None
+    count = sum(counts)
+    inputs = _together(batches, count)
+    places = torch.arange(min(WORST, count))
+    if inputs is not None and inputs.is_floating_point():
+        extremes = torch.nan_to_num(inputs.reshape(count, -1).abs().amax(1).to(torch.float32), nan=math.inf)
+        places = extremes.topk(len(places)).indices
+    numbers = torch.full((len(ITEM_FIELDS) - 1, len(places)), math.nan, device=places.device)
+    numbers[ITEM_FIELDS.index("place")] = places.to(numbers)
+    return numbers, places, count
+
+
+def _size(batch: HeldBatch) -> int:
+    if batch.inputs is not None and batch.inputs.dim():
+        return len(batch.inputs)
+    return len(numbered(batch.given) or ())
+
+
+def _together(batches: list[HeldBatch], count: int) -> torch.Tensor | None:
+    """The inputs of all batches; None where they are not at hand, or are not one for each of so many items."""
+    inputs = [batch.inputs for batch in batches if batch.inputs is not None and batch.inputs.layout is torch.strided]
+    if len(inputs) < len(batches) or len({part.shape[1:] for part in inputs}) > 1:
+        return None
+    if not all(part.dim() for part in inputs) or sum(len(part) for part in inputs) != count:
+        return None
+    return inputs[0] if len(inputs) == 1 else torch.cat(inputs)
+
+
+def _indices(given: list[Any], count: int) -> list[int] | None:
+    """The indices of the items of some batches; None where they are not known for each of so many items."""
+    known = [numbered(part) for part in given]
+    indices = [index for part in known if part is not None for index in part]
+    return indices if len(indices) == count and None not in known else None
+
+
+def _firsts(prediction: torch.Tensor, target: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is said of each item and what is true: a class, or the first of several numbers."""
+    said = prediction.detach().argmax(1) if are_scores(prediction, target) else prediction.detach()
+    first, second = (part.reshape(len(part), -1)[:, 0].to(like) for part in (said, target.detach()))
+    return first, second
 
 
 @torch.no_grad()
@@ -209,11 +354,11 @@ def item_losses(prediction: object, target: object) -> torch.Tensor | None:
     return losses.reshape(len(losses), -1).mean(1) if losses.dim() > 1 else losses
 
 
-def _thinned(items: torch.Tensor) -> torch.Tensor:
+def _thinned(items: torch.Tensor, most: int = SAMPLE_NUMBERS) -> torch.Tensor:
     """Items [items, ...] of at most three dimensions each and few enough numbers: every so many along the long ones."""
     if items.dim() > 1 + _SHAPE:
         items = items.reshape(len(items), -1)
-    while math.prod(items.shape[1:]) > SAMPLE_NUMBERS:
+    while math.prod(items.shape[1:]) > most:
         longest = max(range(1, items.dim()), key=lambda dimension: items.shape[dimension])
         items = items[:, ::2] if longest == 1 else items[:, :, ::2] if longest == 2 else items[:, :, :, ::2]
     return items.to(torch.float32).contiguous()

@@ -8,6 +8,7 @@ import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.train.course import Course, course_chart, course_of
+from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.traced_levels import late_target_spread
 from nn_inspector.history import Finding, Remedy, Run
 
@@ -70,7 +71,14 @@ def look(subject: Subject) -> Finding:
         "look at the sign of the loss and at where gradients are cleared.",
         'for group in optimizer.param_groups:\n    group["lr"] /= 10',
     )
-    return finding(INFO, "warning", message, evidence=evidence, remedy=remedy)
+    return finding(INFO, "warning", message, evidence={**evidence, "step": _since(seen)}, remedy=remedy)
+
+
+def _since(seen: LossCurve) -> float:
+    """The step from which on the loss has been above its start."""
+    low = np.flatnonzero(seen.losses <= seen.start)
+    first = int(low[-1]) + 1 if len(low) else 0
+    return float(seen.steps[min(first, len(seen.steps) - 1)])
 
 
 def _diverges(course: Course) -> bool:
