@@ -80,8 +80,9 @@ def watch(
             and the time, in a script memory only. No file is ever overwritten: a name that is taken gets a number, see
             `inspector.run.path`. `open_run()` reads it, while it is written too.
         motivation: why you make this training, in your words; it is kept with the run.
-        keep_samples: keep the worst items of measured batches themselves, some of them and made small, in the run and so in
-            its file. Otherwise nothing of your data is kept but the items' places and indices.
+        keep_samples: keep the worst items of measured batches, and of those whose loss leaps up or is lost, themselves:
+            some of them and made small, in the run and so in its file. Otherwise nothing of your data is kept but the
+            items' places and indices; the dashboard looks them up in the data set.
         show: in a notebook, show the dashboard below this cell.
 
     Returns:

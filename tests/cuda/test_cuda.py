@@ -203,3 +203,20 @@ def step(model, optimizer, loss_fn, x, y):
     optimizer.zero_grad()
     loss_fn(model(x), y).backward()
     optimizer.step()
+
+
+def test_a_lost_loss_leads_to_its_batch_although_it_arrives_late():
+    inputs, target = torch.rand(1600, 8), torch.zeros(1600, dtype=torch.long)
+    inputs[90 * 16 + 5] = float("nan")
+    loader = DataLoader(TensorDataset(inputs, target), batch_size=16)
+    model, loss_fn = nn.Linear(8, 3).to(DEVICE), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with nni.watch(model, optimizer, loss_fn, train_loader=loader, keep_samples=True) as inspector:
+        for items, labels in loader:
+            optimizer.zero_grad()
+            loss_fn(model(items.to(DEVICE)), labels.to(DEVICE)).backward()
+            optimizer.step()
+    assert inspector.problems == []
+    assert inspector.run.series("worst_items", "outlier").steps.tolist() == [90]
+    assert inspector.run.last_vector("worst_items", "outlier")[3:5].tolist() == [5, 90 * 16 + 5]
+    assert inspector.run.last_vector("sample", "outlier 0")[:3].tolist() == [8, 0, 0]

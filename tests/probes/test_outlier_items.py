@@ -302,3 +302,32 @@ def test_nothing_is_left_when_it_is_detached():
     inspector.detach()
     assert inspector._recorder.on_loss is None
     assert not inspector._attachment._worst._recent._held
+
+
+# a device, whose loss arrives late
+
+
+def test_a_loss_that_arrives_late_finds_its_batch(monkeypatch):
+    monkeypatch.setattr("nn_inspector.probes.loss._scalar", lambda value: value.detach().clone())
+    case = classifier()
+    case.train_loader = corrupted_loader()
+    run = train(case, case.train_loader, keep_samples=True)
+    assert run.series("worst_items", OUTLIER).steps.tolist() == [21]
+    assert table(run)[0, 3:].tolist() == [5, 341]
+    assert np.isnan(run.last_vector("sample", f"{OUTLIER} 0")[3:11]).all()
+
+
+def test_what_a_compiled_network_returns_is_held_on_the_host_only():
+    case = classifier()
+    case.train_loader = corrupted_loader()
+    compiled = torch.compile(case.model, backend="eager")
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=10**6) as inspector:
+        for inputs, target in case.train_loader:
+            case.optimizer.zero_grad()
+            case.loss_fn(compiled(inputs), target).backward()
+            case.optimizer.step()
+        probe = inspector._attachment._worst
+        probe.forget()
+        probe.hold(torch.zeros(4, 2, device="meta"), torch.zeros(4))
+        assert not probe._recent._held
+    assert table(inspector.run)[0, 3:].tolist() == [5, 341]
