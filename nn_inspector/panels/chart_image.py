@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,10 +32,14 @@ _MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-down": "v", 
 _THINNER = 0.75
 """Points of a line for each of its pixels."""
 
+_LETTERS = 56
+"""In a line above a picture."""
+
 
 def draw(axes: Axes, chart: Chart, title: str = "") -> None:
     """Draw a chart on matplotlib axes."""
-    axes.set_title(f"{title}\n▲ {chart.alert}" if chart.alert else title, fontsize=10, loc="left", wrap=True)
+    alert = f"\n▲ {textwrap.fill(chart.alert, _LETTERS)}" if chart.alert else ""
+    axes.set_title(title + alert, fontsize=10, loc="left")
     if chart.empty:
         axes.text(
             0.5, 0.5, chart.note or "No step yet.", ha="center", va="center", transform=axes.transAxes, color="#666666"

@@ -13,6 +13,9 @@ REST = 20
 _USUAL = 0.1
 """Share of a new loss in the level: it follows the latest ten or twenty."""
 
+_REMEMBERED = 0.995
+"""What is left of the height of a leap after a step: half of it after 140."""
+
 _KNOWN = 10
 """So many losses make a level."""
 
@@ -20,7 +23,8 @@ _KNOWN = 10
 class LossLevel:
     """Follows the level of a loss: its mean and its mean absolute deviation, each an exponential average.
 
-    What leaps up is taken into the level as far as a leap begins only, so that one spike does not hide the next.
+    Where leaps come again and again, as with batches of one item, only one that is at least half as high as the last one
+    looked at counts; how high that was is forgotten slowly. What leaps up is taken into the level as far as a leap begins only, so that one spike does not hide the next.
 
     Example:
         >>> level = LossLevel()
@@ -35,6 +39,7 @@ class LossLevel:
         self._rest = 0
         self._finite = True
         self._lost_lately = False
+        self._highest = 0.0
 
     def stands_out(self, loss: float) -> bool:
         """Take the next loss; whether it is the first that is not finite, or far above those before it."""
@@ -46,13 +51,20 @@ class LossLevel:
         away = loss - self._mean
         limit = max(LEAP * self._deviation, 0.5 * abs(self._mean))
         leaps = self._known >= _KNOWN and away > limit
-        if leaps:
-            away = limit
+        self._follow(limit if leaps else away)
+        self._highest *= _REMEMBERED
+        if leaps and away >= 0.5 * self._highest and self._look(of_leap=True):
+            self._highest = away
+            return True
+        return False
+
+    def _follow(self, away: float) -> None:
+        """Take a loss so far from the level into it."""
         share = max(_USUAL, 1.0 / (self._known + 1))
         self._mean += share * away
-        self._deviation += share * (abs(away) - self._deviation) if self._known else 0.0
+        if self._known:
+            self._deviation += share * (abs(away) - self._deviation)
         self._known += 1
-        return leaps and self._look(of_leap=True)
 
     def _look(self, *, of_leap: bool) -> bool:
         """Whether there has been rest enough. The loss is lost once: that is looked at also just after a leap."""

@@ -78,6 +78,14 @@ def test_what_falls_or_rises_slowly_does_not_stand_out_and_a_loss_is_lost_once()
     assert [step for step, loss in enumerate(losses) if level.stands_out(loss)] == [40, 41]
 
 
+def test_a_loss_that_leaps_all_the_time_is_looked_at_rarely():
+    level = LossLevel()
+    heavy = np.exp(3 * np.random.default_rng(0).standard_normal(20_000))
+    assert sum(level.stands_out(loss) for loss in heavy) < 20_000 / 40
+    assert not any(level.stands_out(1.0) for _ in range(REST))
+    assert level.stands_out(100 * heavy.max())
+
+
 @pytest.mark.parametrize(("damage", "expected"), [(float("nan"), np.inf), (400.0, None)])
 def test_a_batch_in_the_middle_is_found_by_the_default_budget(damage, expected):
     case = classifier()
@@ -198,7 +206,7 @@ def test_texts_of_several_lengths_are_kept():
 
     def spiked(output, target):
         loss = (output**2).mean()
-        return loss * 100 if inputs_seen[0] in (30, 58) else loss
+        return loss * {30: 1e2, 58: 1e4}.get(inputs_seen[0], 1.0)
 
     inputs_seen = [-1]
 
