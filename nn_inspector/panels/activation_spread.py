@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
 from nn_inspector.history import Chart, Run, curve
-from nn_inspector.panels.layers import few, with_layers
+from nn_inspector.panels.layer_rows import Row, rows_for
+from nn_inspector.panels.layers import extremes, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 
 def picture(run: Run, selection: Selection) -> Chart:
     """Standard deviation of each module's output, at the latest measured step and at the first."""
-    layers = few(run.sources("activation_spread"))
-    spreads = [run.series("activation_spread", layer).values for layer in layers]
-    shown = {"first step": 0, "now": -1} if layers else {}
+    spreads = {layer: run.series("activation_spread", layer).values for layer in run.sources("activation_spread")}
+    first, now = ({layer: float(values[place]) for layer, values in spreads.items()} for place in (0, -1))
+    rows = rows_for(list(spreads), selection.layer)
+    series = {
+        "first step": curve(_medians(rows, first), "faint"),
+        "now": curve(_medians(rows, now), "points"),
+        **extremes(rows, now, "least"),
+        **extremes(rows, now, "greatest"),
+    }
     chart = Chart(
         kind="rows",
         x_label="standard deviation of the outputs",
         y_label="layer, from input to output",
-        series={
-            name: curve([float(values[place]) for values in spreads], "faint" if place == 0 else "points")
-            for name, place in shown.items()
-        },
+        series=series if rows else {},
         log=True,
+        note="Of several layers, the median." if len(rows) < len(spreads) else "",
     )
-    return with_layers(chart, run, layers, selection.layer)
+    return with_layers(chart, run, rows, selection.layer)
+
+
+def _medians(rows: Iterable[Row], of_layers: Mapping[str, float]) -> list[float]:
+    return [float(np.median([of_layers[layer] for layer in row.layers])) for row in rows]
 
 
 PANEL = Panel(

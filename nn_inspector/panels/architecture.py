@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -11,8 +10,10 @@ import numpy as np
 
 from nn_inspector.history import Chart, Curve, Run
 from nn_inspector.panels.layer_health import COLOURS, SIGNS, Health, LayerHealth, Level, worst
-from nn_inspector.panels.layers import block_depth, layer_of, title, with_layers
+from nn_inspector.panels.layer_rows import Row, rows_for
+from nn_inspector.panels.layers import title, with_layers
 from nn_inspector.panels.panel import Panel, Selection
+from nn_inspector.panels.row_names import inside
 
 _NAMED = 3
 
@@ -22,13 +23,13 @@ class _Row:
     """A module, or a block of them.
 
     Attributes:
-        layer: its name.
+        row: which.
         shape: of its output for one item.
         parameters: how many it has.
         health: how it stands.
     """
 
-    layer: str
+    row: Row
     shape: tuple[int, ...]
     parameters: int
     health: Health
@@ -36,7 +37,7 @@ class _Row:
 
 def picture(run: Run, selection: Selection) -> Chart:
     """How many numbers one item becomes in each module, in the order of their first calls, and how each module stands."""
-    rows = _rows(run)
+    rows = _rows(run, selection.layer)
     series: dict[str, Curve] = {level: curve for level in SIGNS if len((curve := _marks(rows, level)).x)}
     chart = Chart(
         kind="rows",
@@ -47,28 +48,27 @@ def picture(run: Run, selection: Selection) -> Chart:
         remarks=tuple(_remark(row) for row in rows),
         note=_note(run, rows),
     )
-    chart = with_layers(chart, run, [row.layer for row in rows], selection.layer)
+    chart = with_layers(chart, run, [row.row for row in rows], selection.layer)
     signs = [SIGNS[row.health.level] for row in rows]
     labels = tuple((place, f"{sign} {text}") for sign, (place, text) in zip(signs, chart.labels, strict=True))
     return replace(chart, labels=labels)
 
 
-def _rows(run: Run) -> list[_Row]:
+def _rows(run: Run, selected: str | None) -> list[_Row]:
     shapes = _shapes(run)
-    depth = block_depth([f"{module}.x" for module in shapes])
     own: dict[str, int] = run.parameters.get("own_parameters", {})
+    counts = {name or "model": count for name, count in own.items() if count}
+    unseen = {name: count for name, count in counts.items() if name not in shapes}
     health = LayerHealth(run)
-    blocks: dict[str, list[str]] = {}
-    for module in shapes:
-        blocks.setdefault(layer_of(f"{module}.x", depth), []).append(module)
     return [
         _Row(
-            block,
-            shapes[modules[-1]],
-            sum(count for name, count in own.items() if _belongs(name or "model", block, modules)),
-            worst([health.of(module) for module in modules]),
+            row,
+            shapes[row.layers[-1]],
+            sum(counts.get(module, 0) for module in row.layers)
+            + sum(count for name, count in unseen.items() if inside(name, row.name)),
+            worst([health.of(module) for module in row.layers]),
         )
-        for block, modules in blocks.items()
+        for row in rows_for(list(shapes), selected)
     ]
 
 
@@ -80,10 +80,6 @@ def _shapes(run: Run) -> dict[str, tuple[int, ...]]:
             shape = cast("list[int]", entry.facts["output_shape"])
             found.setdefault(str(entry.facts["module"]), tuple(shape[1:]))
     return found
-
-
-def _belongs(name: str, block: str, modules: Iterable[str]) -> bool:
-    return name == block or name in modules or name.startswith(f"{block}.")
 
 
 def _marks(rows: list[_Row], level: Level) -> Curve:
@@ -115,7 +111,7 @@ def _note(run: Run, rows: list[_Row]) -> str:
     reasons: dict[Health, list[str]] = {}
     for row in sorted(rows, key=lambda row: row.health.level != "wrong"):
         if row.health.reason:
-            reasons.setdefault(row.health, []).append(title(run, row.layer, limit=30))
+            reasons.setdefault(row.health, []).append(title(run, row.row.name, limit=30))
     notes = [f"{SIGNS[why.level]} {_few(layers)}: {why.reason}." for why, layers in list(reasons.items())[:_NAMED]]
     return " ".join(notes)
 

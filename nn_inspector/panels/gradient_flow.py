@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from nn_inspector.history import Chart, Run, curve
-from nn_inspector.panels.layers import by_layer, not_finite, with_layers
+from nn_inspector.panels.layer_rows import rows_for
+from nn_inspector.panels.layers import extremes, norms, norms_in, not_finite, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 
 def picture(run: Run, selection: Selection) -> Chart:
-    """Gradient norm by layer, at the latest measured step and at the first."""
-    now = by_layer(run, "gradient_norm", lambda values: float(values[-1]))
-    first = by_layer(run, "gradient_norm", lambda values: float(values[0]))
+    """Gradient norm by layer, at the latest measured step and at the first; of several layers in a row also the least."""
+    now = norms(run, "gradient_norm", lambda values: float(values[-1]))
+    first = norms(run, "gradient_norm", lambda values: float(values[0]))
+    rows = rows_for(list(now), selection.layer)
     without = [layer for layer, norm in now.items() if norm == 0]
     notes = [f"Gradient is zero in: {', '.join(without[:4])}."] if without else []
     notes.append(not_finite("Gradient is", now))
     series = {
-        "first step": curve(list(first.values()), "faint"),
-        "now": curve(list(now.values()), "points"),
+        "first step": curve(norms_in(rows, first), "faint"),
+        "now": curve(norms_in(rows, now), "points"),
+        **extremes(rows, now, "least"),
     }
     chart = Chart(
         kind="rows",
@@ -26,7 +29,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         log=True,
         note=" ".join(note for note in notes if note),
     )
-    return with_layers(chart, run, now, selection.layer)
+    return with_layers(chart, run, rows, selection.layer)
 
 
 PANEL = Panel(

@@ -6,9 +6,9 @@ import numpy as np
 
 from nn_inspector.history import Chart, Curve, Run, Series
 from nn_inspector.panels.clip_share import clipping
-from nn_inspector.panels.layers import rows_of, title
+from nn_inspector.panels.layers import layer_of, title
 from nn_inspector.panels.loss import decimate, smoothed
-from nn_inspector.panels.over_time import columns, layers_over_time
+from nn_inspector.panels.over_time import columns, selected_over_time
 from nn_inspector.panels.panel import Panel, Selection
 
 
@@ -34,12 +34,13 @@ def picture(run: Run, selection: Selection) -> Chart:
 
 def _of_layers(run: Run, total: Series, selected: str | None) -> dict[str, Curve]:
     steps = columns(run, [total])
-    norms = layers_over_time(run, "gradient_norm", steps)
-    layers = list(norms)
-    wanted = {"first layer": layers[:1], "last layer": layers[1:][-1:]}
-    wanted |= {title(run, layers[place], limit=30): [layers[place]] for place in rows_of(layers, selected)[:1]}
+    layers = list(dict.fromkeys(map(layer_of, run.sources("gradient_norm"))))
+    wanted: dict[str, str | None] = {"first layer": layers[0]} if layers else {}
+    wanted |= {"last layer": layers[-1]} if len(layers) > 1 else {}
+    wanted |= {title(run, selected, limit=30): selected} if selected is not None else {}
+    norms = {name: selected_over_time(run, "gradient_norm", steps, layer) for name, layer in wanted.items()}
     x = steps.astype(np.float64)
-    return {name: Curve(x, norms[layer]) for name, found in wanted.items() for layer in found}
+    return {name: Curve(x, norm) for name, norm in norms.items() if norm is not None}
 
 
 def total_norm(run: Run) -> Series:

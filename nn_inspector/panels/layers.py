@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
-from nn_inspector.history import Chart, Run, row_labels
+from nn_inspector.history import Chart, Curve, Run, row_labels
 from nn_inspector.inspector import Inspector
+from nn_inspector.panels.layer_rows import Row
+from nn_inspector.panels.row_names import AND, TO, ends, meet, numbered, parent_of
 
-MOST_ROWS = 24
-"""With more layers than this, those of one block are taken together."""
-
+UNFOLDS = "A row of several layers unfolds when it is clicked."
 
 _NAMED = 4
 _LONGEST = 22
 """Letters of what stands beside a row."""
 
 
-def by_layer(run: Run, quantity: str, pick: Callable[[np.ndarray], float]) -> dict[str, float]:
-    """The norm of a layer from the norms of its parameters: the root of the sum of their squares.
+def norms(run: Run, quantity: str, pick: Callable[[np.ndarray], float]) -> dict[str, float]:
+    """The norm of each layer from the norms of its parameters: the root of the sum of their squares.
 
     Args:
         run: what was measured.
@@ -28,35 +30,48 @@ def by_layer(run: Run, quantity: str, pick: Callable[[np.ndarray], float]) -> di
         pick: chooses one value of each parameter's series, for example the last.
 
     Returns:
-        Layer -> norm, in the order of the model; blocks instead of layers where there are many.
+        Layer -> norm, in the order of the model.
     """
-    squares: dict[str, float] = {}
-    depth = block_depth(run.sources(quantity))
+    values: dict[str, list[float]] = {}
     for parameter in run.sources(quantity):
-        values = run.series(quantity, parameter).values
-        layer = layer_of(parameter, depth)
-        squares[layer] = squares.get(layer, 0.0) + pick(values) ** 2
-    return {layer: float(np.sqrt(total)) for layer, total in squares.items()}
+        values.setdefault(layer_of(parameter), []).append(pick(run.series(quantity, parameter).values))
+    return {layer: math.hypot(*parts) for layer, parts in values.items()}
 
 
-def layer_of(parameter: str, depth: int | None = None) -> str:
-    """The module that a parameter belongs to, or its block at a depth.
+def norms_in(rows: Iterable[Row], of_layers: Mapping[str, float]) -> list[float]:
+    """The norm of each row: the root of the sum of the squares of those of its layers."""
+    return [math.hypot(*(of_layers[layer] for layer in row.layers)) for row in rows]
+
+
+def extremes(
+    rows: Sequence[Row], of_layers: Mapping[str, float], word: Literal["least", "greatest"]
+) -> dict[str, Curve]:
+    """The least or the greatest layer of each row that has several, as a series of marks; none where no row has.
+
+    Args:
+        rows: those of the chart.
+        of_layers: the value of each layer; what is not finite has no place.
+        word: which.
+    """
+    pick = np.nanmin if word == "least" else np.nanmax
+    found = []
+    for place, row in enumerate(rows):
+        values = [of_layers[layer] for layer in row.layers if np.isfinite(of_layers[layer])]
+        found += [(place, float(pick(values)))] if len(row.layers) > 1 and values else []
+    if not found:
+        return {}
+    x, y = np.array(found, dtype=np.float64).T
+    return {f"{word} of its layers": Curve(x, y, "marks")}
+
+
+def layer_of(parameter: str) -> str:
+    """The module that a parameter belongs to.
 
     Example:
-        >>> layer_of("encoder.0.attention.weight"), layer_of("encoder.0.attention.weight", 2), layer_of("bias")
-        ('encoder.0.attention', 'encoder.0', 'model')
+        >>> layer_of("encoder.0.attention.weight"), layer_of("bias")
+        ('encoder.0.attention', 'model')
     """
-    parts = parameter.split(".")[:-1]
-    return ".".join(parts[:depth]) or "model"
-
-
-def block_depth(parameters: Sequence[str]) -> int | None:
-    """The greatest depth at which there are few enough blocks; None if the layers themselves are few enough."""
-    deepest = max((parameter.count(".") for parameter in parameters), default=0)
-    for depth in range(deepest, 0, -1):
-        if len({layer_of(parameter, depth) for parameter in parameters}) <= MOST_ROWS:
-            return None if depth == deepest else depth
-    return 1
+    return parameter.rpartition(".")[0] or "model"
 
 
 def model_layers(inspector: Inspector) -> list[str]:
@@ -77,21 +92,26 @@ def run_layers(run: Run) -> list[str]:
     return [layer for name, layer in names if name in shown or layer in shown]
 
 
-def with_layers(chart: Chart, run: Run, layers: Iterable[str], selected: str | None) -> Chart:
-    """A chart of rows with a layer each: named, and with the selected one marked.
+def with_layers(chart: Chart, run: Run, rows: Iterable[Row], selected: str | None) -> Chart:
+    """A chart of rows with a layer each, or several: named, and with the selected ones marked.
 
     Args:
-        chart: the rows.
+        chart: the picture.
         run: whose layers.
-        layers: of each row.
+        rows: of the chart.
         selected: the layer or block that is selected, if one is.
     """
-    layers = tuple(layers)
+    rows = tuple(rows)
+    layers = tuple(row.name for row in rows)
     chosen = rows_of(layers, selected)
     titles = [_cut(title(run, layer)) for layer in layers]
     titles = [f"▸ {text}" if place in chosen else text for place, text in enumerate(titles)]
-    absent = f"{title(run, selected)} has no row here." if selected is not None and layers and not chosen else ""
-    note = " ".join(part for part in (chart.note, absent) if part)
+    remark = ""
+    if selected is None:
+        remark = UNFOLDS if any(len(row.layers) > 1 for row in rows) else ""
+    elif layers and not chosen:
+        remark = f"{title(run, selected)} has no row here."
+    note = " ".join(part for part in (chart.note, remark) if part)
     return replace(chart, labels=row_labels(titles), layers=layers, chosen=chosen, note=note)
 
 
@@ -124,11 +144,7 @@ def rows_of(layers: Sequence[str], selected: str | None) -> tuple[int, ...]:
         return ()
     if selected in layers:
         return (layers.index(selected),)
-    return tuple(
-        place
-        for place, layer in enumerate(layers)
-        if layer.startswith(f"{selected}.") or selected.startswith(f"{layer}.")
-    )
+    return tuple(place for place, layer in enumerate(layers) if meet(layer, selected))
 
 
 def one_of(layers: Sequence[str], selected: str | None) -> str | None:
@@ -156,24 +172,29 @@ def parameter_of(parameters: Sequence[str], selected: str | None) -> str | None:
     return next((name for name in parameters if layer_of(name) == layer), None)
 
 
-def few(layers: list[str]) -> list[str]:
-    """All layers, or as many as there is room for, evenly chosen."""
-    if len(layers) <= MOST_ROWS:
-        return layers
-    return [layers[round(place * (len(layers) - 1) / (MOST_ROWS - 1))] for place in range(MOST_ROWS)]
-
-
 def title(run: Run, layer: str, limit: int = 14) -> str:
-    """A layer's name with the type of its module, as the panels show it."""
-    kind = run.parameters.get("modules", {}).get("" if layer == "model" else layer)
+    """A layer's name with the type of its module, as the panels show it; that of several layers together if it is one type."""
+    modules: Mapping[str, str] = run.parameters.get("modules", {})
+    first, *others = ends(layer)
+    stem = numbered(first)
+    if TO in layer and stem is not None:
+        others.append(f"{stem[0]}{stem[1] + 1}")
+    kinds = {modules.get("" if name == "model" else name) for name in (first, *others)}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if AND in layer:
+        layer = f"{first} to {others[-1].removeprefix(parent_of(layer))}"
     return f"{short(layer, limit)} {kind}" if kind is not None else short(layer, limit)
 
 
 def short(name: str, limit: int = 14) -> str:
-    """A name cut at its front, which tells layers apart least.
+    """A name cut at its front, which tells layers apart least; between two of its parts where that is possible.
 
     Example:
-        >>> short("encoder.layers.11.attention", 14)
-        '….11.attention'
+        >>> short("encoder.layers.11.attention", 14), short("out_projection_of_all", 14)
+        ('…11.attention', '…ection_of_all')
     """
-    return name if len(name) <= limit else "…" + name[-(limit - 1) :]
+    if len(name) <= limit:
+        return name
+    parts = name.split(".")
+    fitting = (".".join(parts[place:]) for place in range(1, len(parts)))
+    return "…" + next((end for end in fitting if len(end) < limit), name[-(limit - 1) :])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nn_inspector.history import Chart, Curve, Run, Series
-from nn_inspector.panels.layers import MOST_ROWS, layer_of, title, with_layers
+from nn_inspector.panels.layer_rows import MOST_ROWS, Row
+from nn_inspector.panels.layers import layer_of, title, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 NOTHING = "No NaN or Inf so far."
@@ -72,7 +73,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         top=float(run.steps),
         note=_note(run, first, len(first) - len(rows)),
     )
-    return with_layers(chart, run, rows, selection.layer)
+    return with_layers(chart, run, [Row(layer, (layer,)) for layer in rows], selection.layer)
 
 
 def _steps(run: Run, kind: _Kind) -> dict[str, np.ndarray]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from nn_inspector.history import Chart, Heat, Run, Series
-from nn_inspector.panels.layers import block_depth, layer_of
+from nn_inspector.panels.layer_rows import Row, rows_for
+from nn_inspector.panels.layers import layer_of, rows_of
 
 MOST_COLUMNS = 100
 """Cells beside each other at most: bqplot needs 24 ms for some 4,000 cells."""
@@ -40,25 +41,45 @@ def held(series: Series, steps: np.ndarray) -> np.ndarray:
     return values
 
 
-def layers_over_time(run: Run, quantity: str, steps: np.ndarray) -> dict[str, np.ndarray]:
-    """The norm of each layer at these steps, from the norms of its parameters; blocks where there are many layers.
+def rows_over_time(run: Run, quantity: str, steps: np.ndarray, selected: str | None = None) -> dict[Row, np.ndarray]:
+    """The norm of each row of layers at these steps, from the norms of their parameters.
 
     Args:
         run: what was measured.
         quantity: a norm whose sources are parameters.
         steps: at which it is wanted.
+        selected: the layer or block that is to have rows of its own.
 
     Returns:
-        Layer -> float64 [steps], in the order of the model.
+        Row -> float64 [steps], in the order of the model.
     """
-    squares: dict[str, np.ndarray] = {}
-    depth = block_depth(run.sources(quantity))
+    parameters = _by_layer(run, quantity)
+    return {
+        row: _norm(run, quantity, [name for layer in row.layers for name in parameters[layer]], steps)
+        for row in rows_for(list(parameters), selected)
+    }
+
+
+def selected_over_time(run: Run, quantity: str, steps: np.ndarray, selected: str | None) -> np.ndarray | None:
+    """The norm of the selected layer or block at these steps, [steps]; None if nothing of it has such a norm."""
+    layers = _by_layer(run, quantity)
+    chosen = [name for place in rows_of(list(layers), selected) for name in list(layers.values())[place]]
+    return _norm(run, quantity, chosen, steps) if chosen else None
+
+
+def _by_layer(run: Run, quantity: str) -> dict[str, list[str]]:
+    layers: dict[str, list[str]] = {}
     for parameter in run.sources(quantity):
-        layer = layer_of(parameter, depth)
-        with np.errstate(over="ignore"):
-            square = held(run.series(quantity, parameter), steps) ** 2
-        squares[layer] = squares[layer] + square if layer in squares else square
-    return {layer: np.sqrt(total) for layer, total in squares.items()}
+        layers.setdefault(layer_of(parameter), []).append(parameter)
+    return layers
+
+
+def _norm(run: Run, quantity: str, parameters: Sequence[str], steps: np.ndarray) -> np.ndarray:
+    total = np.zeros(len(steps))
+    with np.errstate(over="ignore"):
+        for parameter in parameters:
+            total += held(run.series(quantity, parameter), steps) ** 2
+    return np.sqrt(total)
 
 
 def reach(values: np.ndarray) -> tuple[float, float]:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from nn_inspector.history import Chart, Heat, Run
-from nn_inspector.panels.layers import few, with_layers
+from nn_inspector.panels.layer_rows import rows_for
+from nn_inspector.panels.layers import with_layers
 from nn_inspector.panels.over_time import no_cells
 from nn_inspector.panels.panel import Panel, Selection
+
+_WIDEST = 256
+"""Cells in a row; of more units, some are left out evenly."""
 
 
 def picture(run: Run, selection: Selection) -> Chart:
     """Share of the items for which each unit is neither zero nor at an end, over the latest window of steps."""
-    layers = few(run.sources("unit_activity"))
-    known = [vector for layer in layers if (vector := run.last_vector("unit_activity", layer)) is not None]
-    if not known:
+    vectors = {layer: run.last_vector("unit_activity", layer) for layer in run.sources("unit_activity")}
+    activity = {layer: vector for layer, vector in vectors.items() if vector is not None}
+    if not activity:
         return no_cells("activation, from input to output")
-    width = max(len(vector) for vector in known)
+    rows = rows_for(list(activity), selection.layer)
+    known = [np.concatenate([activity[layer] for layer in row.layers]) for row in rows]
+    width = min(max(len(vector) for vector in known), _WIDEST)
     cells = np.stack([_stretched(vector, width) for vector in known])
     chart = Chart(
         kind="rows",
@@ -27,7 +33,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         top=100.0,
         remarks=tuple(_remark(vector) for vector in known),
     )
-    return with_layers(chart, run, layers, selection.layer)
+    return with_layers(chart, run, rows, selection.layer)
 
 
 def _stretched(units: np.ndarray, width: int) -> np.ndarray:

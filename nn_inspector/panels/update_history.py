@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nn_inspector.history import Chart, Curve, Run
-from nn_inspector.panels.layers import rows_of, title
-from nn_inspector.panels.over_time import columns, layers_over_time
+from nn_inspector.panels.layers import title
+from nn_inspector.panels.over_time import columns, rows_over_time, selected_over_time
 from nn_inspector.panels.panel import Panel, Selection
 from nn_inspector.panels.update_ratio import USUAL
 
@@ -17,7 +17,7 @@ def picture(run: Run, selection: Selection) -> Chart:
     series: dict[str, Curve] = {}
     if sources:
         steps = columns(run, [run.series("update_norm", sources[0])])
-        updates, weights = (layers_over_time(run, name, steps) for name in ("update_norm", "weight_norm"))
+        updates, weights = (rows_over_time(run, name, steps) for name in ("update_norm", "weight_norm"))
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = np.stack([updates[layer] / weights[layer] for layer in updates])
         ratios[~np.isfinite(ratios)] = np.nan
@@ -28,9 +28,12 @@ def picture(run: Run, selection: Selection) -> Chart:
             "greatest": Curve(x, np.nanmax(ratios, axis=0), "faint"),
             "median of the layers": Curve(x, np.nanmedian(ratios, axis=0)),
         }
-        layers = list(updates)
-        for place in rows_of(layers, selection.layer)[:1]:
-            series[title(run, layers[place], limit=30)] = Curve(x, ratios[place], colour=1)
+        own, weight = (selected_over_time(run, name, steps, selection.layer) for name in ("update_norm", "weight_norm"))
+        if selection.layer is not None and own is not None and weight is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = own / weight
+            ratio[~np.isfinite(ratio)] = np.nan
+            series[title(run, selection.layer, limit=30)] = Curve(x, ratio[known], colour=1)
     return Chart("lines", "step", "update / weight", series, band=(*USUAL, "usual"), log=True)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from nn_inspector.history import Chart, Run, curve
-from nn_inspector.panels.layers import by_layer, not_finite, with_layers
+from nn_inspector.panels.layer_rows import Row, rows_for
+from nn_inspector.panels.layers import extremes, norms, norms_in, not_finite, with_layers
 from nn_inspector.panels.panel import Panel, Selection
 
 USUAL = (1e-4, 1e-1)
@@ -11,26 +14,41 @@ USUAL = (1e-4, 1e-1)
 
 
 def picture(run: Run, selection: Selection) -> Chart:
-    """Norm of the update over norm of the weights, by layer, at the latest measured step and at the first."""
-    now, first = _ratios(run, -1), _ratios(run, 0)
+    """Norm of the update over norm of the weights, by layer, at the latest measured step and at the first; of several in a row also the extremes."""
+    (updates, weights), (first_updates, first_weights) = _norms(run, -1), _norms(run, 0)
+    rows = rows_for(list(updates), selection.layer)
+    now = {layer: _ratio(updates[layer], weights[layer]) for layer in updates}
+    series = {
+        "first step": curve(_ratios(rows, first_updates, first_weights), "faint"),
+        "now": curve(_ratios(rows, updates, weights), "points"),
+        **extremes(rows, now, "least"),
+        **extremes(rows, now, "greatest"),
+    }
     chart = Chart(
         kind="rows",
         x_label="update / weight",
         y_label="layer, from input to output",
-        series={"first step": curve(list(first.values()), "faint"), "now": curve(list(now.values()), "points")}
-        if now
-        else {},
+        series=series if now else {},
         band=(*USUAL, "usual"),
         log=True,
         note=not_finite("Update or weights are", now),
     )
-    return with_layers(chart, run, now, selection.layer)
+    return with_layers(chart, run, rows, selection.layer)
 
 
-def _ratios(run: Run, index: int) -> dict[str, float]:
-    updates = by_layer(run, "update_norm", lambda values: float(values[index]))
-    weights = by_layer(run, "weight_norm", lambda values: float(values[index]))
-    return {layer: updates[layer] / weights[layer] if weights[layer] else float("nan") for layer in updates}
+def _norms(run: Run, index: int) -> tuple[dict[str, float], dict[str, float]]:
+    updates = norms(run, "update_norm", lambda values: float(values[index]))
+    weights = norms(run, "weight_norm", lambda values: float(values[index]))
+    return updates, weights
+
+
+def _ratios(rows: Iterable[Row], updates: Mapping[str, float], weights: Mapping[str, float]) -> list[float]:
+    rows = tuple(rows)
+    return [_ratio(*both) for both in zip(norms_in(rows, updates), norms_in(rows, weights), strict=True)]
+
+
+def _ratio(update: float, weight: float) -> float:
+    return update / weight if weight else float("nan")
 
 
 PANEL = Panel(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from nn_inspector.history import Chart, Heat, Run
+from nn_inspector.panels.layer_rows import Row
 from nn_inspector.panels.layers import with_layers
-from nn_inspector.panels.over_time import columns, layers_over_time, no_cells, reach
+from nn_inspector.panels.over_time import columns, no_cells, reach, rows_over_time
 from nn_inspector.panels.panel import Panel, Selection
 
 
@@ -15,9 +18,9 @@ def picture(run: Run, selection: Selection) -> Chart:
     sources = run.sources("weight_norm")
     if not sources:
         return no_cells("layer, from input to output")
-    norms = layers_over_time(run, "weight_norm", columns(run, [run.series("weight_norm", sources[0])]))
+    norms = rows_over_time(run, "weight_norm", columns(run, [run.series("weight_norm", sources[0])]), selection.layer)
     counts: dict[str, int] = run.parameters.get("own_parameters", {})
-    values = np.stack([norm / np.sqrt(_count(layer, counts)) for layer, norm in norms.items()])
+    values = np.stack([norm / np.sqrt(_count(row, counts)) for row, norm in norms.items()])
     chart = Chart(
         kind="rows",
         x_label="step",
@@ -29,10 +32,9 @@ def picture(run: Run, selection: Selection) -> Chart:
     return with_layers(chart, run, norms, selection.layer)
 
 
-def _count(layer: str, counts: dict[str, int]) -> int:
-    """How many parameters a layer or a block has."""
-    inside = (count for name, count in counts.items() if (name or "model") == layer or name.startswith(f"{layer}."))
-    return max(sum(inside), 1)
+def _count(row: Row, counts: Mapping[str, int]) -> int:
+    """How many parameters the layers of a row have."""
+    return max(sum(counts.get("" if layer == "model" else layer, 0) for layer in row.layers), 1)
 
 
 PANEL = Panel(

@@ -10,7 +10,7 @@ from nn_inspector.panels.architecture import PANEL
 from nn_inspector.panels.chart_image import png
 from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.layer_health import LayerHealth
-from nn_inspector.panels.layers import MOST_ROWS
+from nn_inspector.panels.layer_rows import MOST_ROWS
 from nn_inspector.panels.legend import legend_html
 from nn_inspector.panels.panel import Selection
 from nn_inspector.probes import Measurement

@@ -9,7 +9,7 @@ import nn_inspector as nni
 from nn_inspector.history import earlier
 from nn_inspector.panels.chart_image import png
 from nn_inspector.panels.chart_widget import ChartWidget
-from nn_inspector.panels.layers import MOST_ROWS
+from nn_inspector.panels.layer_rows import MOST_ROWS
 from nn_inspector.panels.nonfinite_map import NOTHING, PANEL
 from nn_inspector.panels.panel import Selection
 from nn_inspector.probes import Measurement

@@ -25,7 +25,7 @@ from nn_inspector.panels.choice import PANELS
 from nn_inspector.panels.dashboard import Dashboard
 from nn_inspector.panels.distribution import OCTAVES, fold, ticks
 from nn_inspector.panels.drawn_curves import decades
-from nn_inspector.panels.layers import MOST_ROWS, by_layer
+from nn_inspector.panels.layers import UNFOLDS, norms
 from nn_inspector.panels.looks import look_of, sign_of
 from nn_inspector.panels.loss import MOST_POINTS, decimate, smoothed
 from nn_inspector.panels.panel import Selection
@@ -171,7 +171,7 @@ def test_gradients_by_layer_are_norms_over_their_parameters():
     expected = {
         name: torch.cat([p.grad.flatten() for p in case.model[int(name)].parameters()]).norm().item() for name in "02"
     }
-    assert by_layer(inspector.run, "gradient_norm", lambda values: values[-1]) == pytest.approx(expected, rel=1e-5)
+    assert norms(inspector.run, "gradient_norm", lambda values: values[-1]) == pytest.approx(expected, rel=1e-5)
     chart = gradient_flow.picture(inspector.run, Selection())
     assert [text for _, text in chart.labels] == ["0 Linear", "2 Linear"]
 
@@ -200,9 +200,13 @@ def test_many_layers_are_taken_together_by_block():
     with nni.watch(model, optimizer, every=1) as inspector:
         model(torch.ones(1, 4)).sum().backward()
         optimizer.step()
-    rows = by_layer(inspector.run, "gradient_norm", lambda values: values[-1])
-    assert list(rows)[:3] == ["0", "1", "2"]
-    assert len(rows) == 20 <= MOST_ROWS
+    chart = gradient_flow.picture(inspector.run, Selection())
+    assert chart.layers == tuple(str(block) for block in range(20))
+    assert chart.note == UNFOLDS
+    unfolded = gradient_flow.picture(inspector.run, Selection("3"))
+    assert unfolded.layers[2:7] == ("2", "3.0", "3.1", "3.2", "4")
+    assert unfolded.chosen == (3, 4, 5)
+    assert unfolded.note == ""
 
 
 def test_a_band_or_a_level_at_zero_has_a_place_on_a_logarithmic_axis():
