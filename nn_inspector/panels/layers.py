@@ -16,6 +16,9 @@ from nn_inspector.panels.row_names import AND, TO, ends, meet, numbered, parent_
 
 UNFOLDS = "A row of several layers unfolds when it is clicked."
 
+_COLOURS: Mapping[Literal["least", "greatest"], int] = {"least": 3, "greatest": 4}
+"""Also places of their markers: others than those of what they stand beside."""
+
 _NAMED = 4
 _LONGEST = 22
 """Letters of what stands beside a row."""
@@ -61,7 +64,7 @@ def extremes(
     if not found:
         return {}
     x, y = np.array(found, dtype=np.float64).T
-    return {f"{word} of its layers": Curve(x, y, "marks")}
+    return {f"{word} of its layers": Curve(x, y, "marks", _COLOURS[word])}
 
 
 def layer_of(parameter: str) -> str:
