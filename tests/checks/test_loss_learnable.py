@@ -265,3 +265,42 @@ def test_a_reward_of_another_action_than_the_one_that_was_played_is_an_error(of_
         assert "an action that is drawn anew" in found.message
         assert "dist.log_prob(dist.sample())" in found.where
         assert "log_prob(action)" in found.remedy.code
+
+
+class Weighed(nn.Module):
+    """Two losses whose weights are learned, with what holds them up or without."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.net = net(2)
+        self.weight = nn.Parameter(torch.full((2,), 0.0 if held else 1.0))
+        self.held = held
+
+    def forward(self, x):
+        return self.net(x)
+
+    def loss(self, output, target):
+        losses = (output - target).square().mean(0)
+        return ((-self.weight).exp() * losses + self.weight).sum() if self.held else (self.weight * losses).sum()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_loss_that_falls_without_end_is_an_error(held):
+    torch.manual_seed(0)
+    model = Weighed(held)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    loader = DataLoader(TensorDataset(X, torch.randn(96, 2)), batch_size=32, shuffle=True)
+
+    def train():
+        for _ in range(100):
+            for x, y in loader:
+                optimizer.zero_grad()
+                loss = model.loss(model(x), y)
+                loss.backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+        found = inspector.check("loss_learnable")
+    assert ("has no lowest value" in found.message) == (not held), found.message
+    assert (found.severity == "error") == (not held)

@@ -100,6 +100,22 @@ def test_a_rate_that_is_gone_when_all_is_learned_is_fine():
     assert "would bring no clear gain now" in finding.message
 
 
+def test_a_rate_that_is_gone_when_most_is_learned_is_a_warning_if_the_rest_is_halved():
+    """Of the first loss that is little."""
+    torch.manual_seed(0)
+    x = torch.randn(960, 6)
+    data = torch.utils.data.TensorDataset(x, 10 + torch.sin(2 * x[:, :1]) + x[:, 1:2] * x[:, 2:3])
+    loader = torch.utils.data.DataLoader(data, batch_size=16, shuffle=True)
+    model = nn.Sequential(nn.Linear(6, 48), nn.ReLU(), nn.Linear(48, 1))
+    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.MSELoss(), loader)
+    scheduler = lr_scheduler.LambdaLR(case.optimizer, lambda step: max(0.0, 1 - step / 2))
+    with nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader) as inspector:
+        run(case, scheduler, epochs=20)
+        finding = inspector.check("scheduler", seconds=300)
+    assert finding.severity == "warning", finding.message
+    assert finding.remedy.tried.treated[-1] < 0.5 * finding.remedy.tried.without[-1]
+
+
 def test_a_scheduler_that_is_stepped_for_every_batch_is_named_with_its_line():
     case = case_of()
     scheduler = lr_scheduler.StepLR(case.optimizer, 2, 0.3)

@@ -9,11 +9,12 @@ from nn_inspector.checks.fit.free_outputs import FreeOutputs, last_layer, minimi
 from nn_inspector.checks.fit.itself import found_in_itself
 from nn_inspector.checks.fit.likeness import Misled, misled
 from nn_inspector.checks.fit.likeness_texts import finding_of
-from nn_inspector.checks.fit.ranking import Backwards, ranked_backwards
+from nn_inspector.checks.fit.ranking import ranked_backwards
 from nn_inspector.checks.loop.rewards import reward_of_another_action
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.race import BADLY, left_now
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
+from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import batch_size, initial_state, isolated
 from nn_inspector.experiments.summands import summands
@@ -34,7 +35,7 @@ INFO = CheckInfo(
         "minimized over them. That is the most that any network could do. It is an error if your training did badly and the "
         "answers with the lowest loss are little better than chance, or if the loss does not change at all. Of a loss that ranks "
         "pairs, it is read from the loop whether it ranks them the other way round than they are counted as right, and of a reward whether "
-        "it meets the action that earned it. Of a loss that "
+        "it meets the action that earned it. A loss that falls without end has no right answers. Of a loss that "
         "compares items (pairs, triplets), the rows that it compares become free: it is an error if it pulls together what is "
         "labelled one way, or is lowest where all items are alike, your training did badly, and a copy with the usual loss for "
         "embeddings learns the opposite. So it is if each item is to be found among all, itself included, and the right one is itself."
@@ -53,6 +54,9 @@ INFO = CheckInfo(
 WRONG = 0.5
 """Of what chance leaves wrong, so much is still wrong where the loss is lowest: it leads elsewhere. A loss that fits
 leaves nothing, and one with smoothed labels or a margin next to nothing."""
+
+BOTTOMLESS = 1000.0
+"""A loss that falls so many times as far below zero as it began above has no bottom; log-likelihoods stay far above that."""
 
 FEWEST = 8
 """In a batch of fewer items chance answers many right."""
@@ -84,15 +88,9 @@ print(loss_fn(right, labels), loss_fn(wrong, labels))  # the first must be lower
 
 def look(subject: Subject) -> Finding:
     """Minimize the loss over the last layer's outputs, and look at the answers that this leads to."""
-    drawn_anew = reward_of_another_action(loop_of(subject))
-    if drawn_anew is not None:
-        return _of_another_action(drawn_anew)
-    backwards = ranked_backwards(subject)
-    if backwards is not None:
-        return _backwards(backwards)
-    items = _found_in_itself(subject)
-    if items is not None:
-        return _in_itself(items)
+    told = _of_another_action(subject) or _bottomless(subject) or _backwards(subject) or _in_itself(subject)
+    if told is not None:
+        return told
     compared = _misled(subject)
     if compared is not None:
         return finding_of(INFO, compared)
@@ -119,7 +117,31 @@ def look(subject: Subject) -> Finding:
     return _judged(subject, found) if compared is None else finding_of(INFO, compared)
 
 
-def _of_another_action(line: str) -> Finding:
+def _bottomless(subject: Subject) -> Finding | None:
+    """A loss that has fallen far below zero: nothing holds it up."""
+    seen = LossCurve.of(subject.run)
+    if not seen.total or not -math.inf < seen.end < -BOTTOMLESS * max(abs(seen.start), 1.0):
+        return None
+    return finding(
+        INFO,
+        "error",
+        f"No: the loss has no lowest value. It went from {seen.start:.3g} to {seen.end:.3g}, and the steps go on to where it is lowest, "
+        "however wrong the answers are.",
+        evidence={"start": seen.start, "end": seen.end},
+        remedy=Remedy(
+            "Look for a factor or a scale that is trained and may become negative or as large as it likes, or for a term with a minus. "
+            "Learned weights of several losses need a term that holds them up.",
+            "loss = (torch.exp(-log_variance) * losses + log_variance).sum()  # not (weight * losses).sum()",
+        ),
+        where="loop",
+        basis="structure",
+    )
+
+
+def _of_another_action(subject: Subject) -> Finding | None:
+    line = reward_of_another_action(loop_of(subject))
+    if line is None:
+        return None
     return finding(
         INFO,
         "error",
@@ -131,7 +153,10 @@ def _of_another_action(line: str) -> Finding:
     )
 
 
-def _backwards(found: Backwards) -> Finding:
+def _backwards(subject: Subject) -> Finding | None:
+    found = ranked_backwards(subject)
+    if found is None:
+        return None
     lifted = found.share >= _MOST_PAIRS
     done = f" Your network ranks {found.share:.0%} of the pairs in a batch as the loss asks." if lifted else ""
     return finding(
@@ -157,7 +182,10 @@ def _found_in_itself(subject: Subject) -> int | None:
         return None
 
 
-def _in_itself(items: int) -> Finding:
+def _in_itself(subject: Subject) -> Finding | None:
+    items = _found_in_itself(subject)
+    if items is None:
+        return None
     return finding(
         INFO,
         "error",

@@ -76,3 +76,9 @@ def gain_of(subject: Subject, trial: Trial | None) -> bool | None:
     first = abs(float(losses[0])) if len(losses) and np.isfinite(losses[0]) else 0.0
     gains = [w - t for w, t in zip(trial.without[-5:], trial.treated[-5:], strict=False)]
     return bool(np.median(gains) > GAIN * first) if np.isfinite(gains).all() else True
+
+
+def is_halved(trial: Trial) -> bool:
+    """Whether the higher rate leaves no more than half of the loss that is left without it."""
+    without, treated = (float(np.median(losses[-5:])) for losses in (trial.without, trial.treated))
+    return 0 <= treated <= without / 2

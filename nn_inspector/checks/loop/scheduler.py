@@ -8,11 +8,12 @@ import numpy as np
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
-from nn_inspector.checks.loop.rate_trial import gain_of, try_rates
+from nn_inspector.checks.loop.rate_trial import gain_of, is_halved, try_rates
 from nn_inspector.checks.loop.rates import Rates, rates_of
 from nn_inspector.checks.loop.reading import Event, Reading
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.loop.traced import intervals_of
+from nn_inspector.checks.race import known_left
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
 from nn_inspector.history import Chart, Finding, Remedy, Severity, curve
@@ -30,7 +31,8 @@ INFO = CheckInfo(
     how=(
         "The learning rate is noted whenever it changes. It is suspicious if it stays below 1 % of its highest value from the "
         "first half of the run on, never reaches what the schedule leads to, or never 2 % of what the optimizer was given. A copy then goes on from the present "
-        "weights, once with the present rate and once with the highest, which falls more slowly: it is an error if that brings a clear gain. A "
+        "weights, once with the present rate and once with the highest, which falls more slowly: it is an error if that brings a clear gain, and "
+        "a warning if it halves what loss there is and not all is learned. A "
         "schedule that ends when nothing is left to learn is fine."
     ),
     remedy="Give the schedule as many steps as it will get: epochs * len(train_loader) if it is stepped per batch.",
@@ -43,6 +45,9 @@ COLLAPSED = 0.01
 
 EARLY = 0.5
 """Share of the run until which a rate must have collapsed to be suspicious."""
+
+FINISHED = 0.05
+"""A network that has no more than this left to learn has no use for a rate."""
 
 UNREACHED = 0.5
 """A rate that stays below this share of what its schedule leads to has not come out of its warm-up."""
@@ -87,6 +92,8 @@ def _collapsed(subject: Subject, rates: Rates, reading: Reading) -> Finding | No
     trial = try_rates(subject, rates.last, rates.highest, falling=True)
     gain = gain_of(subject, trial)
     severity = rule(gain, unfinished=_is_unfinished(subject))
+    if severity == "ok" and trial is not None and is_halved(trial) and (known_left(subject) or 0.0) > FINISHED:
+        severity = "warning"
     if severity == "ok":
         message = f"The learning rate was down after {at:.0%} of the run. A higher one would bring no clear gain now."
         return _told(severity, message, rates, None, reading)
