@@ -1,5 +1,6 @@
 """Only the thread that trains is looked at, whatever others do with the model at the same time."""
 
+import _thread
 import subprocess
 import sys
 import textwrap
@@ -183,6 +184,25 @@ def test_a_thread_that_has_ended_is_followed_at_once():
     thread = TrainingThread()
     assert elsewhere(lambda: thread.admits(Sign.STEP))
     assert thread.admits(Sign.FORWARD)
+
+
+@pytest.mark.parametrize("in_backward", [True, False])
+def test_threads_of_autograd_work_for_the_training(in_backward, monkeypatch, worker):
+    """They run backward() on other devices than the CPU, and Python does not know them."""
+    thread, found, done = TrainingThread(), [], threading.Event()
+
+    def run():
+        found.append(thread.admits())
+        found.append(thread.admits(Sign.STEP))
+        done.set()
+
+    if in_backward:
+        monkeypatch.setattr(torch._C, "_current_graph_task_id", lambda: 0)
+        assert not worker(thread.admits)
+    _thread.start_new_thread(run, ())
+    assert done.wait(30)
+    assert found == ([True, True] if in_backward else [False, True])
+    assert thread.is_here == in_backward
 
 
 def test_a_training_in_a_thread_is_measured_from_its_first_step():
