@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,17 @@ def copy_training(
     for module in model.modules():
         if isinstance(module, nn.RNNBase):
             module.flatten_parameters()  # a copy has its weights in pieces, of which cuDNN would warn at every call
+        elif _is_compiled(module):
+            vars(module)["forward"] = module.get_submodule(
+                "_orig_mod"
+            ).__call__  # compiled anew, it would use up what the user's may be
     return model, optimizers, loss_fn
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Whether torch.compile() has returned it."""
+    compiler = sys.modules.get("torch._dynamo.eval_frame")
+    return compiler is not None and isinstance(module, compiler.OptimizedModule)
 
 
 def _copy(

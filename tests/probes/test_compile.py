@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import nn_inspector as nni
-from tests.trainings import blobs, mlp
+from tests.trainings import blobs, classifier, mlp
 
 
 def compiled_training(watched, target="model"):
@@ -54,3 +54,29 @@ def test_graphs_and_breaks_and_losses_are_unchanged(target):
 def test_a_forward_pass_that_is_not_seen_is_said_aloud():
     *_, inspector = compiled_training(watched=True)
     assert ["it is compiled" in problem for problem in inspector.problems] == [True]
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_a_diagnosis_compiles_nothing(part):
+    """torch keeps a few graphs of each function: those of copies would leave no room for the training's own."""
+    torch._dynamo.reset()
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    c = classifier()
+    if part:
+        c.model[0] = torch.compile(c.model[0], backend=backend)
+    else:
+        c.model = torch.compile(c.model, backend=backend)
+    with nni.watch(c.model, c.optimizer, c.loss_fn, train_loader=c.train_loader) as inspector:
+        c.run(1)
+        before = len(graphs)
+        findings = inspector.diagnose(budget=60.0).findings
+        assert len(graphs) == before == 1
+        c.run(1)
+    assert len(graphs) == before
+    assert inspector.run.steps == 12
+    assert not [finding.message for finding in findings if "failed itself" in finding.message]
