@@ -6,6 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_module, distribute_tensor
 
 from nn_inspector.stats import merge, norms, real_values, summarize, sums
 
@@ -54,6 +56,25 @@ def test_any_tensor_has_values_norm_sum_and_summary(name):
     summary = summarize(tensor)
     assert (summary.count, summary.mean, summary.high) == (2, expected.mean(), expected.max())
     assert (norms([tensor])[0].dtype, sums([tensor])[0].dtype) == (torch.float32, torch.float32)
+
+
+def test_a_real_dtensor_gives_its_local_part():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+        for placement in (Shard(0), Replicate()):
+            tensor = distribute_tensor(torch.tensor([3.0, 4.0]), mesh, [placement])
+            assert isinstance(tensor, DTensor)
+            values = real_values(tensor)
+            assert type(values) is torch.Tensor
+            assert values.tolist() == [3.0, 4.0]
+            assert (norms([tensor])[0].item(), sums([tensor])[0].item(), summarize(tensor).mean) == (5.0, 7.0, 3.5)
+        layer = distribute_module(torch.nn.Linear(2, 2), mesh)
+        layer(distribute_tensor(torch.ones(1, 2), mesh, [Replicate()])).sum().backward()
+        (expected,) = norms([layer.weight.grad.to_local()])
+        assert norms([layer.weight.grad])[0] == expected
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.bool, torch.complex64])
