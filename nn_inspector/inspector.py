@@ -221,11 +221,6 @@ class Inspector:
     def problems(self) -> list[str]:
         """What could not be measured, and why: silence would be worse."""
         found = [*self._trouble, *self._attachment.failures, *self._attachment.silences]
-        if self.run.steps >= 2 and self._attachment.forward_passes == 0:
-            found.append(
-                "The model's forward pass was not seen: it is compiled, torch.func calls it, another thread runs it, or only "
-                "parts of it are called (model.forward(x), a submodule). Gradients and updates are measured; activations and a loss that is no module are not."
-            )
         if self.run.steps >= 2 and "loss" in self._attachment.chosen and self.run.last("loss", "train") is None:
             found.append("No loss was seen. Pass loss_fn=... as a module, or log it with inspector.log(loss=...).")
         return found

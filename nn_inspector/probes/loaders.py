@@ -66,6 +66,7 @@ class LoaderProbe(Probe):
         self.passes = 0
         self.waited = 0.0
         self.given: Any = None
+        self._attached = False
         self._loader = loader
         self._on_epoch = on_epoch
         self._watch = watch
@@ -75,8 +76,15 @@ class LoaderProbe(Probe):
         if not isinstance(source, _IteratorSource):
             source = self._loader.__dict__["_get_iterator"] = _IteratorSource(self._loader)
         source.probes.add(self)
+        self._attached = True
+
+    @property
+    def lost(self) -> bool:
+        source = self._loader.__dict__.get("_get_iterator")
+        return self._attached and not (isinstance(source, _IteratorSource) and self in source.probes)
 
     def detach(self) -> None:
+        self._attached = False
         source = self._loader.__dict__.get("_get_iterator")
         if isinstance(source, _IteratorSource):
             source.probes.discard(self)

@@ -100,6 +100,9 @@ class LossProbe(StepReader):
         self._retire_mode()
         super().detach()
 
+    def handles(self) -> list[Removable]:
+        return [*self._mode_handles, *super().handles()]
+
     def begin_forward(self, args: tuple[Any, ...]) -> None:
         """The model's forward pass begins: the loss that follows belongs to it."""
         if not self._forward_seen:

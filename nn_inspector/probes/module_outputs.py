@@ -137,6 +137,13 @@ class ModuleOutputs(StepReader):
     def handles(self) -> list[Removable]:
         return list(self._hooks.values())
 
+    def compiled(self) -> list[str]:
+        """Names of the modules that never returned anything that could be seen because a compiled graph has taken their place."""
+        whole = {name for name, module in self._model.named_modules() if _is_compiled(module)}
+        wanted = [name for name in self.modules if self._readers[name] and name not in self.fired]
+        found = [name for name in wanted if name in self._compiled or not whole.isdisjoint(_with_parents(name))]
+        return [name.replace("_orig_mod.", "").removesuffix("._orig_mod") for name in found]
+
     def _remove(self, names: set[str]) -> None:
         for name in names & self._hooks.keys():
             self._hooks.pop(name).remove()
@@ -169,6 +176,11 @@ class ModuleOutputs(StepReader):
                     reader.observe(call)
                 except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
                     reader.fail(error)
+
+
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return ["", *(".".join(parts[:number]) for number in range(1, len(parts) + 1))]
 
 
 def _is_compiled(module: nn.Module) -> bool:

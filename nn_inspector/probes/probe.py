@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Protocol
 
 from nn_inspector.errors import describe_error
@@ -46,6 +46,11 @@ class Probe:
         """The hooks that are registered now."""
         return list(self._handles)
 
+    @property
+    def lost(self) -> bool:
+        """Whether other code took hooks of ours away."""
+        return any(_is_gone(handle) for handle in self.handles())
+
     def fail(self, error: Exception) -> None:
         """Switch off because of an error of our own; the training goes on.
 
@@ -60,6 +65,13 @@ class Probe:
     def keep(self, handle: Removable) -> None:
         """Remember a handle, for `detach`."""
         self._handles.append(handle)
+
+
+def _is_gone(handle: Removable) -> bool:
+    """Whether the registry of torch's that a handle belongs to lives, and does not hold its hook any more."""
+    registry: Callable[[], Mapping[int, object] | None] | None = getattr(handle, "hooks_dict_ref", None)
+    hooks = registry() if registry is not None else None
+    return hooks is not None and getattr(handle, "id", None) not in hooks
 
 
 class StepReader(Probe):

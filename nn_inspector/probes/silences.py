@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
 
 from nn_inspector.probes.forward import ForwardProbe
@@ -19,6 +20,9 @@ from nn_inspector.probes.steps import StepProbe
 MEASURED = 3
 """Measured steps after which a module that never ran is worth a word."""
 
+UNSEEN_AFTER = 2
+"""Steps after which a model that was not seen to run is worth a word."""
+
 WITHOUT_STEPS = 50
 """Training passes of the model after which it is strange that no optimizer has stepped."""
 
@@ -31,6 +35,7 @@ class Silences:
     Args:
         model, optimizers, names: what is watched.
         forward, outputs, gradients, steps, others: the probes that know what was seen.
+        probes: all that have hooks.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Silences:
         gradients: GradientProbe,
         steps: StepProbe,
         others: OtherSteps,
+        probes: Sequence[Probe],
     ) -> None:
         self._model = model
         self._optimizers = optimizers
@@ -52,6 +58,7 @@ class Silences:
         self._gradients = gradients
         self._steps = steps
         self._others = others
+        self._probes = probes
 
     def said(self, *, gradients: bool) -> list[str]:
         """One sentence or two for each silence, with what to do.
@@ -67,11 +74,42 @@ class Silences:
             )
         if self._steps.recorder.step >= 1 and self._optimizers:
             found.append(self._replaced() or self._unstepped())
+            found.append(self._without_values())
+        if self._steps.recorder.step >= UNSEEN_AFTER:
+            found.append(self._unseen())
         if gradients and self._forward.passes and self._outputs.measured_steps >= MEASURED:
             found.append(self._unused())
-        if vanished_hooks((self._forward, self._outputs, self._steps)):
+        if any(probe.lost for probe in self._probes):
             found.append("Other code removed hooks of nn_inspector: what they saw is missing now. Call watch() again.")
         return [text for text in found if text is not None]
+
+    def _unseen(self) -> str | None:
+        if self._forward.passes == 0 and not self._outputs.fired:
+            return (
+                "The model's forward pass was not seen: it is compiled, torch.func calls it, another thread runs it, or "
+                "only parts of it are called (model.forward(x), a submodule). Gradients and updates are measured; "
+                "activations and a loss that is no module are not."
+            )
+        if self._forward.passes == 0:
+            return (
+                "The model is not called as model(x), only its forward() or parts of it. They are measured, but in "
+                "validation as well: it cannot be told from training. A loss that is no module is not seen."
+            )
+        compiled = self._outputs.compiled()
+        if not compiled:
+            return None
+        return (
+            f"Compiled, so that their outputs are not measured: {some(compiled)}. To see them, train some steps without "
+            "compiling. All else is measured."
+        )
+
+    def _without_values(self) -> str | None:
+        empty = [
+            name for name, p in self._model.named_parameters() if isinstance(p, UninitializedParameter) or p.is_meta
+        ]
+        if not empty:
+            return None
+        return f"Not measured, because they have no values: {some(empty)} (on the meta device, or of a layer that never ran)."
 
     def _replaced(self) -> str | None:
         gone = replaced_parameters(self._model, self._optimizers, self._names)
@@ -134,17 +172,6 @@ def unstepped_parameters(model: nn.Module, optimizers: Sequence[Optimizer]) -> l
     """Names of trainable parameters that no watched optimizer steps."""
     stepped = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     return [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in stepped]
-
-
-def vanished_hooks(probes: Iterable[Probe]) -> bool:
-    """Whether other code took hooks of ours out of torch's registries."""
-    for handle in (handle for probe in probes for handle in probe.handles()):
-        registry: Callable[[], Mapping[int, object] | None] | None = getattr(handle, "hooks_dict_ref", None)
-        if registry is not None:
-            hooks = registry()
-            if hooks is not None and getattr(handle, "id", None) not in hooks:
-                return True
-    return False
 
 
 def some(names: Sequence[str]) -> str:

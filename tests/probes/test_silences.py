@@ -117,19 +117,107 @@ def test_a_replaced_layer_is_measured_in_its_place():
     assert inspector.problems == []
 
 
-@pytest.mark.parametrize("owner", ["model", "layer", "optimizer"])
+@pytest.mark.parametrize("owner", ["model", "model, after forward()", "layer", "optimizer", "loss", "loader"])
 def test_hooks_that_other_code_removed(owner):
     case = classifier()
-    with nni.watch(case.model, case.optimizer, case.loss_fn, every=1) as inspector:
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
         case.run(1)
-        {
-            "model": case.model._forward_pre_hooks,
-            "layer": case.model[0]._forward_hooks,
-            "optimizer": case.optimizer._optimizer_step_post_hooks,
-        }[owner].clear()
+        assert inspector.problems == []
+        if owner == "loader":
+            del case.train_loader._get_iterator
+        else:
+            {
+                "model": case.model._forward_pre_hooks,
+                "model, after forward()": case.model._forward_hooks,
+                "layer": case.model[0]._forward_hooks,
+                "optimizer": case.optimizer._optimizer_step_post_hooks,
+                "loss": case.loss_fn._forward_hooks,
+            }[owner].clear()
         assert inspector.problems == [
             "Other code removed hooks of nn_inspector: what they saw is missing now. Call watch() again."
         ]
+
+
+def test_a_loader_that_two_watch_and_one_leaves_is_still_watched():
+    case, other = classifier(), classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader) as inspector:
+        second = nni.watch(other.model, other.optimizer, other.loss_fn, train_loader=case.train_loader)
+        second.detach()
+        case.run(1)
+        assert inspector.problems == second.problems == []
+    assert inspector.problems == []
+
+
+UNSEEN = "The model's forward pass was not seen: it is compiled, torch.func calls it"
+COMPILED = "Compiled, so that their outputs are not measured: {}. To see them, train some steps without compiling."
+
+COMPILING = {
+    "a layer": (lambda model, backend: model[0].compile(backend=backend), "0"),
+    "a layer in a wrapper": (
+        lambda model, backend: model.__setitem__(0, torch.compile(model[0], backend=backend)),
+        "0",
+    ),
+    "the model": (lambda model, backend: model.compile(backend=backend), None),
+}
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("late", [False, True], ids=["watched first", "watched after the first call"])
+@pytest.mark.parametrize("what", COMPILING)
+def test_what_is_compiled_and_not_seen_is_said(what, late, backend):
+    torch._dynamo.reset()
+    model, (x, y) = mlp(), blobs(16).tensors
+    make, layer = COMPILING[what]
+    make(model, backend)
+    loss_fn = nn.CrossEntropyLoss()
+    if late:
+        loss_fn(model(x), y).backward()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(model, optimizer, loss_fn, every=1) as inspector:
+        for _ in range(4):
+            optimizer.zero_grad()
+            loss_fn(model(x), y).backward()
+            optimizer.step()
+    (problem,) = inspector.problems
+    assert problem.startswith(UNSEEN if layer is None else COMPILED.format(layer))
+    assert inspector.run.sources("activation_mean") == ([] if layer is None else ["1", "2"])
+
+
+def test_a_compiled_model_that_is_watched_as_such():
+    torch._dynamo.reset()
+    model = torch.compile(mlp(), backend="eager")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(model, optimizer) as inspector:
+        steps(model, optimizer)
+    assert [problem[:60] for problem in inspector.problems] == [COMPILED.format("0, 1, 2")[:60]]
+
+
+def test_nothing_is_missed_of_a_compiled_layer_whose_outputs_are_not_wanted():
+    torch._dynamo.reset()
+    model = mlp()
+    model[0].compile(backend="eager")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(model, optimizer, probes="light") as inspector:
+        steps(model, optimizer)
+    assert inspector.problems == []
+
+
+def test_networks_that_are_called_and_their_container_is_not():
+    model = nn.ModuleDict({"generator": nn.Linear(4, 8), "critic": nn.Linear(8, 1)})
+    optimizers = [torch.optim.SGD(part.parameters(), lr=0.1) for part in model.values()]
+    loss_fn = nn.BCEWithLogitsLoss()
+    with nni.watch(model, optimizers, loss_fn, every=1) as inspector:
+        for _ in range(4):
+            for optimizer, wanted in zip(optimizers, (1.0, 0.0), strict=True):
+                optimizer.zero_grad()
+                loss_fn(model["critic"](model["generator"](torch.randn(8, 4))), torch.full((8, 1), wanted)).backward()
+                optimizer.step()
+    assert inspector.run.sources("activation_mean") == ["generator", "critic"]
+    (problem,) = inspector.problems
+    assert problem == (
+        "The model is not called as model(x), only its forward() or parts of it. They are measured, but in validation as "
+        "well: it cannot be told from training. A loss that is no module is not seen."
+    )
 
 
 ELSEWHERE = (
