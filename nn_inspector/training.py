@@ -310,7 +310,7 @@ def _check_model(model: object) -> None:
             got=f"{describe(model)} without any",
             advice="Pass the network that you train; a loss has no parameters and goes into loss_fn=...",
         )
-    if any(p.is_meta for p in parameters):
+    if all(p.is_meta for p in parameters):
         raise ArgumentError(
             "model",
             expected="parameters with values",
@@ -390,10 +390,12 @@ def _remember_weights(model: nn.Module) -> dict[str, torch.Tensor] | None:
         return None
     if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > INITIAL_WEIGHTS_LIMIT:
         return None
-    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items() if not tensor.is_meta}
 
 
 def _differs(parameter: torch.Tensor, before: torch.Tensor | None) -> bool:
+    if parameter.is_meta:
+        return False
     return before is None or before.shape != parameter.shape or not torch.equal(parameter.detach().cpu(), before)
 
 

@@ -63,7 +63,7 @@ def classifier(*, shuffle: bool = True, data: TensorDataset | None = None, **opt
 
 def state_of(case: Case) -> dict[str, torch.Tensor]:
     """Everything a training leaves behind: weights, optimizer state, random state."""
-    tensors = {f"weight {name}": value.clone() for name, value in case.model.state_dict().items()}
+    tensors = {f"weight {name}": value.clone() for name, value in case.model.state_dict().items() if not value.is_meta}
     for index, state in enumerate(case.optimizer.state.values()):
         tensors |= {f"state {index} {k}": v.clone() for k, v in state.items() if isinstance(v, torch.Tensor)}
     return tensors | {"random": torch.get_rng_state()}

@@ -91,7 +91,10 @@ class _NotFinite(Exception):  # noqa: N818 - it ends a loop and is no error
 
 
 def _look(copied: TrainingCopy, batch: Any, step: int, deadline: float) -> FirstNonfinite | None:
-    if any(not bool(torch.isfinite(p).all()) for p in copied.model.parameters()) or time.monotonic() > deadline:
+    if (
+        any(not bool(torch.isfinite(p).all()) for p in copied.model.parameters() if not p.is_meta)
+        or time.monotonic() > deadline
+    ):
         return None
     watch = _Watch()
     with torch.autograd.set_detect_anomaly(True, check_nan=False), watch:

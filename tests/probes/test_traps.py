@@ -450,6 +450,12 @@ def frozen():
     return model
 
 
+def with_an_empty_parameter():
+    model = mlp()
+    model[0].elsewhere = nn.Parameter(torch.empty(3, device="meta"))
+    return model
+
+
 def lazy():
     return nn.Sequential(nn.LazyLinear(16), nn.ReLU(), nn.LazyLinear(CLASSES))
 
@@ -483,6 +489,7 @@ TRAPS = {
     "two parameter groups": Trap(case(optimizer=halves)),
     "frozen": Trap(case(frozen)),
     "lazy": Trap(lazy_case),
+    "a parameter on the meta device": Trap(case(with_an_empty_parameter), said=("Not measured, because they have no values: 0.elsewhere",)),
     "LSTM": Trap(case(Recurrent), seen=USUAL | {"hidden_norm"}),
     "LSTM with a packed sequence": Trap(case(Packed), seen=USUAL | {"hidden_norm"}),
     "attention": Trap(case(Attending), seen=USUAL | {"attention_entropy"}),
@@ -580,6 +587,14 @@ def test_what_is_measured_is_that_of_the_training(other):
         ]
 
     assert measured(with_another_pass(other)) == measured(manual(usual_step))
+
+
+def test_a_parameter_without_values_is_no_harm_to_the_checks():
+    c = case(with_an_empty_parameter)()
+    with nni.watch(c.model, c.optimizer, c.loss_fn, train_loader=c.train_loader, every=1) as inspector:
+        c.run(1)
+        assert inspector.check("nonfinite").severity == "ok"
+        assert inspector.check("optimizer_step").severity == "ok"
 
 
 def test_several_optimizers():

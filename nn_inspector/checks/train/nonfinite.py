@@ -82,7 +82,7 @@ def chart(result: Finding) -> Chart | None:
 
 def _spoiled_weights(subject: Subject) -> str:
     """What is wrong with the weights as they are now, in words; empty if they are finite."""
-    named = list(subject.training.model.named_parameters())
+    named = [(name, p) for name, p in subject.training.model.named_parameters() if not p.is_meta]
     names = [name for name, p in named if not bool(torch.isfinite(p.detach()).all())]
     if not names:
         return ""
