@@ -6,19 +6,20 @@ import json
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from typing import Any
 
 import numpy as np
 
 from nn_inspector.history.facts import TRACE_LIMIT, Facts
 from nn_inspector.history.finding import BASES, SEVERITIES, Finding, Remedy, Trial
-from nn_inspector.probes import Epoch, TraceEntry
+from nn_inspector.probes import Epoch, Lengths, TraceEntry
 
 LONGEST = 1 << 26
 """No text in a run file has more characters than this."""
 
 _EPOCH_FIELDS = tuple(field.name for field in fields(Epoch))
+_NO_NUMBERS = ("loader", "complete", "class_counts", "lengths")
 _INTEGER_DIGITS = 25
 
 
@@ -57,7 +58,7 @@ def trace_data(trace: Iterable[TraceEntry]) -> list[Any]:
 def epoch_data(epoch: Epoch) -> dict[str, Any]:
     """A pass over a loader as JSON can hold it."""
     values = {name: getattr(epoch, name) for name in _EPOCH_FIELDS}
-    return {**values, "class_counts": epoch.class_counts.tolist()}
+    return {**values, "class_counts": epoch.class_counts.tolist(), "lengths": list(astuple(epoch.lengths))}
 
 
 def finding_data(finding: Finding) -> dict[str, Any]:
@@ -98,12 +99,15 @@ def epoch_from(data: Any) -> Epoch:
     Raises:
         FactError: it is not a pass over a loader.
     """
-    _require(isinstance(data, dict) and set(data) == set(_EPOCH_FIELDS), "the fields of an epoch")
-    counts = data["class_counts"]
-    numbers = [data[name] for name in _EPOCH_FIELDS if name not in ("loader", "complete", "class_counts")]
+    _require(isinstance(data, dict), "an epoch")
+    data = {"lengths": astuple(Lengths()), **data}  # older files do not say
+    _require(set(data) == set(_EPOCH_FIELDS), "the fields of an epoch")
+    counts, lengths = data["class_counts"], data["lengths"]
+    _require(isinstance(lengths, list | tuple) and len(lengths) == len(fields(Lengths)), "the lengths of an epoch")
+    numbers = [data[name] for name in _EPOCH_FIELDS if name not in _NO_NUMBERS]
     sound = isinstance(data["loader"], str) and isinstance(data["complete"], bool) and isinstance(counts, list)
-    _require(sound and all(map(_is_whole, [*numbers, *counts])), "whole numbers in an epoch")
-    return Epoch(**{**data, "class_counts": np.array(counts, dtype=np.int64)})
+    _require(sound and all(map(_is_whole, [*numbers, *counts, *lengths])), "whole numbers in an epoch")
+    return Epoch(**{**data, "class_counts": np.array(counts, dtype=np.int64), "lengths": Lengths(*lengths)})
 
 
 def _trace_entry(row: Any) -> TraceEntry:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import importlib.metadata
 import platform
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,10 @@ MOST_SOURCE = 200_000
 
 
 def surroundings() -> dict[str, Any]:
-    """Versions, random seed, time, git commit and the notebook's cells.
+    """Versions, random seed, states of the random generators, time, git commit and the notebook's cells.
+
+    Of Python's and NumPy's own generators the seed cannot be known afterwards: two runs that began in the same state have
+    the same checksum of it. Nothing is drawn.
 
     Example:
         >>> surroundings()["seed"] == torch.initial_seed()
@@ -26,6 +31,7 @@ def surroundings() -> dict[str, Any]:
     return {
         "started": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         "seed": torch.initial_seed(),
+        "random_states": random_states(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "torch": str(torch.__version__),
@@ -34,6 +40,30 @@ def surroundings() -> dict[str, Any]:
         "git_commit": git_commit(Path.cwd()),
         "cells": notebook_cells(),
     }
+
+
+def random_states() -> dict[str, str]:
+    """Checksums of the states of the global generators of Python, NumPy and PyTorch, which stay as they are.
+
+    Example:
+        >>> random_states() == random_states()
+        True
+    """
+    states: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002 - the user's
+        "torch": torch.get_rng_state().numpy(),
+    }
+    return {
+        name: hashlib.blake2b(_spelled(state).encode(), digest_size=8).hexdigest() for name, state in states.items()
+    }
+
+
+def _spelled(state: Any) -> str:
+    """All numbers of a state, also of the long arrays in it."""
+    if isinstance(state, dict):
+        return ",".join(f"{name}:{_spelled(part)}" for name, part in state.items())
+    return str(state.tolist()) if isinstance(state, np.ndarray) else str(state)
 
 
 def notebook_cells() -> list[str]:

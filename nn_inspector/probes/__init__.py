@@ -7,6 +7,7 @@ from nn_inspector.probes.label_order import Blocks, BlockSums, LabelOrder
 from nn_inspector.probes.labels import Labels, find_labels, is_label_key, label_parts
 from nn_inspector.probes.layer_choice import LayerChoice, choose_layers
 from nn_inspector.probes.learning_rate import group_name
+from nn_inspector.probes.lengths import Lengths
 from nn_inspector.probes.loss_calls import CallMode, LossCall
 from nn_inspector.probes.measurement import QUANTITIES, Measured, Measurement, MeasurementTable, TraceEntry, one_by_one
 from nn_inspector.probes.optimizer_finder import OptimizerFinder
@@ -42,6 +43,7 @@ __all__ = [
     "LabelOrder",
     "Labels",
     "LayerChoice",
+    "Lengths",
     "LossCall",
     "Measured",
     "Measurement",

@@ -12,6 +12,7 @@ import torch
 
 from nn_inspector.probes.label_order import LabelOrder
 from nn_inspector.probes.labels import find_labels
+from nn_inspector.probes.lengths import Lengths, find_lengths
 
 _DENSE_BATCHES = 64
 _STRIDE = 8
@@ -60,6 +61,7 @@ class Epoch:
         order: checksum over the batches in their order; equal in two passes that held the same in the same order, and 0
             where nothing could be read.
         class_counts: int64 [classes], items of each class, where the last part of the batches holds class numbers.
+        lengths: of the sequences in the batches, where there are any.
         parts: what may be the labels, by its place in the batch. It stays in memory: a run file holds the rest.
     """
 
@@ -71,6 +73,7 @@ class Epoch:
     read: int = 0
     order: int = 0
     class_counts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    lengths: Lengths = field(default_factory=Lengths)
 
     def __post_init__(self) -> None:
         self.parts: dict[str, LabelOrder] = {}
@@ -93,6 +96,7 @@ class Epoch:
     def _read(self, batch: Any) -> None:
         self.read += 1
         self.order = fingerprint(batch, self.order)
+        self.lengths += find_lengths(batch)
         found = find_labels(batch)
         for labels in found:
             if labels.place not in self.parts:

@@ -1,8 +1,11 @@
+import random
 import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
+import torch
 
 from nn_inspector.history import metadata
 from nn_inspector.history.facts_json import FactError, from_text, to_text
@@ -53,17 +56,35 @@ def test_outside_a_notebook_there_are_no_cells(monkeypatch):
 
 
 def test_versions_and_seed_are_told():
-    import torch
-
     facts = metadata.surroundings()
     assert {"python", "torch", "numpy", "nn_inspector", "platform", "started", "git_commit"} <= facts.keys()
     assert facts["seed"] == torch.initial_seed()
     assert from_text(to_text(facts)) == facts
 
 
-def test_text_that_json_cannot_hold_is_described():
-    import torch
+def test_states_of_random_generators_are_told_and_left_alone():
+    def states(seed):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        return metadata.surroundings()["random_states"]
 
+    first, again, other = states(0), states(0), states(1)
+    assert first == again
+    assert first.keys() == {"python", "numpy", "torch"}
+    assert all(first[name] != other[name] for name in first)
+    drawn = random.random(), np.random.rand(), torch.rand(())
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    assert drawn == (random.random(), np.random.rand(), torch.rand(()))
+    before = metadata.random_states()
+    random.random()
+    after = metadata.random_states()
+    assert [name for name in before if before[name] != after[name]] == ["python"]
+
+
+def test_text_that_json_cannot_hold_is_described():
     data = from_text(to_text({"device": torch.device("cpu"), "set": {1}, ("a", "tuple"): 2, "inf": float("inf")}))
     assert data == {"device": "cpu", "set": [1], "inf": float("inf")}
 
