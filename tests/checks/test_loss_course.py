@@ -293,6 +293,16 @@ def test_where_all_inputs_are_the_same_all_answers_should_be(watched):
     assert "All inputs are the same" in finding.message
 
 
+def test_a_loss_that_diverges_names_the_step_from_which_on_it_was_above_its_start():
+    losses = np.where((STEPS > 10) & (STEPS < 140), 0.5 * CHANCE, CHANCE)
+    losses[140:] = np.linspace(1.5, 9.0, len(losses) - 140) * CHANCE
+    with with_losses(losses) as inspector:
+        finding = inspector.check("divergence")
+        inspector.note(finding)
+        assert (finding.severity, finding.evidence["step"]) == ("warning", 140.0)
+        assert inspector.run.raised_at("divergence") == 140
+
+
 def test_a_loss_whose_targets_grow_does_not_diverge():
     """As in reinforcement learning, where a network makes the targets."""
     with with_losses(COURSES["rising"]) as inspector:
