@@ -10,6 +10,7 @@ export class FakeElement {
   checked = false;
   disabled = false;
   selectedIndex = -1;
+  value = '';
 
   closest(selector: string): FakeElement | null {
     return this.classList.includes(selector.slice(1)) ? this : (this.parent?.closest(selector) ?? null);

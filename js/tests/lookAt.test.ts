@@ -59,7 +59,14 @@ describe('lookOfChange', () => {
     expect(lookOfChange(asElement(list))).toEqual(look({ option: 3 }));
   });
 
+  it('says what is looked for', () => {
+    const text = new FakeInput([], new FakeElement(['nni-layer-picker'], board));
+    text.value = 'attn';
+    expect(lookOfChange(asElement(text))).toEqual(look({ find: 'attn' }));
+  });
+
   it.each<[string, FakeElement]>([
+    ['another text', new FakeInput([], board)],
     ['another list', new FakeSelect([], board)],
     ['something else in the picker', within(board, 'nni-layer-picker')]
   ])('says nothing of %s', (_, target) => {

@@ -95,7 +95,6 @@ class Dashboard(RunDashboard):
     def _grant(self, wish: Mapping[str, Any]) -> None:
         """What a page has asked for while a cell runs: it may be of a state that is gone by now."""
         check, step, by, play, log_loss = (wish.get(name) for name in ("check", "step", "by", "play", "log_loss"))
-        option, chart, row = (wish.get(name) for name in ("option", "chart", "row"))
         if isinstance(check, str):
             self._on_event(check)
         elif step == "latest":
@@ -108,8 +107,15 @@ class Dashboard(RunDashboard):
             (self._time.play_along if play else self._time.stop_playing_along)()
         elif isinstance(log_loss, bool):
             self._log_loss.value = log_loss
-        elif is_place(option):
+        else:
+            self._pick_layer(wish)
+
+    def _pick_layer(self, wish: Mapping[str, Any]) -> None:
+        option, find, chart, row = (wish.get(name) for name in ("option", "find", "chart", "row"))
+        if is_place(option):
             self._picker.choose(option)
+        elif isinstance(find, str):
+            self._picker.find.value = find
         elif is_place(chart) and is_place(row):
             shown = [self._charts[panel.name] for panel in self._choice.chosen]
             layers = shown[chart].layers if chart < len(shown) else ()

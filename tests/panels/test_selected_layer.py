@@ -169,6 +169,70 @@ def test_a_block_joins_the_list_when_it_is_selected():
     assert picker.list.value == ""
 
 
+def many(count=60):
+    layers = [f"h.{block}.{name}" for block in range(count // 2) for name in ("attn", "mlp")]
+    kinds = {layer: "Attention" if layer.endswith("attn") else "Linear" for layer in layers}
+    selected = SelectedLayer()
+    return LayerPicker(nni.Run("made", {"model": "M", "modules": kinds}), layers, selected), selected
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "count", "name"),
+    [
+        ("attn", "30 of 60 layers", 30, None),
+        ("MLP", "30 of 60 layers", 30, None),
+        ("attention", "30 of 60 layers", 30, None),
+        ("h.2", "22 of 60 layers", 22, None),
+        (" h.2.attn ", "1 of 60 layers", 1, "h.2.attn"),
+        ("29.mlp", "1 of 60 layers", 1, "h.29.mlp"),
+        ("[", "no such layer", 0, None),
+        ("", "all layers", 60, None),
+    ],
+)
+def test_layers_are_found_by_any_part_of_their_name_or_type(text, first, count, name):
+    picker, selected = many()
+    assert picker.find.layout.display is None
+    picker.find.value = "nowhere"
+    picker.find.value = text
+    assert picker.list.options[0] == (first, "")
+    assert len(picker.list.options) == count + 1
+    assert selected.name == name
+    assert picker.list.value == (name or "")
+
+
+def test_a_selected_layer_stays_in_the_list_whatever_is_looked_for():
+    picker, selected = many()
+    selected.name = "h.3.mlp"
+    picker.find.value = "attn"
+    assert selected.name == picker.list.value == "h.3.mlp"
+    assert picker.list.options[-1] == ("h.3.mlp Linear", "h.3.mlp")
+    picker.choose(1)
+    assert selected.name == "h.0.attn"
+    picker.find.value = ""
+    assert selected.name == "h.0.attn"
+    assert len(picker.list.options) == 61
+
+
+def test_a_layer_whose_name_is_part_of_others_is_selected_by_its_whole_name():
+    selected = SelectedLayer()
+    picker = LayerPicker(nni.Run("made", {"model": "M"}), [str(place) for place in range(60)], selected)
+    picker.find.value = "5"
+    assert selected.name == "5"
+    assert len(picker.list.options) == 1 + 15
+
+
+def test_few_layers_need_no_search():
+    picker = LayerPicker(nni.Run("made", {"model": "M"}), ["0", "1"], SelectedLayer())
+    assert picker.find.layout.display == "none"
+
+
+def test_what_is_looked_for_while_a_cell_runs_is_found(dashboard):
+    dashboard._wishes.note({"find": "relu"})
+    dashboard._wishes.note({"find": 3})
+    dashboard._grant_wishes()
+    assert dashboard._layer.name == "1"
+
+
 def test_layers_are_those_that_are_measured_or_hold_parameters_in_the_order_of_the_model():
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(), nn.Sequential(nn.ReLU(), nn.Linear(2, 1)))
     with nni.watch(model, layers=nn.ReLU) as inspector:

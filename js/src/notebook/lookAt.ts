@@ -36,12 +36,16 @@ export function lookOfClick(target: Element): ILook | null {
       };
 }
 
-/** What a change of a dashboard's list of layers asks to see. */
+/** What a change of a dashboard's list of layers, or of the text that is looked for in it, asks to see. */
 export function lookOfChange(target: Element): ILook | null {
   const dashboard = dashboardAround(target);
-  return dashboard === null || !(target instanceof HTMLSelectElement) || target.closest('.nni-layer-picker') === null
-    ? null
-    : { request: 'look', dashboard, option: target.selectedIndex };
+  if (dashboard === null || target.closest('.nni-layer-picker') === null) {
+    return null;
+  }
+  if (target instanceof HTMLSelectElement) {
+    return { request: 'look', dashboard, option: target.selectedIndex };
+  }
+  return target instanceof HTMLInputElement ? { request: 'look', dashboard, find: target.value } : null;
 }
 
 /** What a move of a dashboard's slider asks to see. */

@@ -21,7 +21,7 @@ export interface ISteering {
 
 /**
  * What is wanted of a dashboard: the evidence of a check, a step, one so many steps on, to play along the steps or no longer, the loss in
- * logarithms or not, an entry of its list of layers, or a row of one of its charts.
+ * logarithms or not, an entry of its list of layers, a part of the name of one, or a row of one of its charts.
  */
 export interface ILook {
   readonly request: 'look';
@@ -32,6 +32,7 @@ export interface ILook {
   readonly play?: boolean;
   readonly log_loss?: boolean;
   readonly option?: number;
+  readonly find?: string;
   readonly chart?: number;
   readonly row?: number;
 }
