@@ -89,6 +89,7 @@ class Chart:
         matrix: [labels, labels], from 0 to 1; the rows go down, the columns to the right.
         chosen: positions of the rows that are selected; if there are any, the others stand back.
         events: of a picture over steps: (step, what happened then), marked on the axis.
+        found: of rows: (position, what was found there), marked at their beginning.
         levels: name -> a value to compare with, drawn across the chart.
         band: a range of usual values, drawn behind, and its name.
         top: values above this are cut off, if given.
@@ -109,6 +110,7 @@ class Chart:
     matrix: np.ndarray | None = None
     chosen: tuple[int, ...] = ()
     events: tuple[tuple[float, str], ...] = ()
+    found: tuple[tuple[float, str], ...] = ()
     levels: Mapping[str, float] = field(default_factory=dict)
     band: tuple[float, float, str] | None = None
     top: float | None = None

@@ -23,6 +23,7 @@ from nn_inspector.panels.heat_mark import SCHEME
 from nn_inspector.panels.legend import colour_of
 from nn_inspector.panels.looks import LEVEL, look_of
 from nn_inspector.panels.matrix_widget import cell_colours
+from nn_inspector.panels.row_marks import BESIDE, by_row
 from nn_inspector.panels.style import BACK, COLOURS, FAINT
 
 _LINES = {"solid": "-", "dashed": "--", "dotted": ":", "dash_dotted": "-."}
@@ -93,6 +94,9 @@ def _curves(axes: Axes, chart: Chart) -> None:
             axes.plot(*(part[np.isin(np.round(curve.x), chart.chosen)] for part in (x, y)), **style, lw=0)
     for place in chart.chosen:
         axes.axhspan(place - 0.5, place + 0.5, color=FAINT, alpha=0.25, lw=0)
+    for row, text in by_row(chart).items():
+        style = {"marker": "^", "color": EVENT, "lw": 0, "clip_on": False, "label": text}
+        axes.plot(BESIDE, row, **style, transform=axes.get_yaxis_transform())
     for step, text in by_step(chart.events).items():
         style = {"marker": "^", "color": EVENT, "lw": 0, "clip_on": False, "label": text}
         axes.plot(step, ABOVE, **style, transform=axes.get_xaxis_transform())

@@ -21,6 +21,7 @@ from nn_inspector.panels.event_marks import EventMarks
 from nn_inspector.panels.heat_mark import HeatMark
 from nn_inspector.panels.legend import alert_html, colour_of, legend_html, note_html
 from nn_inspector.panels.looks import LEVEL, LOOKS, Look, look_of
+from nn_inspector.panels.row_marks import RowMarks
 from nn_inspector.panels.row_pictures import pictures_html
 from nn_inspector.panels.style import BACK, COLOURS, FAINT
 
@@ -38,7 +39,7 @@ class ChartWidget(ipywidgets.VBox):
         height: of the picture, in pixels.
         empty: what to say while there is nothing to draw.
         on_layer: called with the layer whose row was clicked.
-        on_event: called with what is marked on the axis when its mark is clicked.
+        on_event: called with what is marked on the axis or at a row when its mark is clicked.
     """
 
     def __init__(
@@ -68,9 +69,10 @@ class ChartWidget(ipywidgets.VBox):
         self._marks = list(self._mark_of.values())
         self._rows = ClickableRows(on_layer)
         self._events = EventMarks(scales["x"], on_event)
+        self._found = RowMarks(scales["y"], on_event)
         self._heat = HeatMark(scales) if chart.heat is not None else None
         behind = [self._heat] if self._heat is not None else []
-        on_top = [self._rows] if chart.kind == "rows" else []
+        on_top = [self._rows, self._found] if chart.kind == "rows" else []
         on_top += [self._events] if chart.over_steps else []
         self._figure = self._axes.figure([*behind, self._band, *self._marks, self._levels, *on_top])
         self._legend = ipywidgets.HTML()
@@ -88,6 +90,7 @@ class ChartWidget(ipywidgets.VBox):
         self._note.value = "" if chart.empty else pictures_html(chart) + words
         self._rows.show(chart.layers, chart.chosen)
         self._events.show(chart.events)
+        self._found.show(chart)
         if self._heat is not None:
             self._heat.show(None if chart.empty else chart.heat)
         if chart.empty:

@@ -8,6 +8,7 @@ from nn_inspector.history import Chart, Heat
 from nn_inspector.panels.event_marks import by_step
 from nn_inspector.panels.heat_mark import colours
 from nn_inspector.panels.looks import LEVEL, look_of, sign_of
+from nn_inspector.panels.row_marks import by_row
 from nn_inspector.panels.style import COLOURS, FAINT, TEXT
 
 
@@ -30,7 +31,7 @@ def legend_html(chart: Chart) -> str:
         entries.append(_entry(COLOURS[2], "▒", f"{chart.band[2]}: {chart.band[0]:.3g} to {chart.band[1]:.3g}"))
     if chart.heat is not None:
         entries.append(_colour_bar(chart.heat))
-    entries += [_entry(TEXT, "▲", text) for text in by_step(chart.events).values()]
+    entries += [_entry(TEXT, "▲", text) for text in (*by_step(chart.events).values(), *by_row(chart).values())]
     return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{" ".join(entries)}</div>'
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,8 @@ from nn_inspector.panels.event_marks import EventMarks
 from nn_inspector.panels.evidence import whereabouts
 from nn_inspector.panels.findings_strip import MOST_CAUSES, MOST_SYMPTOMS, FindingsStrip
 from nn_inspector.panels.panel import Selection
+from nn_inspector.panels.row_marks import RowMarks
+from nn_inspector.probes import Measurement
 from tests.trainings import classifier
 
 LAYERS = ("0", "1", "2", "model", "encoder.0")
@@ -200,6 +204,54 @@ def test_what_was_raised_at_the_same_step_has_one_mark():
     for place in (1, 0, 2, None):
         marks._handle_custom_msg({"event": "element_click", "data": {"index": place}}, [])
     assert clicked == ["oscillation", "divergence"]
+
+
+@pytest.mark.parametrize(
+    ("where", "places"),
+    [("2.weight", (1.0,)), ("0", (0.0,)), ("1", ()), ("train_loader", ()), (None, ()), ("bias", ())],
+)
+def test_panels_by_layer_mark_the_row_that_a_finding_is_about(dashboard, where, places):
+    run = dashboard._inspector.run
+    run.add_finding(found("vanishing_gradients", where=where))
+    panel = next(panel for panel in PANELS if panel.name == "gradient_flow")
+    assert panel.chart(run, Selection()).found == tuple((place, "vanishing_gradients") for place in places)
+    run.add_finding(found("vanishing_gradients", "ok", where=where))
+    assert panel.chart(run, Selection()).found == ()
+
+
+def test_a_row_of_several_layers_is_marked_for_each_of_them():
+    run = run_of(2, found("gradient_flow", where="30.weight"), found("vanishing_gradients", where="28"))
+    run.record([Measurement(0, "gradient_norm", f"{place}.weight", 1.0) for place in range(100)])
+    panel = next(panel for panel in PANELS if panel.name == "gradient_flow")
+    chart = panel.chart(run, Selection())
+    row = chart.layers.index("25\N{EN DASH}29")
+    assert chart.found == ((row + 1.0, "gradient_flow"), (float(row), "vanishing_gradients"))
+
+
+def test_marks_at_rows_are_named_in_words_and_lead_to_the_evidence():
+    clicked = []
+    chart = Chart("rows", "norm", "layer", {"now": Curve(np.arange(3.0), np.ones(3), "points")}, layers=("a", "b", "c"))
+    chart = replace(chart, labels=tuple(enumerate(chart.layers)))
+    marked = replace(chart, found=((2.0, "gradient_flow"), (0.0, "weight_scale"), (2.0, "vanishing_gradients")))
+    widget = ChartWidget(chart, on_event=clicked.append)
+    marks = next(mark for mark in widget.children[1].marks if isinstance(mark, RowMarks))
+    assert not marks.visible
+    widget.update(marked)
+    assert marks.visible
+    assert marks.y.tolist() == [0.0, 2.0]
+    assert list(marks.names) == ["a: weight_scale", "c: gradient_flow, vanishing_gradients"]
+    assert "c: gradient_flow, vanishing_gradients" in widget.children[0].value
+    assert png([("a", marked)]) != png([("a", chart)])
+    for place in (1, 0, 2, None):
+        marks._handle_custom_msg({"event": "element_click", "data": {"index": place}}, [])
+    assert clicked == ["gradient_flow", "weight_scale"]
+    changes = []
+    marks.observe(changes.append)
+    widget.update(marked)
+    assert changes == []
+    widget.update(chart)
+    assert not marks.visible
+    assert "gradient_flow" not in widget.children[0].value
 
 
 # the strip
