@@ -122,7 +122,7 @@ def test_a_layer_is_found_by_its_name_or_its_block(selected, places):
 def test_rows_that_are_not_selected_stand_back():
     widget = ChartWidget(rows(), on_layer=lambda _: None)
     faint, points = (mark for mark in widget._marks if mark.visible)
-    bars, _ = widget.children[1].marks[-1]
+    bars = next(mark for mark in widget.children[1].marks if isinstance(mark, ClickableRows))
     assert set(points.opacities) == {1.0}
     assert set(bars.opacities) == {0.0}
     widget.update(rows(chosen=(1,)))
