@@ -33,11 +33,23 @@ class ActivationGradientProbe(OutputReader):
         self._rows = 2 * modules
         self._samples: dict[torch.device, Samples] = {}
         self._calls: dict[str, int] = {}
+        self._calls_before: dict[str, int] = {}
 
     def observe(self, call: ModuleCall) -> None:
         tensor = call.tensor
         if tensor.requires_grad and tensor.grad_fn is not None:
             tensor.register_hook(self.hook(self._arrive, call.name))
+
+    def begin_pass(self) -> None:
+        self._calls_before = dict(self._calls)
+        for samples in self._samples.values():
+            samples.mark()
+
+    def forget(self) -> None:
+        self._calls = {name: calls - self._calls_before.get(name, 0) for name, calls in self._calls.items()}
+        self._calls_before = {}
+        for samples in self._samples.values():
+            samples.forget()
 
     def before_step(self, optimizer_index: int) -> None:
         self._hand_on()

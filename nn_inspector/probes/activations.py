@@ -45,6 +45,14 @@ class ActivationProbe(OutputReader):
         if limits is not None:
             self._limits[call.name] = limits
 
+    def begin_pass(self) -> None:
+        for samples in self._samples.values():
+            samples.mark()
+
+    def forget(self) -> None:
+        for samples in self._samples.values():
+            samples.forget()
+
     def before_step(self, optimizer_index: int) -> None:
         self._hand_on()
 

@@ -127,7 +127,7 @@ class Attachment:
             "time": self._time,
         }
         observers = [reader for name, reader in of_outputs.items() if name in self.chosen]
-        self._outputs = ModuleOutputs(recorder, model, self._modules, observers)
+        self._outputs = ModuleOutputs(recorder, model, self._modules, observers, self._optimizers)
         others = OtherSteps(recorder, self._optimizers, on_other)
         readers = [
             self._trace,

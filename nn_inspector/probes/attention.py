@@ -34,6 +34,7 @@ class AttentionProbe(OutputReader):
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
         self._entropies: dict[str, torch.Tensor] = {}
+        self._earlier: dict[str, torch.Tensor] = {}
 
     def wants(self, module: nn.Module) -> bool:
         return isinstance(module, nn.MultiheadAttention)
@@ -50,6 +51,12 @@ class AttentionProbe(OutputReader):
         weights = _weights(module, inputs)
         self._entropies[call.name] = _entropy(weights, inputs.allowed(weights))
 
+    def begin_pass(self) -> None:
+        self._earlier, self._entropies = self._entropies | self._earlier, {}
+
+    def forget(self) -> None:
+        self._earlier = {}
+
     def before_step(self, optimizer_index: int) -> None:
         self._hand_on()
 
@@ -57,7 +64,7 @@ class AttentionProbe(OutputReader):
         self._hand_on()  # of a closure
 
     def _hand_on(self) -> None:
-        entropies, self._entropies = self._entropies, {}
+        entropies, self._entropies, self._earlier = self._entropies | self._earlier, {}, {}
         for name, entropy in entropies.items():
             self.recorder.put(entropy, _reader(self.recorder.step, name), merged="sum")
 

@@ -28,6 +28,7 @@ class HiddenStateProbe(OutputReader):
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
         self._norms: dict[str, torch.Tensor] = {}
+        self._earlier: dict[str, torch.Tensor] = {}
 
     def wants(self, module: nn.Module) -> bool:
         return isinstance(module, nn.RNNBase)
@@ -43,6 +44,12 @@ class HiddenStateProbe(OutputReader):
                 output.detach(), batch_first=bool(getattr(call.module, "batch_first", False))
             )
 
+    def begin_pass(self) -> None:
+        self._earlier, self._norms = self._norms | self._earlier, {}
+
+    def forget(self) -> None:
+        self._earlier = {}
+
     def before_step(self, optimizer_index: int) -> None:
         self._hand_on()
 
@@ -50,7 +57,7 @@ class HiddenStateProbe(OutputReader):
         self._hand_on()  # of a closure
 
     def _hand_on(self) -> None:
-        norms, self._norms = self._norms, {}
+        norms, self._norms, self._earlier = self._norms | self._earlier, {}, {}
         for device in dict.fromkeys([norm.device for norm in norms.values()]):
             here = {name: norm for name, norm in norms.items() if norm.device == device}
             self.recorder.put(torch.stack([*here.values()]), self._reader(list(here)), merged="sum", pack=with_count)

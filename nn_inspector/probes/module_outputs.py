@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from nn_inspector.probes.outputs import first_tensor
+from nn_inspector.probes.passes import Passes
 from nn_inspector.probes.probe import Removable, StepReader
 from nn_inspector.probes.recorder import Recorder
 
@@ -53,6 +55,12 @@ class OutputReader(StepReader):
         """A module returned; what is wanted of the tensors is reduced or copied at once."""
         raise NotImplementedError
 
+    def begin_pass(self) -> None:
+        """Another pass begins before a step: those so far may turn out to belong to none."""
+
+    def forget(self) -> None:
+        """The passes before the latest one belong to no step: nothing of them is handed on."""
+
 
 class ModuleOutputs(StepReader):
     """Hooks the modules and calls the readers.
@@ -69,6 +77,7 @@ class ModuleOutputs(StepReader):
         model: the network.
         modules: by name; a part of it.
         readers: what looks at the outputs, in this order.
+        optimizers: the watched ones; the list may grow.
 
     Attributes:
         fired: names of the modules that returned something in a measured training pass.
@@ -78,7 +87,12 @@ class ModuleOutputs(StepReader):
     name = "module"
 
     def __init__(
-        self, recorder: Recorder, model: nn.Module, modules: dict[str, nn.Module], readers: Sequence[OutputReader]
+        self,
+        recorder: Recorder,
+        model: nn.Module,
+        modules: dict[str, nn.Module],
+        readers: Sequence[OutputReader],
+        optimizers: Sequence[Optimizer],
     ) -> None:
         super().__init__(recorder)
         self.modules = modules
@@ -90,6 +104,8 @@ class ModuleOutputs(StepReader):
         self._compiled = {name for name, module in modules.items() if _is_compiled(module)}
         self._compiled |= {n for n in modules if "_orig_mod" in n or any(n.startswith(f"{c}.") for c in self._compiled)}
         self._calls: dict[str, int] = {}
+        self._calls_before: dict[str, int] = {}
+        self._passes = Passes(optimizers)
         self._hooks: dict[str, Removable] = {}
         self._noted = 0
 
@@ -120,6 +136,12 @@ class ModuleOutputs(StepReader):
         for name in [name for name in self.modules if name not in self._calls]:
             self._follow(name)
         self._calls.clear()
+        if self._passes.belonged_to_no_step(optimizer_index):
+            self._forget()
+        self._passes.end_step()
+
+    def after_step(self, optimizer_index: int) -> None:
+        self._passes.end_step()  # of a closure
 
     def _follow(self, name: str) -> None:
         try:
@@ -155,13 +177,19 @@ class ModuleOutputs(StepReader):
         self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
     ) -> None:
         recorder = self.recorder
+        if recorder.phase != "train" or not recorder.due:
+            return
+        recomputed = torch._C._current_graph_task_id() != -1
+        if self._passes.over and not recomputed:
+            self._begin_pass()
         calls = self._calls.get(name, 0)
-        if recorder.phase != "train" or not recorder.due or calls >= CALLS_PER_STEP:
+        if calls >= CALLS_PER_STEP:
             return
         tensor = first_tensor(output)
         if tensor is None or tensor.is_meta or tensor.numel() == 0:
             return
-        recomputed = torch._C._current_graph_task_id() != -1
+        if tensor.grad_fn is not None and (owner := self._passes.witness(module)) is not None:
+            tensor.register_hook(self.hook(self._arrive, owner))
         if not recomputed:
             self._calls[name] = calls + 1
             self.fired.add(name)
@@ -171,11 +199,31 @@ class ModuleOutputs(StepReader):
                 recorder.trace("module", module=name, output_shape=shape, output_dtype=dtype)
         call = ModuleCall(name, module, args, kwargs, output, tensor, recomputed)
         for reader in self._readers[name]:
-            if reader.failure is None:
-                try:
-                    reader.observe(call)
-                except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
-                    reader.fail(error)
+            self._guard(reader, reader.observe, call)
+
+    def _arrive(self, owner: int, gradient: torch.Tensor) -> None:
+        if self.recorder.due and self._passes.arrive(owner):
+            self._forget()
+
+    def _begin_pass(self) -> None:
+        self._calls_before = dict(self._calls)
+        for reader in self._all_readers:
+            self._guard(reader, reader.begin_pass)
+        if self._passes.begin():
+            self._forget()
+
+    def _forget(self) -> None:
+        self._calls = {name: calls - self._calls_before.get(name, 0) for name, calls in self._calls.items()}
+        self._calls_before = {}
+        for reader in self._all_readers:
+            self._guard(reader, reader.forget)
+
+    def _guard(self, reader: OutputReader, method: Callable[..., None], *what: ModuleCall) -> None:
+        if reader.failure is None:
+            try:
+                method(*what)
+            except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
+                reader.fail(error)
 
 
 def _with_parents(name: str) -> list[str]:

@@ -49,6 +49,7 @@ class Samples:
         self._zero = torch.zeros((), dtype=torch.float32, device=device)
         self._totals: list[torch.Tensor] = []
         self._heads: list[torch.Tensor] = []
+        self._marked = 0
         self._reserve(max(rows, 1))
 
     def __bool__(self) -> bool:
@@ -90,6 +91,18 @@ class Samples:
         self._sizes += [values.numel() for _, values in pairs]
         self._lengths += [sample.shape[0] for sample in samples]
 
+    def mark(self) -> None:
+        """What was collected so far may have to be forgotten."""
+        self._marked = len(self._names)
+
+    def forget(self) -> None:
+        """Drop what was collected before the mark."""
+        first, end, self._marked = self._marked, len(self._names), 0
+        if first:
+            self._matrix[: end - first] = self._matrix[first:end].clone()
+            for collected in (self._names, self._sizes, self._lengths, self._totals):
+                del collected[:first]
+
     def take(self) -> Taken:
         """What was collected; the next sample begins anew."""
         if self._layout is None or self._layout.lengths != self._lengths:
@@ -98,7 +111,7 @@ class Samples:
         filled = torch.where(layout.inside, rows, rows[:, :1])
         totals = torch.stack(self._totals)
         taken = Taken(self._names, self._sizes, layout.looked_at, filled, layout.weights, totals)
-        self._names, self._sizes, self._lengths, self._totals = [], [], [], []
+        self._names, self._sizes, self._lengths, self._totals, self._marked = [], [], [], [], 0
         return taken
 
     def _reserve(self, rows: int) -> None:

@@ -83,6 +83,7 @@ class UnitProbe(OutputReader):
         super().__init__(recorder)
         self._channels: bool | None = None
         self._counts: dict[str, tuple[torch.Tensor, int]] = {}
+        self._earlier: dict[str, tuple[torch.Tensor, int]] = {}
         self._windows: dict[str, _Window] = {}
 
     def wants(self, module: nn.Module) -> bool:
@@ -94,11 +95,18 @@ class UnitProbe(OutputReader):
         elif not call.recomputed and call.tensor.dim() >= 2 and call.tensor.layout is torch.strided:
             limits = saturation_limits(call.module)
             self._windows.setdefault(call.name, _Window("dead_units" if limits is None else "saturated_units"))
-            counts, size = _active(self._chosen(call.tensor), limits)
-            before = self._counts.get(call.name)
-            if before is not None and before[0].shape == counts.shape:
-                counts, size = counts + before[0], size + before[1]
-            self._counts[call.name] = (counts, size)
+            _add(self._counts, call.name, *_active(self._chosen(call.tensor), limits))
+
+    def begin_pass(self) -> None:
+        self._earlier, self._counts = self._all_counts(), {}
+
+    def forget(self) -> None:
+        self._earlier = {}
+
+    def _all_counts(self) -> dict[str, tuple[torch.Tensor, int]]:
+        for name, (counts, size) in self._counts.items():
+            _add(self._earlier, name, counts, size)
+        return self._earlier
 
     def before_step(self, optimizer_index: int) -> None:
         self._hand_on()
@@ -124,7 +132,7 @@ class UnitProbe(OutputReader):
         return values
 
     def _hand_on(self) -> None:
-        counts, self._counts = self._counts, {}
+        counts, self._counts, self._earlier = self._all_counts(), {}, {}
         for device in dict.fromkeys([count.device for count, _ in counts.values()]):
             here = {name: pair for name, pair in counts.items() if pair[0].device == device}
             shapes = {name: (count.numel(), size) for name, (count, size) in here.items()}
@@ -146,6 +154,13 @@ class UnitProbe(OutputReader):
                     yield Measurement(step, window.quantity, name, idle / units)
 
         return read
+
+
+def _add(known: dict[str, tuple[torch.Tensor, int]], name: str, counts: torch.Tensor, size: int) -> None:
+    before = known.get(name)
+    if before is not None and before[0].shape == counts.shape:
+        counts, size = counts + before[0], size + before[1]
+    known[name] = (counts, size)
 
 
 def _active(values: torch.Tensor, limits: tuple[float, float] | None) -> tuple[torch.Tensor, int]:
