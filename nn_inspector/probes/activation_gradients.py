@@ -11,6 +11,7 @@ from nn_inspector.probes.distributions import put_distributions
 from nn_inspector.probes.module_outputs import CALLS_PER_STEP, ModuleCall, OutputReader
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.probes.samples import Samples
+from nn_inspector.probes.scaling import scale_at_step
 
 _WHAT = ("mean", "spread", "zeros", "nonfinite", "norm", "histogram")
 
@@ -21,7 +22,8 @@ class ActivationGradientProbe(OutputReader):
     A tensor's hook sees the gradient of the output as the module returned it, whatever is done to it in place
     afterwards. With activation checkpointing the gradient may flow through the outputs of the second, recomputed
     forward pass; each output is hooked, and those without a gradient never report. Gradients are as backward() computed
-    them: a gradient scaler's factor is in them. Of several processes, whose losses count for the mean of them, each contributes
+    them, without the factor of a gradient scaler that has the optimizer step; where the loop steps by itself after
+    `unscale_()`, the factor is in them. Of several processes, whose losses count for the mean of them, each contributes
     its gradients divided by their number, as to the step. The norm is estimated from the sample, its relative standard error
     is about 0.02 for gradients that are spread like a normal distribution.
     """
@@ -72,7 +74,9 @@ class ActivationGradientProbe(OutputReader):
         self._calls.clear()
         for samples in self._samples.values():
             if samples:
-                taken, (_, processes) = samples.take(), self.recorder.share
+                taken, (_, processes), scale = samples.take(), self.recorder.share, scale_at_step()
+                if scale is not None:
+                    taken = replace(taken, rows=taken.rows / scale.to(taken.rows.device, non_blocking=True))
                 if processes > 1:
                     taken = replace(taken, rows=taken.rows / processes)
                 put_distributions(self.recorder, "activation_gradient", _WHAT, taken, if_stepped=True)

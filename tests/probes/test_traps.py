@@ -77,13 +77,15 @@ def copy_of(c, **changes):
     return type(c)(**{**vars(c), **changes})
 
 
-def scaled(c):
+def scaled(c, *, unscale=False):
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
 
     def step(c, x, y):
         c.optimizer.zero_grad()
         loss = c.loss_fn(c.model(x), y)
         scaler.scale(loss).backward()
+        if unscale:
+            scaler.unscale_(c.optimizer)
         scaler.step(c.optimizer)
         scaler.update()
         return loss
@@ -647,12 +649,18 @@ def test_an_interrupt_ends_the_loop_and_the_training_goes_on():
     assert_equal(bare[1], watched[1])
 
 
-def test_gradients_of_a_scaled_loss_are_unscaled_where_the_step_uses_them():
+@pytest.mark.parametrize("loop", [scaled, lambda c: scaled(c, unscale=True)], ids=["scaler alone", "unscale_() first"])
+def test_gradients_of_a_scaled_loss_are_unscaled_where_the_step_uses_them(loop):
+    plainly = case()()
+    with nni.watch(plainly.model, plainly.optimizer, plainly.loss_fn, every=1, probes="full") as inspector:
+        manual(usual_step)(plainly)
+    expected = inspector.run.series("activation_gradient_norm", "2").values[0]
     found = []
     for optimizer in (sgd, adam(), adam(fused=True)):
         c = case(optimizer=optimizer)()
         with nni.watch(c.model, c.optimizer, c.loss_fn, every=1, probes="full") as inspector:
-            scaled(c)
+            loop(c)
+        assert inspector.run.series("activation_gradient_norm", "2").values[0] == pytest.approx(expected, rel=1e-4)
         found.append(inspector.run.series("gradient_norm", "0.weight").values[0])
         found.append(float(inspector.run.series("gradient_spread", "0.weight").values[0]))
     assert found[::2] == pytest.approx([found[0]] * 3, rel=1e-4)
