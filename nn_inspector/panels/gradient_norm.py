@@ -28,7 +28,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         series=series,
         levels={"clipped to": clip.limit} if clip is not None and clip.share else {},
         log=True,
-        note=f"{broken} norms are NaN, Inf or above 1e19." if broken else "",
+        note=f"{broken} norms are NaN or Inf." if broken else "",
     )
 
 

@@ -128,10 +128,10 @@ def not_finite(what: str, values: Mapping[str, float]) -> str:
 
     Example:
         >>> not_finite("Gradient is", {"conv": 1.0, "head": float("nan")})
-        'Gradient is NaN, Inf or above 1e19 in: head.'
+        'Gradient is NaN or Inf in: head.'
     """
     broken = [layer for layer, value in values.items() if not np.isfinite(value)]
-    return f"{what} NaN, Inf or above 1e19 in: {', '.join(broken[:_NAMED])}." if broken else ""
+    return f"{what} NaN or Inf in: {', '.join(broken[:_NAMED])}." if broken else ""
 
 
 def rows_of(layers: Sequence[str], selected: str | None) -> tuple[int, ...]:

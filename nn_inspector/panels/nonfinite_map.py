@@ -120,7 +120,6 @@ def _note(run: Run, first: dict[str, tuple[int, int, str]], left_out: int) -> st
     layer = title(run, layers[-1] if kind == "gradient" else layers[0], limit=40)
     where = f"{len(layers)} modules" if kind == "weights" and len(layers) > 1 else layer
     notes = [f"First seen at step {step:,}: {kind} of {where}."]
-    notes.append("A norm above 1e19 counts as Inf." if kind != "output" else "")
     notes.append(f"{left_out} modules that followed later are not shown." if left_out else "")
     return " ".join(note for note in notes if note)
 

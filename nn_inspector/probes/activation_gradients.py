@@ -10,7 +10,7 @@ from torch._C._functorch import is_legacy_batchedtensor
 from nn_inspector.probes.distributions import put_distributions
 from nn_inspector.probes.module_outputs import CALLS_PER_STEP, ModuleCall, OutputReader
 from nn_inspector.probes.recorder import Recorder
-from nn_inspector.probes.samples import Samples
+from nn_inspector.probes.samples import Place, Samples, samples_for
 from nn_inspector.probes.scaling import scale_at_step
 
 _WHAT = ("mean", "spread", "zeros", "nonfinite", "norm", "histogram")
@@ -33,7 +33,7 @@ class ActivationGradientProbe(OutputReader):
     def __init__(self, recorder: Recorder, modules: int) -> None:
         super().__init__(recorder)
         self._rows = 2 * modules
-        self._samples: dict[torch.device, Samples] = {}
+        self._samples: dict[Place, Samples] = {}
         self._calls: dict[str, int] = {}
         self._calls_before: dict[str, int] = {}
 
@@ -66,9 +66,7 @@ class ActivationGradientProbe(OutputReader):
         if is_legacy_batchedtensor(gradient):  # many gradients at once, see `is_grads_batched` of torch.autograd.grad
             return
         self._calls[name] = calls + 1
-        if gradient.device not in self._samples:
-            self._samples[gradient.device] = Samples(gradient.device, self._rows)
-        self._samples[gradient.device].add(name, gradient)
+        samples_for(self._samples, gradient, self._rows).add(name, gradient)
 
     def _hand_on(self) -> None:
         self._calls.clear()

@@ -12,7 +12,7 @@ from nn_inspector.probes.distributions import put_distributions
 from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.module_outputs import ModuleCall, OutputReader
 from nn_inspector.probes.recorder import Read, Recorder
-from nn_inspector.probes.samples import Samples, Taken
+from nn_inspector.probes.samples import Place, Samples, Taken, samples_for
 
 _WHAT = ("mean", "spread", "zeros", "nonfinite", "histogram")
 
@@ -21,9 +21,8 @@ class ActivationProbe(OutputReader):
     """Samples module outputs during a measured step, and describes all of them together at its end.
 
     A sample is copied at once into one preallocated matrix per device, so that an in-place operation that follows does
-    no harm; the statistics are then a fixed number of calls for the whole network. One sum over the whole output shows
-    whether it holds NaN or Inf that the sample missed: `activation_nonfinite` is then one element at least. Finite
-    values that add up to more than 3e38 look the same.
+    no harm; the statistics are then a fixed number of calls for the whole network. One look at the whole output shows
+    whether it holds NaN or Inf that the sample missed: `activation_nonfinite` is then one element at least.
     """
 
     name = "activation"
@@ -32,15 +31,12 @@ class ActivationProbe(OutputReader):
         super().__init__(recorder)
         self._rows = 2 * modules
         self._limits: dict[str, tuple[float, float]] = {}
-        self._samples: dict[torch.device, Samples] = {}
+        self._samples: dict[Place, Samples] = {}
 
     def observe(self, call: ModuleCall) -> None:
         if call.recomputed:
             return
-        device = call.tensor.device
-        if device not in self._samples:
-            self._samples[device] = Samples(device, self._rows)
-        self._samples[device].add(call.name, call.tensor)
+        samples_for(self._samples, call.tensor, self._rows).add(call.name, call.tensor)
         limits = saturation_limits(call.module)
         if limits is not None:
             self._limits[call.name] = limits

@@ -88,9 +88,11 @@ def _describe(rows: np.ndarray) -> dict[str, np.ndarray]:
     n = np.maximum(count - nonfinite, 1)
     mean = total / n
     share = np.where(missed, np.maximum(nonfinite / count, 1 / elements), nonfinite / count)
+    with np.errstate(invalid="ignore"):  # squares of float64 may be beyond its range
+        spread = np.sqrt(np.maximum(squares / n - mean**2, 0.0))
     return {
         "mean": mean,
-        "spread": np.sqrt(np.maximum(squares / n - mean**2, 0.0)),
+        "spread": spread,
         "zeros": zeros / count,
         "nonfinite": share,
         "norm": np.sqrt(squares / n * elements),

@@ -67,7 +67,7 @@ class GradientProbe(GradientReader):
     def look(self, optimizer_index: int, gradients: Named, scale: torch.Tensor | None) -> None:
         names, tensors = gradients
         self.seen.update(names)
-        numbers = torch.stack(norms(tensors))
+        numbers = norms(tensors)
         if scale is not None:
             numbers = numbers / scale.to(numbers.device)
         self.recorder.put_table(

@@ -34,6 +34,6 @@ class MomentProbe(StepReader):
                 if isinstance(value, torch.Tensor) and value.shape == parameter.shape and key != "step":
                     by_device.setdefault(value.device, []).append((f"{name}:{key}", value))
         for found in by_device.values():
-            numbers = torch.stack(norms([value for _, value in found]))
+            numbers = norms([value for _, value in found])
             sources = [source for source, _ in found]
             self.recorder.put_table(("optimizer_moment_norm",), sources, numbers, tags={"optimizer": optimizer_index})

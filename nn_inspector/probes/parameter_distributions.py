@@ -10,7 +10,7 @@ from nn_inspector.probes.gradients import GradientReader
 from nn_inspector.probes.parameters import Named, ParameterNames
 from nn_inspector.probes.probe import StepReader
 from nn_inspector.probes.recorder import Recorder
-from nn_inspector.probes.samples import Samples
+from nn_inspector.probes.samples import Place, Samples, Taken, samples_for
 from nn_inspector.stats import sums
 
 
@@ -22,13 +22,11 @@ class WeightDistributionProbe(StepReader):
     def __init__(self, recorder: Recorder, names: ParameterNames) -> None:
         super().__init__(recorder)
         self._names = names
-        self._samples: dict[torch.device, Samples] = {}
+        self._samples: dict[Place, Samples] = {}
 
     def before_step(self, optimizer_index: int) -> None:
         for names, parameters in self._names.by_device(optimizer_index):
-            samples = _fill(self._samples, (names, parameters))
-            if samples:
-                taken = samples.take()
+            for taken in _take(self._samples, (names, parameters)):
                 put_distributions(
                     self.recorder,
                     "weight",
@@ -46,7 +44,7 @@ class GradientDistributionProbe(GradientReader):
 
     def __init__(self, recorder: Recorder, optimizers: list[Optimizer], names: ParameterNames) -> None:
         super().__init__(recorder, optimizers, names)
-        self._samples: dict[torch.device, Samples] = {}
+        self._samples: dict[Place, Samples] = {}
 
     def look(self, optimizer_index: int, gradients: Named, scale: torch.Tensor | None) -> None:
         names, tensors = gradients
@@ -54,9 +52,7 @@ class GradientDistributionProbe(GradientReader):
         if scale is not None:
             totals = totals / scale.to(totals.device)
         self.recorder.put_table(("gradient_sum",), names, totals, tags={"optimizer": optimizer_index}, if_stepped=True)
-        samples = _fill(self._samples, gradients)
-        if samples:
-            taken = samples.take()
+        for taken in _take(self._samples, gradients):
             if scale is not None:
                 taken.rows.div_(scale.to(taken.rows.device))
             put_distributions(
@@ -70,10 +66,14 @@ class GradientDistributionProbe(GradientReader):
             )
 
 
-def _fill(samples: dict[torch.device, Samples], named: Named) -> Samples:
-    names, tensors = named
-    device = tensors[0].device
-    if device not in samples:
-        samples[device] = Samples(device, len(tensors))
-    samples[device].add_all(names, tensors)
-    return samples[device]
+def _take(known: dict[Place, Samples], named: Named) -> list[Taken]:
+    """Samples of these tensors, which are on one device."""
+    by_place: dict[int, tuple[Samples, list[str], list[torch.Tensor]]] = {}
+    for name, tensor in zip(*named, strict=True):
+        samples = samples_for(known, tensor, len(named[0]))
+        _, names, tensors = by_place.setdefault(id(samples), (samples, [], []))
+        names.append(name)
+        tensors.append(tensor)
+    for samples, names, tensors in by_place.values():
+        samples.add_all(names, tensors)
+    return [samples.take() for samples, _, _ in by_place.values() if samples]

@@ -305,14 +305,14 @@ class Recorder:
         for device in dict.fromkeys([queued.values.device for queued in queue]):
             here = [queued for queued in queue if queued.values.device == device]
             packed = torch.cat([part for queued in here for part in _to_send(queued)])
-            self._transfers.append((Transfer(packed), [(queued.values.numel(), queued) for queued in here]))
+            self._transfers.append((Transfer(packed), [(_size(queued.values), queued) for queued in here]))
 
     def _arrived(self, *, wait: bool) -> Iterator[Part]:
         while self._transfers and (wait or self._transfers[0][0].ready):
             transfer, parts = self._transfers.popleft()
             numbers, start, flags = transfer.numbers(), 0, set[bool]()
             for size, queued in parts:
-                arrived = numbers[start : start + size]
+                arrived = _received(numbers[start : start + size], queued.values.dtype)
                 start += size
                 packed = arrived if queued.pack is None else queued.pack(arrived).reshape(-1)
                 read = queued.read
@@ -339,9 +339,22 @@ class Recorder:
 
 
 def _to_send(queued: _Queued) -> list[torch.Tensor]:
-    """Its numbers, and behind them whether the step was skipped."""
-    parts = [queued.values, *([] if queued.skipped is None else [queued.skipped.detach().reshape(-1)[:1]])]
-    return [part.to(queued.values.device, torch.float32) for part in parts]
+    """Its numbers as float32, and behind them whether the step was skipped. Of float64 the bits are sent."""
+    values = queued.values
+    sent = [values.contiguous().view(torch.float32) if values.dtype is torch.float64 else values.to(torch.float32)]
+    if queued.skipped is not None:
+        sent.append(queued.skipped.detach().reshape(-1)[:1].to(values.device, torch.float32))
+    return sent
+
+
+def _size(values: torch.Tensor) -> int:
+    """How many numbers of float32 are sent for these."""
+    return values.numel() * (2 if values.dtype is torch.float64 else 1)
+
+
+def _received(numbers: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    """What was sent, as float64."""
+    return numbers.view(np.float64).copy() if dtype is torch.float64 else numbers.astype(np.float64)
 
 
 def _nothing(numbers: np.ndarray) -> list[Measured]:

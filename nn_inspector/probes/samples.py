@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nn_inspector.stats import real_values, strided_sample, summarize_rows, sums
+from nn_inspector.stats import finite_sign, is_finite, real_values, strided_sample, summarize_rows
 
 SAMPLE = 1024
 """Elements looked at in one tensor; a share estimated from them has a standard error of at most 0.016."""
@@ -20,8 +20,8 @@ class Taken:
     Attributes:
         names: of what each row is a sample.
         sizes: how many elements each tensor has, and `looked_at` how many of them are in its row.
-        rows: float32 [rows, width]; `weights` likewise, 1 for elements and 0 for filling.
-        totals: float32 [rows]: the sum over all elements of each tensor; not finite if one of them is not.
+        rows: float32 or float64 [rows, width]; `weights` likewise, 1 for elements and 0 for filling.
+        totals: float32 [rows]: 0 if all elements of a tensor are finite, else NaN, where its row does not hold them all.
     """
 
     names: list[str]
@@ -36,17 +36,37 @@ class Taken:
         return summarize_rows(self.rows, self.looked_at, self.weights)
 
 
-class Samples:
-    """Collects samples on one device. The memory is allocated once, and grows only if more tensors come than ever."""
+Place = tuple[torch.device, torch.dtype]
+"""Where samples are collected."""
 
-    def __init__(self, device: torch.device, rows: int) -> None:
+
+def samples_for(known: dict[Place, Samples], tensor: torch.Tensor, rows: int) -> Samples:
+    """Where samples of such a tensor are collected: one place for each device, and one for float64."""
+    wide = tensor.dtype in (torch.float64, torch.complex128)
+    place = (tensor.device, torch.float64 if wide else torch.float32)
+    if place not in known:
+        known[place] = Samples(tensor.device, rows, place[1])
+    return known[place]
+
+
+class Samples:
+    """Collects samples on one device. The memory is allocated once, and grows only if more tensors come than ever.
+
+    Args:
+        device: of the tensors.
+        rows: so many of them are expected.
+        dtype: float32, or float64 for tensors of it.
+    """
+
+    def __init__(self, device: torch.device, rows: int, dtype: torch.dtype = torch.float32) -> None:
         self._device = device
         self._names: list[str] = []
         self._sizes: list[int] = []
         self._lengths: list[int] = []
         self._layout: _Layout | None = None
-        self._matrix = torch.empty(0, SAMPLE, dtype=torch.float32, device=device)
+        self._matrix = torch.empty(0, SAMPLE, dtype=dtype, device=device)
         self._zero = torch.zeros((), dtype=torch.float32, device=device)
+        self._nan = torch.full_like(self._zero, torch.nan)
         self._totals: list[torch.Tensor] = []
         self._heads: list[torch.Tensor] = []
         self._marked = 0
@@ -58,21 +78,17 @@ class Samples:
     def add(self, name: str, tensor: torch.Tensor) -> None:
         """Copy a sample at once: an in-place operation that follows does no harm.
 
-        The sum over all elements is taken as well. It is not finite if an element is NaN or Inf, so none is missed; it
-        also leaves the range of float32 where finite values add up to more than 3e38.
+        Whether all elements are finite is looked at as well, so that none that is not is missed.
         """
         values = tensor.detach()
         plain = type(values) is torch.Tensor and values.layout is torch.strided and values.dtype.itemsize > 1
-        if not plain:
+        if not plain or values.is_complex():
             values = real_values(values)
         sample, row = strided_sample(values, SAMPLE), len(self._names)
         length, size = sample.shape[0], values.numel()
         head = self._head(row, length)
-        if length < size and values.is_floating_point():
-            self._totals.append(values.sum(dtype=torch.float32))
-        else:
-            self._totals.append(sums([values])[0] if length < size and values.is_complex() else self._zero)
-        head.copy_(sample.abs() if sample.is_complex() else sample)
+        self._totals.append(self._sign(values) if length < size and values.is_floating_point() else self._zero)
+        head.copy_(sample)
         self._names.append(name)
         self._sizes.append(size)
         self._lengths.append(length)
@@ -114,11 +130,16 @@ class Samples:
         self._names, self._sizes, self._lengths, self._totals, self._marked = [], [], [], [], 0
         return taken
 
+    def _sign(self, values: torch.Tensor) -> torch.Tensor:
+        if self._device.type != "cpu":
+            return finite_sign(values)
+        return self._zero if is_finite(values) else self._nan
+
     def _reserve(self, rows: int) -> None:
         missing = rows - self._matrix.shape[0]
         if missing > 0:
             missing = max(missing, self._matrix.shape[0])
-            more = torch.empty(missing, SAMPLE, dtype=torch.float32, device=self._device)
+            more = torch.empty(missing, SAMPLE, dtype=self._matrix.dtype, device=self._device)
             self._matrix = torch.cat([self._matrix, more])
             self._heads = list(self._matrix.unbind(0))
 

@@ -28,7 +28,7 @@ class Transfer:
         return self._event is None or self._event.query()
 
     def numbers(self) -> np.ndarray:
-        """The numbers as float64; waits for them if they are not `ready`."""
+        """The numbers; waits for them if they are not `ready`."""
         if self._event is not None:
             self._event.synchronize()
-        return self._host.to(torch.float64).numpy()
+        return self._host.numpy()

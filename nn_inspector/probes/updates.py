@@ -43,7 +43,7 @@ class UpdateProbe(StepReader):
         for (names, parameters), old in before:
             weights = norms(old)
             torch._foreach_sub_(old, [_values(parameter) for parameter in parameters])
-            numbers = torch.stack(weights + norms(old))
+            numbers = torch.cat([weights, norms(old)])
             self.recorder.put(numbers, self._reader(names, optimizer_index))
 
     def _reader(self, names: Sequence[str], optimizer_index: int) -> Read:

@@ -1,11 +1,12 @@
 """Tensor in, numbers out: pure functions of torch, without state and without a wait for the device."""
 
+from nn_inspector.stats.finite import finite_sign, is_finite
 from nn_inspector.stats.magnitudes import BINS, EXPONENTS, magnitude_histogram
 from nn_inspector.stats.norms import norms, sums
 from nn_inspector.stats.sampling import strided_sample
 from nn_inspector.stats.summable import SUM_FIELDS, pack_sums, unpack_sums
 from nn_inspector.stats.summary import FIELDS, Summary, merge, summarize, summarize_rows
-from nn_inspector.stats.values import is_plain, real_values
+from nn_inspector.stats.values import accumulation_type, is_plain, real_values
 
 __all__ = [
     "BINS",
@@ -13,6 +14,9 @@ __all__ = [
     "FIELDS",
     "SUM_FIELDS",
     "Summary",
+    "accumulation_type",
+    "finite_sign",
+    "is_finite",
     "is_plain",
     "magnitude_histogram",
     "merge",

@@ -4,31 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from nn_inspector.stats.values import accumulation_type, real_values
 
+_LEAST = 1e-15
+"""Below such a norm, squares may have been lost that are too small for float32."""
 
-def norms(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """The Euclidean norm of each tensor, accumulated in float32 (in float64 for float64).
+
+def norms(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The Euclidean norm of each tensor.
+
+    A norm is NaN or Inf if an element is, and for no other reason: squares that leave the range of the dtype are
+    accounted for. On the CPU such norms are computed once more, which is rare; on CUDA sums are made in float64, which
+    costs no time where memory is what is waited for; elsewhere each tensor is scaled first.
 
     Args:
-        tensors: dense or sparse, real or complex, any shape, dtype and device.
+        tensors: dense or sparse, real or complex, any shape and dtype, all on one device.
 
     Returns:
-        One scalar tensor of float32 for each, on its own device; float16 values do not overflow in the sum. A norm is
-        NaN if an element is, and Inf if an element is or if it lies above 1e19; below 1e-22 it reads 0.
+        [tensors] on their device: float32, or float64 where float32 could not hold them.
 
     Example:
-        >>> norms([torch.tensor([3.0, 4.0]), torch.zeros(2, 2)])
-        [tensor(5.), tensor(0.)]
+        >>> norms([torch.tensor([3.0, 4.0]), torch.zeros(2, 2), torch.full((4,), 2.0**80)]).log2().tolist()[1:]
+        [-inf, 81.0]
     """
     if not tensors:
-        return []
+        return torch.zeros(0, device="cpu")
     real = [real_values(tensor) for tensor in tensors]
-    if any(values.dtype is torch.float64 for values in real):
-        return [torch.linalg.vector_norm(v, dtype=accumulation_type(v)).to(torch.float32) for v in real]
-    return list(torch._foreach_norm(real, 2, dtype=torch.float32))
+    wide = any(values.dtype is torch.float64 for values in real)
+    device = real[0].device.type
+    if device == "cpu":
+        return _on_the_host(real, wide=wide)
+    if device == "cuda" and not wide:
+        return torch.stack(torch._foreach_norm(real, 2, dtype=torch.float64))
+    return torch.stack([_scaled_norm(values) for values in real])
+
+
+def _on_the_host(real: list[torch.Tensor], *, wide: bool) -> torch.Tensor:
+    if wide:
+        found = torch.stack([torch.linalg.vector_norm(v, dtype=accumulation_type(v)).to(torch.float64) for v in real])
+    else:
+        found = torch.stack(torch._foreach_norm(real, 2, dtype=torch.float32))
+    numbers = found.numpy()
+    doubtful = np.flatnonzero((numbers < _LEAST) | np.isposinf(numbers))
+    again = {place: float(_scaled_norm(real[place])) for place in doubtful.tolist()}
+    if any(norm != numbers[place] for place, norm in again.items()):
+        found = found.to(torch.float64)
+        for place, norm in again.items():
+            found[place] = norm
+    return found
+
+
+def _scaled_norm(values: torch.Tensor) -> torch.Tensor:
+    """The norm of values that are divided by the greatest of them first, so that no square leaves the range."""
+    wide = torch.float64 if values.device.type in ("cpu", "cuda") else torch.float32
+    if values.numel() == 0:
+        return torch.zeros((), dtype=wide, device=values.device)
+    values = values.to(accumulation_type(values))
+    low, high = values.aminmax()
+    largest = torch.maximum(high, -low)
+    usual = (largest > 0) & largest.isfinite()
+    norm = torch.linalg.vector_norm(values / torch.where(usual, largest, 1.0)).to(wide) * largest.to(wide)
+    return torch.where(usual, norm, largest.to(wide))
 
 
 def sums(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:

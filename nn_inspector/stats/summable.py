@@ -16,7 +16,7 @@ SUM_FIELDS = ("count", "nan", "inf", "zeros", "sum", "squares")
 def pack_sums(rows: np.ndarray) -> np.ndarray:
     """Turn rows of `summarize_rows` that have reached the host into rows that may be added up.
 
-    In float64 the squares of all float32 values are representable, and a spread above a ten-millionth of the mean
+    In float64 the squares of all float32 values are representable (of float64 values, those up to 1e154), and a spread above a ten-millionth of the mean
     survives the difference of sums.
 
     Args:
@@ -28,7 +28,8 @@ def pack_sums(rows: np.ndarray) -> np.ndarray:
     rows = np.asarray(rows, dtype=np.float64)
     count, nan, inf, zeros, mean, spread = rows[:, :6].T
     n = count - nan - inf
-    sums = np.stack([count, nan, inf, zeros, mean * n, (spread**2 + mean**2) * n], axis=1)
+    with np.errstate(over="ignore"):
+        sums = np.stack([count, nan, inf, zeros, mean * n, (spread**2 + mean**2) * n], axis=1)
     return np.concatenate([sums, rows[:, len(FIELDS) : len(FIELDS) + BINS]], axis=1)
 
 

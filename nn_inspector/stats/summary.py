@@ -9,13 +9,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from nn_inspector.stats.finite import is_finite
 from nn_inspector.stats.magnitudes import BINS, count_patterns, fold_patterns
 from nn_inspector.stats.quantiles import quantile
 from nn_inspector.stats.sampling import strided_sample
-from nn_inspector.stats.values import real_values
+from nn_inspector.stats.values import accumulation_type, real_values
 
-_EXPONENT = 0x7F800000  # the bits of a float32 that hold its exponent: they alone are the power of two below it
-_SMALLEST = 2.0**-126
+_BITS: dict[torch.dtype, tuple[torch.dtype, int, float]] = {
+    torch.float32: (torch.int32, 0x7F800000, 2.0**-126),
+    torch.float64: (torch.int64, 0x7FF0000000000000, 2.0**-1022),
+}
+"""The bits that hold the exponent, as integers: they alone are the power of two below a number; and the least of those."""
+
+_LARGEST = torch.finfo(torch.float32).max
 
 FIELDS = ("count", "nan", "inf", "zeros", "mean", "spread", "low", "high")
 """What stands before the histogram in a row of `summarize_rows`."""
@@ -29,7 +35,8 @@ class Summary:
 
     Attributes:
         count: all elements looked at. nan, inf, zeros: how many of them are so.
-        mean, deviations: mean of the finite elements, and the sum of their squared distances from it.
+        mean, deviations: mean of the finite elements, and the sum of their squared distances from it: Inf where that is
+            beyond the range of float64.
         low, high: least and greatest finite element; NaN if there is none.
         histogram: float64 [BINS], counts by sign and power of two (see `magnitudes`).
     """
@@ -57,7 +64,7 @@ class Summary:
     @property
     def norm(self) -> float:
         """Euclidean norm of the finite elements."""
-        return math.sqrt(self.deviations + self.finite * self.mean**2)
+        return math.sqrt(self.deviations + self.finite * self.mean * self.mean)
 
     @property
     def zero_share(self) -> float:
@@ -88,7 +95,7 @@ class Summary:
         mean, spread, low, high = (float(value) for value in numbers[4:8])
         if low > high:  # there is no finite element
             low = high = math.nan
-        deviations = spread**2 * (count - nan - inf)
+        deviations = spread * spread * (count - nan - inf)
         return cls(count, nan, inf, zeros, mean, deviations, low, high, numbers[8 : 8 + BINS])
 
 
@@ -96,19 +103,19 @@ def summarize_rows(rows: torch.Tensor, sizes: torch.Tensor, weights: torch.Tenso
     """Describe every row of a matrix in a fixed number of calls, whatever the number of rows.
 
     Args:
-        rows: float32 [rows, width]; a row shorter than the matrix is filled up with its first element.
+        rows: float32 or float64 [rows, width]; a row shorter than the matrix is filled up with its first element.
         sizes: [rows], on the same device: how many elements of each row are not filling; at least 1.
         weights: float32 [rows, width], 1 up to the size of the row and 0 behind; computed from `sizes` if not given.
 
     Returns:
-        float32 [rows, len(FIELDS) + BINS], on the same device; read a row with `Summary.unpack`. Magnitudes below
+        [rows, len(FIELDS) + BINS] of the same dtype and device; read a row with `Summary.unpack`. Magnitudes below
         2^-126 count as zeros. On a device other than the CPU nothing waits for it.
     """
     if weights is None:
         weights = (torch.arange(rows.shape[1], device=rows.device) < sizes[:, None]).to(torch.float32)
     low, high = rows.amin(1), rows.amax(1)
     largest = torch.maximum(high, -low)
-    n = whole = sizes.to(torch.float32)
+    n = whole = sizes.to(rows.dtype)
     nan = inf = torch.zeros_like(low)
     if rows.device.type != "cpu" or not math.isfinite(largest.sum()):  # else there is no NaN and no Inf
         nan, infinite = (rows.isnan() * weights).sum(1), rows.isinf()
@@ -118,12 +125,14 @@ def summarize_rows(rows: torch.Tensor, sizes: torch.Tensor, weights: torch.Tenso
         high = torch.where(finite > 0, rows, -math.inf).amax(1)
         rows, weights, n = torch.where(finite > 0, rows, 0.0), finite, (n - nan - inf).clamp_(min=1)
         largest = rows.abs().amax(1)
-    # Scaled by a power of two into (-2, 2), so that neither sums nor squares leave the range of float32.
-    scale = (largest.view(torch.int32) & _EXPONENT).view(torch.float32).clamp_(min=_SMALLEST)
+    # Scaled by a power of two into (-2, 2), so that neither sums nor squares leave the range.
+    integers, exponent, least = _BITS[rows.dtype]
+    scale = (largest.view(integers) & exponent).view(rows.dtype).clamp_(min=least)
     scaled = (rows / scale[:, None]).mul_(weights)
     mean = scaled.sum(1).div_(n)
     spread = torch.linalg.vector_norm(scaled.sub_(mean[:, None]).mul_(weights), dim=1).div_(n.sqrt())
-    counts = count_patterns(rows, weights)
+    held = rows if rows.dtype is torch.float32 else rows.clamp(-_LARGEST, _LARGEST).to(torch.float32)
+    counts = count_patterns(held, weights)
     zeros = counts[:, ::256].sum(1)
     numbers = [whole, nan, inf, zeros, mean.mul_(scale), spread.mul_(scale), low, high]
     return torch.cat([torch.stack(numbers, dim=1), fold_patterns(counts)], dim=1)
@@ -144,11 +153,11 @@ def summarize(tensor: torch.Tensor, limit: int = 2**22) -> Summary:
         (1.0, 1.0, 1, 1)
     """
     values = real_values(tensor)
-    row = strided_sample(values, limit).to(torch.float32)[None]
+    row = strided_sample(values, limit).to(accumulation_type(values))[None]
     if row.shape[1] == 0:
         return EMPTY
     found = Summary.unpack(summarize_rows(row, torch.tensor([row.shape[1]], device=row.device))[0].cpu().numpy())
-    if values.numel() > limit and not bool(values.sum(dtype=torch.float32).isfinite()):
+    if values.numel() > limit and not is_finite(values):
         nan = int(found.nan == 0 and bool(values.isnan().any()))
         inf = int(found.inf == 0 and bool(values.isinf().any()))
         found = replace(found, count=found.count + nan + inf, nan=found.nan + nan, inf=found.inf + inf)
@@ -168,7 +177,7 @@ def merge(a: Summary, b: Summary) -> Summary:
         inf=a.inf + b.inf,
         zeros=a.zeros + b.zeros,
         mean=a.mean + delta * b.finite / n if n else 0.0,
-        deviations=a.deviations + b.deviations + (delta**2 * a.finite * b.finite / n if n else 0.0),
+        deviations=a.deviations + b.deviations + (delta * delta * a.finite * b.finite / n if n else 0.0),
         low=float(np.fmin(a.low, b.low)),
         high=float(np.fmax(a.high, b.high)),
         histogram=a.histogram + b.histogram,

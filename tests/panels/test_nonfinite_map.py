@@ -93,13 +93,12 @@ def test_many_modules_and_many_steps_stay_a_small_picture(modules):
     assert (f"{modules - MOST_ROWS} modules that followed later are not shown." in chart.note) == (modules > MOST_ROWS)
 
 
-def test_a_gradient_beyond_the_range_of_its_norm_is_said_to_be_so():
+def test_a_gradient_that_is_not_finite_is_named():
     run = nni.Run("made", {"model": "M", "modules": {"": "M", "head": "Linear"}})
     run.record([Measurement(step, "gradient_norm", "head.weight", value) for step, value in enumerate([1.0, np.inf])])
     run.steps = 2
     note = PANEL.picture(run, Selection()).note
-    assert note.startswith("First seen at step 1: gradient of head Linear.")
-    assert "A norm above 1e19 counts as Inf." in note
+    assert note == "First seen at step 1: gradient of head Linear."
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from nn_inspector.stats import (
     BINS,
     EXPONENTS,
     Summary,
+    finite_sign,
+    is_finite,
     magnitude_histogram,
     merge,
     pack_sums,
@@ -200,3 +202,37 @@ def test_rows_may_be_given_with_their_weights():
     rows[1, 5:], rows[2, 1:] = rows[1, 0], rows[2, 0]
     weights = (torch.arange(8) < sizes[:, None]).float()
     assert torch.equal(summarize_rows(rows, sizes), summarize_rows(rows, sizes, weights))
+
+
+WIDE = st.floats(-1e300, 1e300) | st.sampled_from([math.nan, math.inf, -math.inf, 1e-300, 0.0])
+
+
+@given(hnp.arrays(np.float64, st.integers(0, 40), elements=WIDE))
+@settings(deadline=None)
+def test_float64_is_described_in_float64(array):
+    found, finite = summarize(torch.from_numpy(array)), array[np.isfinite(array)]
+    assert (found.count, found.nan, found.inf) == (array.size, np.isnan(array).sum(), np.isinf(array).sum())
+    if finite.size:
+        assert (found.low, found.high) == (finite.min(), finite.max())
+        scale = np.abs(finite).max() or 1.0
+        assert found.mean == pytest.approx((finite / scale).mean() * scale, abs=1e-12 * scale)
+        assert found.histogram.sum() == finite.size
+
+
+def test_a_sum_beyond_the_range_is_no_inf():
+    summary = summarize(torch.full((1000,), 1e38), limit=10)
+    assert (summary.nan, summary.inf) == (0, 0)
+    assert summary.mean == pytest.approx(1e38)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
+def test_whether_all_is_finite_is_seen_in_either_way(dtype, value):
+    values = torch.full((70,), torch.finfo(dtype).max, dtype=dtype)
+    values[::2] *= -1 if value is None else 1
+    if value is not None:
+        values[5] = value
+    assert is_finite(values) == (value is None)
+    assert bool(finite_sign(values) == 0) == (value is None)
+    assert is_finite(values[:0])
+    assert finite_sign(values[:0]) == 0

@@ -111,12 +111,6 @@ def _survived(run: Run, found: Nonfinite | None, evidence: Evidence) -> Finding:
     if found.where == "forward" and share == 0:
         message = f"Only {where}, and never the loss or a weight: a mask may be made of such values on purpose."
         return finding(INFO, "ok", message, evidence=evidence)
-    if found.where == "weight" and share == 0:
-        message = (  # NaN and Inf do not go away again
-            f"In step {found.step} the norm of {where} was above 1e19, more than could be measured. The loss and the weights "
-            "are finite at the end."
-        )
-        return finding(INFO, "info", message, evidence=evidence, where=_place(found))
     was = "were" if found.where == "weight" else "was"
     message = (
         f"{where.capitalize()} {was} not finite in step {found.step}; the loss and the weights are finite at the end."
