@@ -21,10 +21,12 @@ _KEPT = 1000
 
 _ORDER: dict[str, tuple[int, Where]] = {
     "weight_norm": (0, "weight"),
+    "weight_nonfinite": (0, "weight"),
     "activation_nonfinite": (1, "forward"),
     "loss": (2, "loss"),
     "activation_gradient_nonfinite": (3, "backward"),
     "gradient_norm": (4, "gradient"),
+    "gradient_nonfinite": (4, "gradient"),
     "update_norm": (5, "weight"),
 }
 """In which order the things of one step happen: the weights that it begins with, forward, loss, backward, the gradients

@@ -38,9 +38,14 @@ class ActivationGradientProbe(OutputReader):
         self._calls_before: dict[str, int] = {}
 
     def observe(self, call: ModuleCall) -> None:
-        tensor = call.tensor
+        self._expect(call.name, call.tensor)
+
+    def observe_more(self, name: str, tensor: torch.Tensor) -> None:
+        self._expect(name, tensor)
+
+    def _expect(self, name: str, tensor: torch.Tensor) -> None:
         if tensor.requires_grad and tensor.grad_fn is not None:
-            tensor.register_hook(self.hook(self._arrive, call.name))
+            tensor.register_hook(self.hook(self._arrive, name))
 
     def begin_pass(self) -> None:
         self._calls_before = dict(self._calls)
@@ -61,12 +66,16 @@ class ActivationGradientProbe(OutputReader):
 
     def _arrive(self, name: str, gradient: torch.Tensor) -> None:
         calls = self._calls.get(name, 0)
-        if not self.recorder.due or calls >= CALLS_PER_STEP or gradient.is_meta or gradient.numel() == 0:
+        if not self.recorder.due or gradient.is_meta or gradient.numel() == 0:
+            return
+        samples = samples_for(self._samples, gradient, self._rows)
+        if calls >= CALLS_PER_STEP:
+            samples.add_sign(name, gradient)
             return
         if is_legacy_batchedtensor(gradient):  # many gradients at once, see `is_grads_batched` of torch.autograd.grad
             return
         self._calls[name] = calls + 1
-        samples_for(self._samples, gradient, self._rows).add(name, gradient)
+        samples.add(name, gradient)
 
     def _hand_on(self) -> None:
         self._calls.clear()

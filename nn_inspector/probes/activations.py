@@ -22,7 +22,8 @@ class ActivationProbe(OutputReader):
 
     A sample is copied at once into one preallocated matrix per device, so that an in-place operation that follows does
     no harm; the statistics are then a fixed number of calls for the whole network. One look at the whole output shows
-    whether it holds NaN or Inf that the sample missed: `activation_nonfinite` is then one element at least.
+    whether it holds NaN or Inf that the sample missed: `activation_nonfinite` is then one element at least. Of a module that
+    runs very often in a step the later outputs are looked at in this way alone.
     """
 
     name = "activation"
@@ -40,6 +41,9 @@ class ActivationProbe(OutputReader):
         limits = saturation_limits(call.module)
         if limits is not None:
             self._limits[call.name] = limits
+
+    def observe_more(self, name: str, tensor: torch.Tensor) -> None:
+        samples_for(self._samples, tensor, self._rows).add_sign(name, tensor)
 
     def begin_pass(self) -> None:
         for samples in self._samples.values():

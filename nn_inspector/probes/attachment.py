@@ -118,8 +118,10 @@ class Attachment:
             **self._of_pairs,
             "learning_rate": LearningRateProbe(recorder, self._optimizers),
             "gradients": gradients,
-            "gradient_distributions": GradientDistributionProbe(recorder, self._optimizers, names),
-            "weight_distributions": WeightDistributionProbe(recorder, names),
+            "gradient_distributions": GradientDistributionProbe(
+                recorder, self._optimizers, names, alone="gradients" not in self.chosen
+            ),
+            "weight_distributions": WeightDistributionProbe(recorder, names, alone="updates" not in self.chosen),
             "updates": UpdateProbe(recorder, names),
             "moments": MomentProbe(recorder, self._optimizers, names),
             "zeroing": zeroing,

@@ -35,7 +35,8 @@ def put_distributions(
     Args:
         recorder: takes the measurements.
         prefix: what was sampled, for example "activation".
-        what: which of "mean", "spread", "zeros", "nonfinite", "norm", "histogram" are wanted.
+        what: which of "mean", "spread", "zeros", "nonfinite", "norm", "histogram" are wanted. "if_nonfinite" is "nonfinite"
+            of those tensors alone that hold NaN or Inf.
         taken: the samples.
         merged: how the samples of several processes become one.
         if_stepped: whether they are left out where the optimizer skips the step.
@@ -60,12 +61,17 @@ def _reader(step: int, prefix: str, what: Sequence[str], names: Sequence[str], t
     def read(numbers: np.ndarray) -> list[Measured]:
         distinct, rows = _by_name(names, numbers.reshape(len(names), -1))
         found = _describe(rows)
-        scalars = [name for name in what if name != "histogram"]
+        scalars = [name for name in what if name in found]
         quantities, sources = tuple(f"{prefix}_{name}" for name in scalars), tuple(distinct)
         tables = [MeasurementTable(step, quantities, sources, np.stack([found[name] for name in scalars]), tags)]
         if "histogram" in what:
             histograms = rows[None, :, _SUMS : _SUMS + BINS].copy()
             tables.append(MeasurementTable(step, (f"{prefix}_histogram",), sources, histograms, tags))
+        if "if_nonfinite" in what:
+            (broken,) = found["nonfinite"].nonzero()
+            spoiled = tuple(sources[place] for place in broken)
+            table = MeasurementTable(step, (f"{prefix}_nonfinite",), spoiled, found["nonfinite"][None, broken], tags)
+            tables += [table] if spoiled else []
         return [*tables]
 
     return read

@@ -16,7 +16,7 @@ from nn_inspector.probes.probe import Removable, StepReader
 from nn_inspector.probes.recorder import Recorder
 
 CALLS_PER_STEP = 4
-"""A module that runs more often within a step is measured in its first so many calls."""
+"""A module that runs more often within a step is measured in its first so many calls; of the others is seen whether they are finite."""
 
 ORDER_STEPS = 2
 """In so many first steps the order in which the modules ran is noted."""
@@ -54,6 +54,9 @@ class OutputReader(StepReader):
     def observe(self, call: ModuleCall) -> None:
         """A module returned; what is wanted of the tensors is reduced or copied at once."""
         raise NotImplementedError
+
+    def observe_more(self, name: str, tensor: torch.Tensor) -> None:
+        """A module returned once more than it is measured in a step."""
 
     def begin_pass(self) -> None:
         """Another pass begins before a step: those so far may turn out to belong to none."""
@@ -182,11 +185,12 @@ class ModuleOutputs(StepReader):
         recomputed = torch._C._current_graph_task_id() != -1
         if self._passes.over and not recomputed:
             self._begin_pass()
-        calls = self._calls.get(name, 0)
-        if calls >= CALLS_PER_STEP:
-            return
         tensor = first_tensor(output)
         if tensor is None or tensor.is_meta or tensor.numel() == 0:
+            return
+        calls = self._calls.get(name, 0)
+        if calls >= CALLS_PER_STEP:
+            self._observe_more(name, tensor, recomputed=recomputed)
             return
         if tensor.grad_fn is not None and (owner := self._passes.witness(module)) is not None:
             tensor.register_hook(self.hook(self._arrive, owner))
@@ -200,6 +204,13 @@ class ModuleOutputs(StepReader):
         call = ModuleCall(name, module, args, kwargs, output, tensor, recomputed)
         for reader in self._readers[name]:
             self._guard(reader, reader.observe, call)
+
+    def _observe_more(self, name: str, tensor: torch.Tensor, *, recomputed: bool) -> None:
+        if tensor.grad_fn is not None and (owner := self._passes.witness(self.modules[name])) is not None:
+            tensor.register_hook(self.hook(self._arrive, owner))
+        if not recomputed:
+            for reader in self._readers[name]:
+                self._guard(reader, reader.observe_more, name, tensor)
 
     def _arrive(self, owner: int, gradient: torch.Tensor) -> None:
         if self.recorder.due and self._passes.arrive(owner):
@@ -218,7 +229,7 @@ class ModuleOutputs(StepReader):
         for reader in self._all_readers:
             self._guard(reader, reader.forget)
 
-    def _guard(self, reader: OutputReader, method: Callable[..., None], *what: ModuleCall) -> None:
+    def _guard(self, reader: OutputReader, method: Callable[..., None], *what: object) -> None:
         if reader.failure is None:
             try:
                 method(*what)

@@ -70,6 +70,8 @@ class Samples:
         self._totals: list[torch.Tensor] = []
         self._heads: list[torch.Tensor] = []
         self._marked = 0
+        self._more: dict[str, torch.Tensor] = {}
+        self._more_before: dict[str, torch.Tensor] = {}
         self._reserve(max(rows, 1))
 
     def __bool__(self) -> bool:
@@ -93,8 +95,14 @@ class Samples:
         self._sizes.append(size)
         self._lengths.append(length)
 
-    def add_all(self, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
-        """Add many tensors that do not change before `take`; whether all is finite is not looked at beyond the samples."""
+    def add_all(self, names: Sequence[str], tensors: Sequence[torch.Tensor], *, whole: bool = False) -> None:
+        """Add many tensors that do not change before `take`.
+
+        Args:
+            names: what each is.
+            tensors: as many.
+            whole: whether all of them is looked at for NaN and Inf, or the samples alone.
+        """
         pairs = [(name, real_values(tensor)) for name, tensor in zip(names, tensors, strict=True)]
         pairs = [(name, values) for name, values in pairs if values.numel()]
         samples = [strided_sample(values, SAMPLE) for _, values in pairs]
@@ -102,18 +110,27 @@ class Samples:
         self._reserve(start + len(samples))
         heads = [self._head(start + row, sample.shape[0]) for row, sample in enumerate(samples)]
         torch._foreach_copy_(heads, samples)
-        self._totals += [self._zero] * len(samples)
+        self._totals += [self._sign(values) if whole else self._zero for _, values in pairs]
         self._names += [name for name, _ in pairs]
         self._sizes += [values.numel() for _, values in pairs]
         self._lengths += [sample.shape[0] for sample in samples]
 
+    def add_sign(self, name: str, tensor: torch.Tensor) -> None:
+        """Look whether all elements are finite, and sample none: for one more tensor of a name that has samples."""
+        values = real_values(tensor)
+        if self._device.type != "cpu":
+            sign = finite_sign(values)
+            self._more[name] = self._more[name] + sign if name in self._more else sign
+        elif not is_finite(values):
+            self._more[name] = self._nan
+
     def mark(self) -> None:
         """What was collected so far may have to be forgotten."""
-        self._marked = len(self._names)
+        self._marked, self._more_before, self._more = len(self._names), self._joined(), {}
 
     def forget(self) -> None:
         """Drop what was collected before the mark."""
-        first, end, self._marked = self._marked, len(self._names), 0
+        first, end, self._marked, self._more_before = self._marked, len(self._names), 0, {}
         if first:
             self._matrix[: end - first] = self._matrix[first:end].clone()
             for collected in (self._names, self._sizes, self._lengths, self._totals):
@@ -125,10 +142,19 @@ class Samples:
             self._layout = _Layout.of(self._lengths, self._device)
         rows, layout = self._matrix[: len(self._names)], self._layout
         filled = torch.where(layout.inside, rows, rows[:, :1])
+        for name, sign in self._joined().items():
+            if name in self._names:
+                self._totals[self._names.index(name)] = self._totals[self._names.index(name)] + sign
         totals = torch.stack(self._totals)
         taken = Taken(self._names, self._sizes, layout.looked_at, filled, layout.weights, totals)
         self._names, self._sizes, self._lengths, self._totals, self._marked = [], [], [], [], 0
+        self._more, self._more_before = {}, {}
         return taken
+
+    def _joined(self) -> dict[str, torch.Tensor]:
+        """What `add_sign` has seen, before the mark and after it."""
+        names = self._more_before.keys() | self._more.keys()
+        return {n: self._more_before.get(n, self._zero) + self._more.get(n, self._zero) for n in names}
 
     def _sign(self, values: torch.Tensor) -> torch.Tensor:
         if self._device.type != "cpu":

@@ -183,3 +183,75 @@ def test_a_scaler_that_never_finds_its_scale_hides_nothing():
     found = inspector.run.nonfinite
     assert (found.step, found.where, found.source) == (20, "gradient", "0.weight")
     assert not inspector.problems
+
+
+class Recurring(nn.Module):
+    """One cell that is called in each of many steps of time; from one on its input is spoiled."""
+
+    def __init__(self, spoiled_from=None):
+        super().__init__()
+        self.cell, self.head = nn.Linear(FEATURES, FEATURES), nn.Linear(FEATURES, CLASSES)
+        self.spoiled_from = spoiled_from
+
+    def forward(self, x):
+        for time in range(20):
+            x = torch.tanh(self.cell(x * (math.nan if time == self.spoiled_from else 1.0)))
+        return self.head(x)
+
+
+@pytest.mark.parametrize(("spoiled_from", "source"), [(None, None), (2, "cell"), (16, "cell")])
+def test_a_module_that_is_called_very_often_is_named(spoiled_from, source):
+    torch.manual_seed(0)
+    model, (x, y) = Recurring(), blobs(16).tensors
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with nni.watch(model, optimizer, every=1, probes="full") as inspector:
+        for number in range(4):
+            model.spoiled_from = spoiled_from if number == 3 else None
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    found = inspector.run.nonfinite
+    assert (found and (found.step, found.where, found.source)) == (source and (3, "forward", source))
+
+
+@pytest.mark.parametrize("micro_batch", [0, 3, 4, 6, 7])
+def test_the_module_is_named_in_any_micro_batch(micro_batch):
+    torch.manual_seed(0)
+    model, (x, y) = mlp(), blobs(16).tensors
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with nni.watch(model, optimizer, every=1, probes="full") as inspector:
+        for number in range(3):
+            optimizer.zero_grad()
+            for part in range(8):
+                inputs = x.clone()
+                if number == 2 and part == micro_batch:
+                    inputs[0, 0] = math.inf
+                F.cross_entropy(model(inputs), y).backward()
+            optimizer.step()
+    found = inspector.run.nonfinite
+    assert (found.step, found.where, found.source) == (2, "forward", "0")
+
+
+@pytest.mark.parametrize("place", [0, 90_000 - 7])
+@pytest.mark.parametrize("where", ["weight", "gradient"])
+def test_distributions_alone_miss_nothing(where, place):
+    torch.manual_seed(0)
+    model = nn.Linear(300, 300)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    with nni.watch(model, optimizer, every=1, probes=[f"{where}_distributions"]) as inspector:
+        for number in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(4, 300)).sum().backward()
+            if number == 1:
+                with torch.no_grad():
+                    (model.weight if where == "weight" else model.weight.grad).view(-1)[place] = math.nan
+            optimizer.step()
+    found = inspector.run.nonfinite
+    assert (found.step, found.where, found.source) == (1, where, "weight")
+    assert inspector.run.series(f"{where}_nonfinite", "weight").values[0] >= 1 / 90_000
+    assert inspector.run.sources(f"{where}_nonfinite") == ["weight"]
+
+
+def test_what_is_finite_adds_no_quantity():
+    inspector = scaled_training(3)
+    assert not {"weight_nonfinite", "gradient_nonfinite"} & set(inspector.run.quantities())
