@@ -34,7 +34,7 @@ class Summary:
     NaN and Inf are counted and take no part in the other numbers: they are a finding, not a value.
 
     Attributes:
-        count: all elements looked at. nan, inf, zeros: how many of them are so.
+        count: all elements. nan, inf, zeros: how many of them are so; of a sample, how many that makes of all.
         mean, deviations: mean of the finite elements, and the sum of their squared distances from it: Inf where that is
             beyond the range of float64.
         low, high: least and greatest finite element; NaN if there is none.
@@ -144,8 +144,8 @@ def summarize(tensor: torch.Tensor, limit: int = 2**22) -> Summary:
     Args:
         tensor: any shape, dtype and layout (see `real_values`); complex values are described by their magnitude.
         limit: above this many elements a strided sample is described: a share that is read from it has a standard
-            error of at most `0.5 / sqrt(limit)`. A NaN or Inf is never missed: if the sample holds none while the
-            tensor does, one is added to the count.
+            error of at most `0.5 / sqrt(limit)`, and what is counted in it stands for all elements. A NaN or Inf is never
+            missed: if the sample holds none while the tensor does, one is counted.
 
     Example:
         >>> summary = summarize(torch.tensor([0.0, 2.0, float("nan")]))
@@ -157,11 +157,33 @@ def summarize(tensor: torch.Tensor, limit: int = 2**22) -> Summary:
     if row.shape[1] == 0:
         return EMPTY
     found = Summary.unpack(summarize_rows(row, torch.tensor([row.shape[1]], device=row.device))[0].cpu().numpy())
-    if values.numel() > limit and not is_finite(values):
+    if row.shape[1] == values.numel():
+        return found
+    found = _stretched(found, values.numel())
+    if not is_finite(values):
         nan = int(found.nan == 0 and bool(values.isnan().any()))
         inf = int(found.inf == 0 and bool(values.isinf().any()))
-        found = replace(found, count=found.count + nan + inf, nan=found.nan + nan, inf=found.inf + inf)
+        given = int(
+            found.finite < nan + inf
+        )  # all of the sample is the one of the two, so that this gives way to the other
+        found = replace(found, nan=found.nan + nan - given * inf, inf=found.inf + inf - given * nan)
     return found
+
+
+def _stretched(sample: Summary, size: int) -> Summary:
+    """The description of a sample as that of all elements, so that it has their weight where it is merged."""
+    factor = size / sample.count
+    nan, inf, zeros = (round(factor * number) for number in (sample.nan, sample.inf, sample.zeros))
+    share = (size - nan - inf) / sample.finite if sample.finite else 1.0
+    return replace(
+        sample,
+        count=size,
+        nan=nan,
+        inf=inf,
+        zeros=zeros,
+        deviations=share * sample.deviations,
+        histogram=share * sample.histogram,
+    )
 
 
 def merge(a: Summary, b: Summary) -> Summary:

@@ -28,7 +28,7 @@ def real_values(tensor: torch.Tensor) -> torch.Tensor:
     """
     values = tensor.detach()
     if is_plain(tensor):
-        return values
+        return values.resolve_neg()  # the imaginary part of a conjugate is a view that is yet to be negated
     if hasattr(values, "to_local"):  # a DTensor, known without importing torch.distributed
         values = values.to_local()
     values = _dense(values)

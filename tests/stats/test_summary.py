@@ -236,3 +236,39 @@ def test_whether_all_is_finite_is_seen_in_either_way(dtype, value):
     assert bool(finite_sign(values) == 0) == (value is None)
     assert is_finite(values[:0])
     assert finite_sign(values[:0]) == 0
+
+
+def test_a_sample_has_the_weight_of_the_whole():
+    zeros, ones = summarize(torch.zeros(10_000), limit=100), summarize(torch.ones(100), limit=100)
+    merged = merge(zeros, ones)
+    assert (zeros.count, zeros.zeros, merged.count) == (10_000, 10_000, 10_100)
+    assert merged.mean == pytest.approx(100 / 10_100)
+    assert merged.zero_share == pytest.approx(10_000 / 10_100)
+    assert merged.histogram.sum() == pytest.approx(10_100)
+    values = torch.randn(50_000, generator=torch.Generator().manual_seed(0)) + 2
+    assert summarize(values, limit=1000).norm == pytest.approx(values.norm().item(), rel=0.05)
+
+
+@given(ARRAYS, ARRAYS, st.integers(1, 12))
+@settings(deadline=None)
+def test_merging_holds_with_nan_inf_and_a_small_limit(a, b, limit):
+    parts = [summarize(torch.from_numpy(part), limit=limit) for part in (a, b)]
+    merged, both = merge(*parts), np.concatenate([a, b]).astype(np.float64)
+    assert merged.count == both.size
+    assert (merged.nan > 0) == bool(np.isnan(both).any())
+    assert (merged.inf > 0) == bool(np.isinf(both).any())
+    assert 0 <= merged.nan + merged.inf <= merged.count
+    known = [part for part in parts if part.finite and not math.isnan(part.low)]
+    if known:
+        n = sum(part.finite for part in known)
+        expected = sum(part.mean * part.finite / n for part in known)
+        scale = max(abs(merged.low), abs(merged.high))
+        assert merged.mean == pytest.approx(expected, abs=1e-5 * scale)
+        assert merged.low >= np.nanmin(both[np.isfinite(both)])
+        assert merged.high <= np.nanmax(both[np.isfinite(both)])
+
+
+def test_a_view_that_is_yet_to_be_negated():
+    values = torch.tensor([1 + 2j, 3 - 4j]).conj().imag
+    assert values.is_neg()
+    assert (summarize(values).low, summarize(values).high) == (-2.0, 4.0)
