@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from nn_inspector.stats.values import accumulation_type, real_values
@@ -47,9 +47,11 @@ def _on_the_host(real: list[torch.Tensor], *, wide: bool) -> torch.Tensor:
         found = torch.stack([torch.linalg.vector_norm(v, dtype=accumulation_type(v)).to(torch.float64) for v in real])
     else:
         found = torch.stack(torch._foreach_norm(real, 2, dtype=torch.float32))
-    numbers = found.numpy()
-    doubtful = np.flatnonzero((numbers < _LEAST) | np.isposinf(numbers))
-    again = {place: float(_scaled_norm(real[place])) for place in doubtful.tolist()}
+    numbers = found.tolist()
+    if min(numbers) >= _LEAST and max(numbers) < math.inf:
+        return found
+    doubtful = [place for place, norm in enumerate(numbers) if norm < _LEAST or norm == math.inf]
+    again = {place: float(_scaled_norm(real[place])) for place in doubtful}
     if any(norm != numbers[place] for place, norm in again.items()):
         found = found.to(torch.float64)
         for place, norm in again.items():
