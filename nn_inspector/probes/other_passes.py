@@ -14,6 +14,7 @@ def is_transformed() -> bool:
     Tensors are stand-ins there: they have no values, or must not outlive the pass.
 
     Example:
+        >>> import torch
         >>> seen = []
         >>> torch.func.vmap(lambda x: seen.append(is_transformed()) or x)(torch.ones(2))
         tensor([1., 1.])

@@ -144,17 +144,19 @@ def _parted(subject: Subject, began: list[Twins]) -> Finding | None:
 
 
 def _told_apart_by_rounding(subject: Subject, began: list[Twins]) -> Finding | None:
-    """Units that began with the same weights and the same gradient, in a training that has something left to learn."""
-    left = known_left(subject) if began else None
+    """Units that began with the same weights, and were alike after the first step, in a training that has something left to learn."""
+    stepped = subject.training.after_first_step or {}
+    alike = [twins for twins in began if twins.name in stepped and _are_alike(subject, twins, stepped[twins.name])]
+    left = known_left(subject) if alike else None
     if left is None or left <= LEARNED:
         return None
-    first = began[0]
+    first = alike[0]
     message = (
         f"Nearly: all {first.units} units of {first.name} begin with the same weights and get the same gradients. Only what is rounded has made "
         f"them different since. Your training has {left:.0%} left to learn."
     )
     remedy = Remedy("Draw the first weights at random, and make the optimizer afterwards.", _RESET)
-    return finding(INFO, "warning", message, evidence={"alike": float(len(began))}, remedy=remedy, where=first.name)
+    return finding(INFO, "warning", message, evidence={"alike": float(len(alike))}, remedy=remedy, where=first.name)
 
 
 @torch.no_grad()
@@ -220,7 +222,10 @@ def _same_rows(values: torch.Tensor, groups: int) -> bool:
 
 def _alike_now(subject: Subject, twins: Twins) -> bool:
     """Whether the units are alike to this day."""
-    weight = subject.training.model.get_parameter(twins.name).detach()
+    return _are_alike(subject, twins, subject.training.model.get_parameter(twins.name).detach())
+
+
+def _are_alike(subject: Subject, twins: Twins, weight: torch.Tensor) -> bool:
     if twins.turned:
         weight = weight.transpose(0, 1)
     return _same_rows(weight, _groups(subject.training.model, twins.name, weight))
