@@ -168,6 +168,8 @@ class ChartWidget(ipywidgets.VBox):
         ends = np.array([np.nanmin(every), np.nanmax(every)]) if len(every) else np.array([0.0, 1.0])
         if chart.kind == "rows":
             ends = np.array([-0.5, len(chart.labels) - 0.5])
+        elif ends[0] == ends[1]:
+            ends = ends + np.array([0.0, 1.0])  # of the first step alone
         heights = [drawn_values(np.array([level, level]), chart.log) for level in chart.levels.values()]
         heights = [height for height in heights if np.isfinite(height).all()]
         if heights:

@@ -9,6 +9,9 @@ import numpy as np
 
 from nn_inspector.history import Chart, Curve
 
+DASH = 0.1
+"""So long is the line of the first step, in steps: the axis then holds one."""
+
 
 def decades(chart: Chart) -> tuple[float, float]:
     """The whole powers of ten, as exponents, between which all of a chart lies: values, band and levels."""
@@ -40,10 +43,15 @@ def finite(curve: Curve, log: bool) -> Curve:
 
 
 def with_an_end(curve: Curve, log: bool) -> Curve:
-    """With the last value that can be drawn at its end: bqplot puts a label there, and cannot put it at NaN."""
+    """With the last value that can be drawn at its end: bqplot puts a label there, and cannot put it at NaN.
+
+    A line of one point would not be seen: it becomes a dash.
+    """
     known = np.flatnonzero(np.isfinite(drawn_values(curve.y, log)))
     if not len(known):
         return replace(curve, x=curve.x[:0], y=curve.y[:0])
+    if len(curve.x) == 1:
+        return replace(curve, x=curve.x[0] + np.array([0.0, DASH]), y=np.repeat(curve.y, 2))
     return replace(curve, y=np.append(curve.y[:-1], curve.y[known[-1]]))
 
 

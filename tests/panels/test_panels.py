@@ -1,3 +1,4 @@
+import bqplot
 import numpy as np
 import pytest
 import torch
@@ -495,3 +496,13 @@ def test_the_static_twin_shows_numbers_findings_and_pictures_and_no_markup_of_ot
     assert "<script>" not in html
     assert "http" not in html
     assert len(html) < 400_000
+
+
+def test_the_first_step_alone_is_seen_as_a_dash_with_its_levels_across():
+    curve = Curve(np.array([0.0]), np.array([2.3]))
+    widget = ChartWidget(Chart("lines", "step", "loss", {"train": curve}, levels={"chance": 2.0}))
+    lines = [mark for mark in widget.children[1].marks if isinstance(mark, bqplot.Lines) and mark.visible]
+    line, level = sorted(lines, key=lambda mark: float(np.ptp(mark.x)))
+    assert np.ravel(line.x).tolist() == [0.0, 0.1]
+    assert np.ravel(line.y).tolist() == [2.3, 2.3]
+    assert np.ravel(level.x).tolist() == [0.0, 1.0]
