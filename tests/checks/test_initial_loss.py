@@ -76,6 +76,12 @@ def test_chance_is_not_known_for_every_loss():
     assert chance_of(F.kl_div, torch.zeros(2, 3), torch.ones(2, 3) / 3) is None
 
 
+@pytest.mark.parametrize("function", [F.mse_loss, F.smooth_l1_loss])
+def test_a_difference_that_is_asked_to_be_zero_has_no_chance(function):
+    assert chance_of(function, torch.randn(4, 1), torch.zeros(4, 1)) is None
+    assert chance_of(function, torch.randn(1), torch.zeros(1)) is not None
+
+
 @pytest.mark.parametrize(
     ("loss", "severity"),
     [

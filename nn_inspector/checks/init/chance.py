@@ -40,7 +40,8 @@ def chance_level(call: LossCall) -> Chance | None:
     for each label of a binary cross entropy; the variance of the targets for the mean squared error.
 
     Returns:
-        The level, with {low} and {high} still to be filled in its text; None if the loss function is not known.
+        The level, with {low} and {high} still to be filled in its text; None if the loss function is not known, or if all numbers
+        to predict are the same, as where a difference is asked to be zero.
     """
     makers = {
         "cross_entropy": _classes,
@@ -53,7 +54,9 @@ def chance_level(call: LossCall) -> Chance | None:
         "huber_loss": _regression,
     }
     maker = makers.get(call.name)
-    if maker is None:
+    if maker is None or (
+        maker is _regression and call.target.numel() > 1 and bool((call.target == call.target.flatten()[0]).all())
+    ):
         return None
     function = getattr(F, call.name)
     constants, text = maker(call)

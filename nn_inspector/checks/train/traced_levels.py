@@ -96,6 +96,8 @@ def _chance(
         return _entropy(np.array([mean, 1 - mean])) if known else None
     if late:
         spread = max(spread, late_target_spread(run))
+    if spread == 0:  # what is to be zero is a difference already: of its own scale nothing is known
+        return None
     if name == "mse_loss":
         return spread**2
     return spread if name == "l1_loss" else None
