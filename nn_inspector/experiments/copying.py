@@ -48,9 +48,8 @@ def copy_training(
         if isinstance(module, nn.RNNBase):
             module.flatten_parameters()  # a copy has its weights in pieces, of which cuDNN would warn at every call
         elif _is_compiled(module):
-            vars(module)["forward"] = module.get_submodule(
-                "_orig_mod"
-            ).__call__  # compiled anew, it would use up what the user's may be
+            # Compiled anew, it would use up the graphs that torch allows the user's own.
+            vars(module)["forward"] = module.get_submodule("_orig_mod").__call__
     return model, optimizers, loss_fn
 
 

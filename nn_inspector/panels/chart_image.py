@@ -18,13 +18,13 @@ from matplotlib.ticker import NullFormatter
 
 from nn_inspector.history import Chart, Heat
 from nn_inspector.panels.drawn_curves import decades, with_an_end
-from nn_inspector.panels.event_marks import ABOVE, EVENT, by_step
+from nn_inspector.panels.event_marks import ABOVE, by_step
 from nn_inspector.panels.heat_mark import SCHEME
 from nn_inspector.panels.legend import colour_of
 from nn_inspector.panels.looks import LEVEL, look_of
 from nn_inspector.panels.matrix_widget import cell_colours
 from nn_inspector.panels.row_marks import BESIDE, by_row
-from nn_inspector.panels.style import BACK, COLOURS, FAINT
+from nn_inspector.panels.style import BACK, COLOURS, EVENT, FAINT
 
 _LINES = {"solid": "-", "dashed": "--", "dotted": ":", "dash_dotted": "-."}
 _MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-down": "v", "cross": "P"}

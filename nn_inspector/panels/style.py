@@ -6,6 +6,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which colour-blind people can tell apart and which show on light and dark."""
 
 FAINT = "#999999"
+EVENT = "#333333"
+"""Of marks of what was found."""
+
 BACK = 0.35
 """Opacity of what stands back behind a selected row."""
 
