@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.data.other_scale import WORSE, Scale, scale_of
@@ -36,9 +36,11 @@ def scaled_by_itself(subject: Subject) -> tuple[float, float] | None:
     loader = subject.training.val_loader
     if left is None or apart is None or apart < left + WORSE or subject.seconds <= 0:
         return None
+    if isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset):
+        return None  # how many batches that has is not known
     if not isinstance(loader, DataLoader | list | tuple) or len(loader) > _BATCHES:
         return None
-    with contextlib.suppress(ExperimentError, TypeError):
+    with contextlib.suppress(ExperimentError):
         batches = BatchSource(loader, seconds=max(subject.seconds / 4, 0.1)).as_loaded(_BATCHES)
         theirs, ours = scale_of(batches), scale_of(subject.batches())
         if theirs is None or ours is None or _each_by_itself(batches) or _each_by_itself(subject.batches()):
