@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.data.other_scale import WORSE, Scale, scale_of
@@ -36,18 +36,25 @@ def scaled_by_itself(subject: Subject) -> tuple[float, float] | None:
     loader = subject.training.val_loader
     if left is None or apart is None or apart < left + WORSE or subject.seconds <= 0:
         return None
-    if isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset):
-        return None  # how many batches that has is not known
-    if not isinstance(loader, DataLoader | list | tuple) or len(loader) > _BATCHES:
+    count = _count(loader) if isinstance(loader, DataLoader | list | tuple) else None
+    if count is None or count > _BATCHES:
         return None
     with contextlib.suppress(ExperimentError):
         batches = BatchSource(loader, seconds=max(subject.seconds / 4, 0.1)).as_loaded(_BATCHES)
         theirs, ours = scale_of(batches), scale_of(subject.batches())
         if theirs is None or ours is None or _each_by_itself(batches) or _each_by_itself(subject.batches()):
             return None
-        if len(batches) == len(loader) and _is_standard(theirs, EXACT) and _is_standard(ours, NEAR):
+        if len(batches) == count and _is_standard(theirs, EXACT) and _is_standard(ours, NEAR):
             return left, apart
     return None
+
+
+def _count(loader: Sized) -> int | None:
+    """How many batches there are; a `DataLoader` of a stream, or with a sampler without a length, has no number of them."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
 
 
 def _is_standard(scale: Scale, within: float) -> bool:
