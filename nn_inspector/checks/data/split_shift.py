@@ -12,7 +12,7 @@ from nn_inspector.checks.data.own_scaling import scaled_by_itself
 from nn_inspector.checks.data.taught_apart import taught_apart
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import BatchSource
-from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, curve, row_labels
+from nn_inspector.history import Basis, Chart, Evidence, Finding, Remedy, Severity, curve, row_labels
 from nn_inspector.probes import Epoch
 
 INFO = CheckInfo(
@@ -51,10 +51,37 @@ _FEWEST = 20
 _BATCHES = 64
 _MOST_ROWS = 30
 
-_STRATIFIED = """\
-train_data, val_data = torch.utils.data.random_split(dataset, [0.8, 0.2])
-# or split each class by itself:
-# sklearn.model_selection.train_test_split(x, y, test_size=0.2, stratify=y)"""
+_STRATIFIED = Remedy(
+    "Shuffle before you split, or split each class by itself.",
+    "train_data, val_data = torch.utils.data.random_split(dataset, [0.8, 0.2])\n"
+    "# or split each class by itself:\n"
+    "# sklearn.model_selection.train_test_split(x, y, test_size=0.2, stratify=y)",
+)
+
+_BY_TRAINING = (
+    "mean, std = x_train.mean(0), x_train.std(0)\nx_train, x_val = (x_train - mean) / std, (x_val - mean) / std"
+)
+_ONE_SCALE = Remedy(
+    "Prepare both in the same way, with mean and standard deviation of the training data.", _BY_TRAINING
+)
+_TWO_NUMBERS = Remedy(
+    "Take mean and standard deviation from the training data alone, and use the same two for both, of inputs and targets.",
+    _BY_TRAINING,
+)
+
+_SAME_CODES = Remedy(
+    "Make vocabularies, category codes, scales and the order of columns from the training data, and use the same ones for "
+    "validation.",
+    "codes = {word: number for number, word in enumerate(sorted(set(train_words)))}  # once\n"
+    "x_val = [codes.get(word, unknown) for word in val_words]  # the same codes",
+)
+
+_SAME_STEPS = Remedy(
+    "Prepare the validation data just as the training data: the same steps in the same order, the same codes of inputs and labels.",
+    "for loader in (train_loader, val_loader):  # the first items of both, side by side\n"
+    "    x, y = next(iter(loader))\n"
+    "    print(x[0], y[0])",
+)
 
 
 def look(subject: Subject) -> Finding:
@@ -70,35 +97,29 @@ def look(subject: Subject) -> Finding:
     return found if found is not None else _classes(subject)
 
 
+def _differs(severity: Severity, message: str, evidence: Evidence, remedy: Remedy, basis: Basis) -> Finding:
+    """Say in which way the validation data differ from those of training."""
+    return finding(INFO, severity, f"No: {message}", evidence=evidence, remedy=remedy, where="val_loader", basis=basis)
+
+
 def _other_scale(subject: Subject) -> Finding | None:
     other = other_scale(subject)
     if other is None:
         return None
     message = (
-        f"No: the inputs have mean {other.mean:.3g} and standard deviation {other.spread:.3g} in training, and {other.val_mean:.3g} and "
+        f"the inputs have mean {other.mean:.3g} and standard deviation {other.spread:.3g} in training, and {other.val_mean:.3g} and "
         f"{other.val_spread:.3g} in validation."
     )
     evidence: Evidence = {"training": [other.mean, other.spread], "validation": [other.val_mean, other.val_spread]}
-    if other.left is not None and other.rescaled is not None:
-        message += (
-            f" As they are, the network has {other.left:.0%} left to learn of the validation data; brought to the scale of training, "
-            f"{other.rescaled:.0%}."
-        )
-        evidence = {**evidence, "left": other.left, "left_rescaled": other.rescaled}
-    else:
+    if other.left is None or other.rescaled is None:
         message += " It looks as if one of them was prepared in another way."
-    return finding(
-        INFO,
-        "error" if other.left is not None else "warning",
-        message,
-        evidence=evidence,
-        remedy=Remedy(
-            "Prepare both in the same way, with mean and standard deviation of the training data.",
-            "mean, std = x_train.mean(0), x_train.std(0)\nx_train, x_val = (x_train - mean) / std, (x_val - mean) / std",
-        ),
-        where="val_loader",
-        basis="experiment" if other.left is not None else "structure",
+        return _differs("warning", message, evidence, _ONE_SCALE, "structure")
+    message += (
+        f" As they are, the network has {other.left:.0%} left to learn of the validation data; brought to the scale of training, "
+        f"{other.rescaled:.0%}."
     )
+    evidence = {**evidence, "left": other.left, "left_rescaled": other.rescaled}
+    return _differs("error", message, evidence, _ONE_SCALE, "experiment")
 
 
 def _scaled_by_itself(subject: Subject) -> Finding | None:
@@ -106,72 +127,46 @@ def _scaled_by_itself(subject: Subject) -> Finding | None:
     if found is None:
         return None
     left, apart = found
-    return finding(
-        INFO,
-        "warning",
-        "No: the inputs of the validation data have mean 0 and standard deviation 1 exactly, column by column. So they were scaled by "
+    message = (
+        "the inputs of the validation data have mean 0 and standard deviation 1 exactly, column by column. So they were scaled by "
         f"numbers of their own, and not by those of training. The network has {left:.0%} left to learn of the training data, and "
-        f"{apart:.0%} of these.",
-        evidence={"left": left, "left_of_validation": apart},
-        remedy=Remedy(
-            "Take mean and standard deviation from the training data alone, and use the same two for both, of inputs and targets.",
-            "mean, std = x_train.mean(0), x_train.std(0)\nx_train, x_val = (x_train - mean) / std, (x_val - mean) / std",
-        ),
-        where="val_loader",
-        basis="structure",
+        f"{apart:.0%} of these."
     )
+    return _differs("warning", message, {"left": left, "left_of_validation": apart}, _TWO_NUMBERS, "structure")
 
 
 def _other_meaning(subject: Subject) -> Finding | None:
     other = other_meaning(subject)
     if other is None:
         return None
-    return finding(
-        INFO,
-        "error",
-        f"No: a simple model learns the labels from part of the training data (it explains {other.training:.0%} of the rest), and from "
+    message = (
+        f"a simple model learns the labels from part of the training data (it explains {other.training:.0%} of the rest), and from "
         f"part of the validation data ({other.validation:.0%}), but what it learns from the one says next to nothing about the other "
-        f"({other.across:.0%}). The inputs of the validation data mean something else.",
-        evidence={
-            "explained_in_training": other.training,
-            "explained_in_validation": other.validation,
-            "explained_across": other.across,
-        },
-        remedy=Remedy(
-            "Make vocabularies, category codes, scales and the order of columns from the training data, and use the same ones for "
-            "validation.",
-            "codes = {word: number for number, word in enumerate(sorted(set(train_words)))}  # once\n"
-            "x_val = [codes.get(word, unknown) for word in val_words]  # the same codes",
-        ),
-        where="val_loader",
-        basis="experiment",
+        f"({other.across:.0%}). The inputs of the validation data mean something else."
     )
+    evidence: Evidence = {
+        "explained_in_training": other.training,
+        "explained_in_validation": other.validation,
+        "explained_across": other.across,
+    }
+    return _differs("error", message, evidence, _SAME_CODES, "experiment")
 
 
 def _taught_apart(subject: Subject) -> Finding | None:
     taught = taught_apart(subject)
     if taught is None:
         return None
-    return finding(
-        INFO,
-        "error",
-        f"No: a copy of your network that learned from {taught.items} items of the validation data has {taught.by_validation:.0%} left to "
+    message = (
+        f"a copy of your network that learned from {taught.items} items of the validation data has {taught.by_validation:.0%} left to "
         f"learn of the others, one that learned from as many training items {taught.by_training:.0%}, and your network "
-        f"{taught.network:.0%}. So these data can be learned, but inputs or labels mean something else in them.",
-        evidence={
-            "left_taught_by_validation": taught.by_validation,
-            "left_taught_by_training": taught.by_training,
-            "left": taught.network,
-        },
-        remedy=Remedy(
-            "Prepare the validation data just as the training data: the same steps in the same order, the same codes of inputs and labels.",
-            "for loader in (train_loader, val_loader):  # the first items of both, side by side\n"
-            "    x, y = next(iter(loader))\n"
-            "    print(x[0], y[0])",
-        ),
-        where="val_loader",
-        basis="experiment",
+        f"{taught.network:.0%}. So these data can be learned, but inputs or labels mean something else in them."
     )
+    evidence: Evidence = {
+        "left_taught_by_validation": taught.by_validation,
+        "left_taught_by_training": taught.by_training,
+        "left": taught.network,
+    }
+    return _differs("error", message, evidence, _SAME_STEPS, "experiment")
 
 
 def _classes(subject: Subject) -> Finding:
@@ -186,7 +181,7 @@ def _classes(subject: Subject) -> Finding:
     distance = float(np.abs(shares[0] - shares[1]).sum() / 2)
     unknown = float(shares[1][ours == 0].sum())
     present = np.flatnonzero(ours + theirs)
-    evidence = {
+    evidence: Evidence = {
         "classes": [float(one) for one in present],
         "training": shares[0][present].tolist(),
         "validation": shares[1][present].tolist(),
@@ -194,20 +189,17 @@ def _classes(subject: Subject) -> Finding:
         "unknown": unknown,
     }
     if unknown >= UNKNOWN:
-        severity: Severity = "error"
-        message = f"No: {unknown:.0%} of the validation items are of classes that the training data do not hold."
-    elif distance >= APART:
-        severity = "warning"
+        message = f"{unknown:.0%} of the validation items are of classes that the training data do not hold."
+        return _differs("error", message, evidence, _STRATIFIED, "structure")
+    if distance >= APART:
         largest = int(np.argmax(shares[1]))
         message = (
-            f"No: {shares[1][largest]:.0%} of the validation items are of class {largest}, and {shares[0][largest]:.0%} of "
+            f"{shares[1][largest]:.0%} of the validation items are of class {largest}, and {shares[0][largest]:.0%} of "
             "the training items. Good or bad, the validation results say little about the rest."
         )
-    else:
-        message = f"Yes: {distance:.0%} of the validation items would have to be of another class to be shared out as in training."
-        return finding(INFO, "ok", message, evidence=evidence, where="val_loader")
-    remedy = Remedy("Shuffle before you split, or split each class by itself.", _STRATIFIED)
-    return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where="val_loader", basis="structure")
+        return _differs("warning", message, evidence, _STRATIFIED, "structure")
+    message = f"Yes: {distance:.0%} of the validation items would have to be of another class to be shared out as in training."
+    return finding(INFO, "ok", message, evidence=evidence, where="val_loader")
 
 
 def _validation_classes(subject: Subject, place: str) -> np.ndarray:
