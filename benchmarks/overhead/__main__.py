@@ -37,19 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     try:
         variants = [VARIANTS[name] for name in options.variants]
-        print(f"{' · '.join(f'{key} {value}' for key, value in _machine(variants).items())}\n")
-        results = {name: _measure_all(PROBLEMS[name], variants, options.pairs) for name in options.models}
+        print(f"{' · '.join(f'{key} {value}' for key, value in _machine(variants, options.device).items())}\n")
+        results = {name: _measure_all(PROBLEMS[name], variants, options) for name in options.models}
         if options.json is not None:
-            options.json.write_text(json.dumps(_as_json(_machine(variants), results), indent=1), encoding="utf-8")
+            options.json.write_text(
+                json.dumps(_as_json(_machine(variants, options.device), results), indent=1), encoding="utf-8"
+            )
     finally:
         torch.set_num_threads(threads_before)
     return int(any(_failed(outcome) for outcomes in results.values() for outcome in outcomes.values()))
 
 
-def _measure_all(problem: Problem, variants: Sequence[Variant], pairs: int) -> dict[str, Outcome]:
+def _measure_all(problem: Problem, variants: Sequence[Variant], options: argparse.Namespace) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     for variant in variants:
-        outcome = variant.unavailable or _measure(problem, variant, pairs)
+        outcome = variant.unavailable or _measure(problem, variant, options)
         found = outcome if isinstance(outcome, str) else f"{outcome.ratio:.3f}"
         print(f"{problem.name}, {variant.name}: {found}", file=sys.stderr, flush=True)
         outcomes[variant.name] = outcome
@@ -57,9 +59,9 @@ def _measure_all(problem: Problem, variants: Sequence[Variant], pairs: int) -> d
     return outcomes
 
 
-def _measure(problem: Problem, variant: Variant, pairs: int) -> Outcome:
+def _measure(problem: Problem, variant: Variant, options: argparse.Namespace) -> Outcome:
     try:
-        return measure(problem, variant, pairs=pairs)
+        return measure(problem, variant, pairs=options.pairs, device=options.device)
     except Exception as error:  # noqa: BLE001 - a peer that fails on one network is a row of the table
         return f"failed: {type(error).__name__}: {error}"
 
@@ -68,7 +70,7 @@ def _failed(outcome: Outcome) -> bool:
     return isinstance(outcome, str) and outcome.startswith("failed")
 
 
-def _machine(variants: Sequence[Variant]) -> dict[str, Any]:
+def _machine(variants: Sequence[Variant], device: torch.device) -> dict[str, Any]:
     """What the numbers depend on."""
     found: dict[str, Any] = {
         "nn_inspector": nn_inspector.__version__,
@@ -77,6 +79,8 @@ def _machine(variants: Sequence[Variant]) -> dict[str, Any]:
         "processor": f"{platform.machine()} with {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
     }
+    if device.type == "cuda":
+        found["device"] = torch.cuda.get_device_name(device)
     return found | {variant.package: variant.version for variant in variants if variant.package and variant.version}
 
 
@@ -97,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--pairs", type=int, default=15, help="pairs of blocks, watched and not (default 15)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="train there (default cpu)")
     parser.add_argument("--json", type=lambda name: Path(name).resolve(), metavar="FILE", help="write all numbers here")
     return parser
 

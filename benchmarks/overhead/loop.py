@@ -24,13 +24,14 @@ class Loop:
         after_step: called after each step, if the watcher needs that.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, device: torch.device) -> None:
         torch.manual_seed(0)
-        self.model = problem.network()
+        self.model = problem.network().to(device)
         self.optimizer = torch.optim.Adam(self.model.parameters())
         self.loss_fn = nn.CrossEntropyLoss()
         self.after_step: AfterStep | None = None
-        self._batches = itertools.cycle(problem.batches())
+        self._device = device
+        self._batches = itertools.cycle([(x.to(device), target.to(device)) for x, target in problem.batches()])
 
     @property
     def parameters(self) -> int:
@@ -38,9 +39,13 @@ class Loop:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def run(self, steps: int) -> float:
-        """Train; returns the seconds it took. The garbage of earlier steps is collected before the clock starts."""
+        """Train; returns the seconds it took, until the device is done as well.
+
+        The garbage of earlier steps is collected before the clock starts.
+        """
         gc.collect()
         gc.disable()
+        self._wait()
         try:
             start = time.perf_counter()
             for inputs, target in itertools.islice(self._batches, steps):
@@ -50,6 +55,11 @@ class Loop:
                 self.optimizer.step()
                 if self.after_step is not None:
                     self.after_step(loss)
+            self._wait()
             return time.perf_counter() - start
         finally:
             gc.enable()
+
+    def _wait(self) -> None:
+        if self._device.type != "cpu":
+            torch.accelerator.synchronize(self._device)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import torch
+
 from benchmarks.overhead.loop import Loop
 from benchmarks.overhead.problems import Problem
 from benchmarks.overhead.variant import Variant
@@ -27,6 +29,8 @@ BLOCK = 0.4
 
 FEWEST_PAIRS = 3
 """Also with blocks that are long because of a long period."""
+
+_CPU = torch.device("cpu")
 
 _LONG_BLOCK = 4.0
 """Seconds. A watcher whose watched blocks last longer gets fewer pairs in proportion."""
@@ -73,16 +77,17 @@ class Measured:
         return first, third
 
 
-def measure(problem: Problem, variant: Variant, *, pairs: int) -> Measured:
+def measure(problem: Problem, variant: Variant, *, pairs: int, device: torch.device = _CPU) -> Measured:
     """Measure one watcher on one problem.
 
     Args:
         pairs: so many pairs of blocks, one watched and one not; fewer where a block is long.
+        device: where both train.
     """
     if variant.package is not None:
         import_module(variant.package.replace("-", "_"))
     with _scratch_folder() as folder, _older_objects_left_alone(), contextlib.ExitStack() as stack:
-        plain, watched = Loop(problem), Loop(problem)
+        plain, watched = Loop(problem, device), Loop(problem, device)
         plain.run(WARM_UP)
         watched.run(WARM_UP)
         start = time.perf_counter()
