@@ -33,6 +33,7 @@ from nn_inspector.probes.presets import choose_probes
 from nn_inspector.probes.probe import Probe, StepReader
 from nn_inspector.probes.ranks import Ranks
 from nn_inspector.probes.recorder import Phase, Recorder
+from nn_inspector.probes.scripting import allow_scripting
 from nn_inspector.probes.set_back import SetBack
 from nn_inspector.probes.silences import Silences
 from nn_inspector.probes.steps import StepProbe
@@ -143,6 +144,7 @@ class Attachment:
             model, self._optimizers, names, self._forward, self._outputs, gradients, self._steps, others, self.probes
         )
         recorder.ranks = Ranks.of(model, _CAPACITY + _CAPACITY_A_MODULE * len(self._modules))
+        allow_scripting()
         for probe in self.probes:
             probe.attach()
 

@@ -88,3 +88,8 @@ class Hook:
 def inert() -> Callable[..., None]:
     """A function that takes anything, does nothing and can be copied and pickled with the standard library alone."""
     return contextlib.nullcontext().__exit__
+
+
+def is_of_ours(hook: object) -> bool:
+    """Whether a hook is one of ours, or what becomes of it in a copy."""
+    return isinstance(hook, Hook) or getattr(hook, "__func__", None) is contextlib.nullcontext.__exit__

@@ -316,6 +316,18 @@ def traced_unchecked(c, x, y):
     return traced(c, x, y, check_trace=False)
 
 
+def scripted(c, x, y):
+    model, loss_fn = torch.jit.script(c.model), torch.jit.script(c.loss_fn)
+    return loss_fn(model(x), y).detach() + len(list(model.inlined_graph.nodes()))
+
+
+def scripted_and_read_again(c, x, y):
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.freeze(torch.jit.script(copy.deepcopy(c.model).eval())), file)
+    file.seek(0)
+    return torch.jit.load(file)(x)
+
+
 def made_a_graph(c, x, y):
     return torch.tensor(len(make_fx(c.model)(x).graph.nodes))
 
@@ -458,6 +470,16 @@ def with_an_empty_parameter():
     return model
 
 
+def double(self, given: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+    return 2 * output
+
+
+def with_a_hook():
+    model = mlp()
+    model[0].register_forward_hook(double)
+    return model
+
+
 def lazy():
     return nn.Sequential(nn.LazyLinear(16), nn.ReLU(), nn.LazyLinear(CLASSES))
 
@@ -519,6 +541,9 @@ TRAPS = {
     "a vectorized jacobian": Trap(case(), with_another_pass(vectorized_jacobian)),
     "tensors without values": Trap(case(), with_another_pass(without_values)),
     "torch.jit.trace": Trap(case(), with_another_pass(traced)),
+    "torch.jit.script": Trap(case(), with_another_pass(scripted)),
+    "torch.jit.freeze": Trap(case(), with_another_pass(scripted_and_read_again)),
+    "torch.jit.script of a model with a hook of the user's": Trap(case(with_a_hook), with_another_pass(scripted)),
     "make_fx": Trap(case(), with_another_pass(made_a_graph)),
     "torch.export": Trap(case(), with_another_pass(exported)),
     "float64 as default": Trap(case(), under(default_dtype)),
@@ -534,6 +559,7 @@ def _double(data):
 
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection:UserWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("name", TRAPS)
 def test_a_trap(name, recwarn):
     trap = TRAPS[name]
