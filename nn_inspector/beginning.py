@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from nn_inspector.stats import is_dense
+
 _SAMPLED = 4096
 _MOST_TENSORS = 256
 _MOST_LISTED = 512
@@ -170,7 +172,7 @@ def marks_of(held: torch.Tensor | np.ndarray) -> Marks | None:
         2.0
     """
     if isinstance(held, torch.Tensor):
-        if held.numel() == 0 or held.is_meta or held.layout is not torch.strided or held.is_quantized:
+        if held.numel() == 0 or held.is_meta or not is_dense(held) or held.is_quantized:
             return None
         sample = held.detach().reshape(-1)[:: max(1, held.numel() // _SAMPLED)].cpu()
         values = (torch.view_as_real(sample) if sample.is_complex() else sample).to(torch.float64).numpy()

@@ -15,6 +15,7 @@ from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments.batch_contents import tensors_of
 from nn_inspector.experiments.isolation import TrainingCopy
 from nn_inspector.probes import CallMode, LossCall, first_tensor
+from nn_inspector.stats import is_dense
 
 MOST_CALLS = 20_000
 MOST_BYTES = 1 << 29
@@ -212,7 +213,7 @@ class _Recorder(TorchFunctionMode):
         return leave
 
     def _count(self, output: torch.Tensor | None) -> None:
-        if output is not None and output.layout is torch.strided:
+        if output is not None and is_dense(output):
             self._bytes += output.numel() * output.element_size()
         if self._bytes > MOST_BYTES or len(self._seen.calls) > MOST_CALLS:
             raise ExperimentError("One pass of this network is too large to be taken apart.")

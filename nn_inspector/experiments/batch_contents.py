@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from nn_inspector.errors import ArgumentError, ExperimentError, describe
 from nn_inspector.probes import is_label_key
+from nn_inspector.stats import is_dense
 
 
 def batch_size(batch: Any) -> int:
@@ -78,7 +79,7 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 def tensors_of(value: Any) -> Iterator[torch.Tensor]:
     """The tensors in a structure, in order, but for sparse ones: those say how items belong together, as edges do."""
-    yield from (tensor for tensor in _all_tensors(value) if tensor.layout is torch.strided)
+    yield from (tensor for tensor in _all_tensors(value) if is_dense(tensor))
 
 
 def _all_tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -130,9 +131,9 @@ def check_count(name: str, value: object) -> None:
 
 
 def _refuse_sparse(batch: Any) -> None:
-    if any(tensor.layout is not torch.strided for tensor in _all_tensors(batch)):
+    if any(not is_dense(tensor) for tensor in _all_tensors(batch)):
         raise ExperimentError(
-            "The items of a batch cannot be taken one by one: it holds a sparse tensor, such as the edges of a graph."
+            "The items of a batch cannot be taken one by one: it holds a sparse or nested tensor, such as the edges of a graph."
         )
 
 

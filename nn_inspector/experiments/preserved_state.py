@@ -15,6 +15,7 @@ import torch
 
 from nn_inspector.experiments.belongings import same_values
 from nn_inspector.experiments.reach import attributes, left_alone, reachable
+from nn_inspector.stats import is_dense
 
 _LONGEST = 100_000
 _MOST_BYTES = 1 << 16
@@ -118,7 +119,7 @@ def _of_array(array: np.ndarray) -> Restore | None:
 
 
 def _of_tensor(tensor: torch.Tensor) -> Restore | None:
-    if tensor.requires_grad or tensor.is_inference() or tensor.layout is not torch.strided or tensor.is_meta:
+    if tensor.requires_grad or tensor.is_inference() or not is_dense(tensor) or tensor.is_meta:
         return None
     before = tensor.detach().clone()
 

@@ -10,6 +10,7 @@ from torch.utils import _pytree
 
 from nn_inspector.experiments.batch_contents import batch_size
 from nn_inspector.experiments.random_state import preserved_random_state
+from nn_inspector.stats import is_dense
 
 
 def remix(pool: list[Any], size: int | None = None) -> Iterator[Any]:
@@ -63,7 +64,7 @@ def _columns(pool: list[Any]) -> list[Any] | None:
         parts = [parts[place] for parts, _ in flattened]
         if not all(isinstance(part, torch.Tensor) and part.dim() for part in parts):
             return None
-        if any(_kind(part) != _kind(parts[0]) or part.layout is not torch.strided for part in parts):
+        if any(_kind(part) != _kind(parts[0]) or not is_dense(part) for part in parts):
             return None
         columns.append(torch.cat(parts))
     items = sum(batch_size(batch) for batch in pool)

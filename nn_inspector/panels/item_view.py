@@ -12,6 +12,7 @@ import torch
 
 from nn_inspector.panels.item_image import as_image
 from nn_inspector.probes import SAMPLE_NUMBERS, is_label_key
+from nn_inspector.stats import is_dense
 
 FIRST = 6
 """Of an item that is no picture so many first numbers are shown."""
@@ -110,7 +111,7 @@ def _numbers(item: Any) -> np.ndarray | None:
         if item.is_complex() or item.is_quantized:
             return None
         plain = item.detach().cpu()
-        item = (plain.to_dense() if plain.layout is not torch.strided else plain).to(torch.float64).numpy()
+        item = (plain.to_dense() if not is_dense(plain) else plain).to(torch.float64).numpy()
     if callable(getattr(item, "convert", None)) and hasattr(item, "size"):
         item = item.convert("RGB")  # an image of PIL, with a palette or without
     array = np.asarray(item)

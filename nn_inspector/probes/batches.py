@@ -13,6 +13,7 @@ import torch
 from nn_inspector.probes.label_order import LabelOrder
 from nn_inspector.probes.labels import find_labels
 from nn_inspector.probes.lengths import Lengths, find_lengths
+from nn_inspector.stats import is_dense
 
 _DENSE_BATCHES = 64
 _STRIDE = 8
@@ -26,7 +27,7 @@ def fingerprint(value: Any, start: int = 0) -> int:
         `start` where there is nothing that can be read.
     """
     if isinstance(value, torch.Tensor):
-        if value.device.type != "cpu" or value.numel() == 0 or value.layout is not torch.strided or value.is_quantized:
+        if value.device.type != "cpu" or value.numel() == 0 or not is_dense(value) or value.is_quantized:
             return start
         flat = value.detach().reshape(-1)[:: max(1, value.numel() // _FINGERPRINTED)]
         plain = torch.view_as_real(flat) if flat.is_complex() else flat

@@ -10,6 +10,7 @@ import torch
 
 from nn_inspector.probes.measurement import Fact
 from nn_inspector.probes.outputs import all_tensors
+from nn_inspector.stats import shape_of
 
 _LEAVING = frozenset({"item", "tolist", "numpy", "float", "int", "bool", "array"})
 """Functions that return no tensor and are noted all the same: they take a number out of the graph."""
@@ -66,7 +67,7 @@ def shape_text(tensor: torch.Tensor) -> str:
         >>> shape_text(torch.zeros(16, 1)), shape_text(torch.zeros(()))
         ('16x1', 'scalar')
     """
-    return "x".join(map(str, tensor.shape)) or "scalar"
+    return "x".join(map(str, shape_of(tensor))) or "scalar"
 
 
 def axis_of(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
@@ -120,6 +121,6 @@ def call_facts(
         "name": name,
         "shapes": [shape_text(tensor) for tensor in given],
         "of": ["+".join(sorted(makings.of(tensor))) for tensor in given],
-        "result_shape": list(returned[0].shape) if returned else None,
+        "result_shape": shape_of(returned[0]) if returned else None,
         "dim": axis_of(name, args, kwargs),
     }

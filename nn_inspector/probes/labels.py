@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from nn_inspector.stats import is_dense
+
 LABEL_KEYS = ("labels", "label", "targets", "target", "y", "cls", "class", "classes")
 """Keys under which a batch that is a mapping is taken to hold its labels."""
 
@@ -149,7 +151,7 @@ def _read(place: str, part: Any) -> Labels | None:
 def _as_array(part: Any) -> np.ndarray | None:
     """[items, ...] of a tensor on the host, an array or a list of numbers; a single number is one item."""
     if isinstance(part, torch.Tensor):
-        if part.device.type != "cpu" or part.layout is not torch.strided or part.is_complex() or part.is_quantized:
+        if part.device.type != "cpu" or not is_dense(part) or part.is_complex() or part.is_quantized:
             return None
         part = part.detach().as_subclass(torch.Tensor).resolve_neg()
         narrow = part.is_floating_point() and part.dtype not in (torch.float32, torch.float64)

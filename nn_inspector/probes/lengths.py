@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
+from nn_inspector.stats import is_dense
+
 _SHORTEST = 16
 """Rows of fewer whole numbers may be columns of a table; they are taken for sequences only if some are padded."""
 
@@ -63,8 +65,8 @@ class Lengths:
 def find_lengths(batch: Any) -> Lengths:
     """The lengths of the sequences in a batch.
 
-    They are those of a packed sequence, of a list of tensors, of an attention mask, of whole numbers [items, length] or
-    of numbers [items, length, features]. Padding is evident where one value fills the ends of rows (or their beginnings)
+    They are those of a packed sequence, a nested tensor, a list of tensors, an attention mask, whole numbers [items, length] or
+    numbers [items, length, features]. Padding is evident where one value fills the ends of rows (or their beginnings)
     and stands nowhere else. Numbers without padding may be images and are none; what is not on the host is left out.
 
     Example:
@@ -112,8 +114,11 @@ def _of_part(part: Any) -> Lengths:
     if isinstance(part, list) and part and all(isinstance(one, torch.Tensor) and one.dim() in (1, 2) for one in part):
         lengths = np.array([len(one) for one in part])
         return _summed(lengths, int(lengths.sum()))
+    if isinstance(part, torch.Tensor) and part.is_nested:
+        lengths = np.array([len(one) for one in part.detach().unbind()])
+        return _summed(lengths, int(lengths.sum()))
     values = part.values if isinstance(part, _Mask) else part
-    if not isinstance(values, torch.Tensor) or values.device.type != "cpu" or values.layout is not torch.strided:
+    if not isinstance(values, torch.Tensor) or values.device.type != "cpu" or not is_dense(values):
         return Lengths()
     if values.numel() == 0 or values.is_complex() or values.is_quantized or values.dim() not in (2, 3):
         return Lengths()

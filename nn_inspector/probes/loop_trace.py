@@ -29,6 +29,7 @@ from nn_inspector.probes.tape_modules import ModuleCalls
 from nn_inspector.probes.tape_recorder import TapeRecorder
 from nn_inspector.probes.undoing import Undoing
 from nn_inspector.probes.watch_mode import WatchMode
+from nn_inspector.stats import shape_of
 
 DETAILED_STEPS = 3
 """In so many first steps with a backward pass the facts that cost more are taken as well."""
@@ -222,7 +223,7 @@ class LoopTrace(StepReader):
             training=module.training,
             grad_enabled=torch.is_grad_enabled(),
             index=self._passes,
-            input_shape=None if first is None else list(first.shape),
+            input_shape=None if first is None else shape_of(first),
             input_dtype=None if first is None else str(first.dtype),
         )
         self._passes += 1

@@ -115,7 +115,7 @@ class LossProbe(StepReader):
                 self.end_validation()
         else:
             first = first_tensor(args)
-            self._batch_size = first.shape[0] if first is not None and first.dim() else 1
+            self._batch_size = first.size(0) if first is not None and first.dim() else 1
 
     def close_window(self) -> None:
         """Take the function mode off the stack, if it is there."""

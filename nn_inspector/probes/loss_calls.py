@@ -15,6 +15,7 @@ from torch.utils._device import DeviceContext
 from nn_inspector.probes.measurement import Fact
 from nn_inspector.probes.other_passes import is_transformed
 from nn_inspector.probes.schedule import Schedule
+from nn_inspector.stats import shape_of
 
 LOSS_FUNCTIONS: Mapping[Any, str] = {
     function: function.__name__
@@ -68,11 +69,11 @@ class LossCall:
     def facts(self) -> dict[str, Fact]:
         """What may be kept of the call: shapes, dtypes and options."""
         facts: dict[str, Fact] = {
-            "prediction_shape": list(self.prediction.shape),
+            "prediction_shape": shape_of(self.prediction),
             "prediction_dtype": str(self.prediction.dtype),
-            "target_shape": list(self.target.shape),
+            "target_shape": shape_of(self.target),
             "target_dtype": str(self.target.dtype),
-            "result_shape": list(self.value.shape),
+            "result_shape": shape_of(self.value),
         }
         facts.update({name: option for name, option in self.options.items() if isinstance(option, _PLAIN)})
         facts["weighted"] = any(self.options.get(name) is not None for name in ("weight", "pos_weight"))

@@ -7,7 +7,7 @@ import torch
 from nn_inspector.probes.loss_calls import LossCall
 from nn_inspector.probes.measurement import Fact
 from nn_inspector.probes.origin import origin
-from nn_inspector.stats import strided_sample
+from nn_inspector.stats import is_dense, shape_of, strided_sample
 
 MOST = 1 << 22
 """Of larger tensors a sample of so many elements is looked at."""
@@ -30,7 +30,7 @@ def loss_numbers(call: LossCall) -> dict[str, Fact]:
     prediction, target = call.prediction, call.target
     facts: dict[str, Fact] = {
         "value": float(call.value.detach().to(torch.float64).mean()),
-        "same_shape": prediction.shape == target.shape,
+        "same_shape": shape_of(prediction) == shape_of(target),
         "prediction_origin": origin(prediction),
     }
     facts |= {f"prediction_{name}": value for name, value in _numbers(prediction).items()}
@@ -79,5 +79,5 @@ def _sums_to_one(rows: torch.Tensor, *, whole: bool) -> list[int]:
 
 
 def _has_values(tensor: torch.Tensor) -> bool:
-    plain = tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_complex() or tensor.is_quantized)
+    plain = is_dense(tensor) and not (tensor.is_meta or tensor.is_complex() or tensor.is_quantized)
     return plain and tensor.numel() > 0

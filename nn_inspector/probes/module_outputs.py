@@ -14,6 +14,7 @@ from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.passes import Passes
 from nn_inspector.probes.probe import Removable, StepReader
 from nn_inspector.probes.recorder import Recorder
+from nn_inspector.stats import shape_of
 
 CALLS_PER_STEP = 4
 """A module that runs more often within a step is measured in its first so many calls; of the others is seen whether they are finite."""
@@ -199,7 +200,7 @@ class ModuleOutputs(StepReader):
             self.fired.add(name)
             if recorder.step < ORDER_STEPS and self._noted < _ORDER_LIMIT:
                 self._noted += 1
-                shape, dtype = list(tensor.shape), str(tensor.dtype)
+                shape, dtype = shape_of(tensor), str(tensor.dtype)
                 recorder.trace("module", module=name, output_shape=shape, output_dtype=dtype)
         call = ModuleCall(name, module, args, kwargs, output, tensor, recomputed)
         for reader in self._readers[name]:

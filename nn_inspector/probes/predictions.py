@@ -12,6 +12,7 @@ import torch
 from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.probe import StepReader
 from nn_inspector.probes.recorder import Recorder
+from nn_inspector.stats import is_dense
 
 _ITEMS = 1024
 _NUMBERS = 1 << 16
@@ -141,7 +142,7 @@ def is_batch(tensor: object) -> TypeGuard[torch.Tensor]:
     """Whether this holds several items that can be looked at."""
     return (
         isinstance(tensor, torch.Tensor)
-        and tensor.layout is torch.strided
+        and is_dense(tensor)
         and tensor.dim() > 0
         and len(tensor) > 1
         and tensor.numel() > 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nn_inspector.stats import finite_sign, is_finite, real_values, strided_sample, summarize_rows
+from nn_inspector.stats import finite_sign, is_dense, is_finite, real_values, strided_sample, summarize_rows
 
 SAMPLE = 1024
 """Elements looked at in one tensor; a share estimated from them has a standard error of at most 0.016."""
@@ -83,7 +83,7 @@ class Samples:
         Whether all elements are finite is looked at as well, so that none that is not is missed.
         """
         values = tensor.detach()
-        plain = type(values) is torch.Tensor and values.layout is torch.strided and values.dtype.itemsize > 1
+        plain = type(values) is torch.Tensor and is_dense(values) and values.dtype.itemsize > 1
         if not plain or values.is_complex():
             values = real_values(values)
         sample, row = strided_sample(values, SAMPLE), len(self._names)

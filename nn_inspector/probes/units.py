@@ -15,6 +15,7 @@ from nn_inspector.probes.activation_ends import is_activation, saturation_limits
 from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.module_outputs import ModuleCall, OutputReader
 from nn_inspector.probes.recorder import Read, Recorder, with_count
+from nn_inspector.stats import is_dense
 
 WINDOW = 10
 """Measured steps over which a unit is judged."""
@@ -92,7 +93,7 @@ class UnitProbe(OutputReader):
     def observe(self, call: ModuleCall) -> None:
         if not is_activation(call.module):
             self._channels = isinstance(call.module, CHANNELS_FIRST)
-        elif not call.recomputed and call.tensor.dim() >= 2 and call.tensor.layout is torch.strided:
+        elif not call.recomputed and call.tensor.dim() >= 2 and is_dense(call.tensor):
             limits = saturation_limits(call.module)
             self._windows.setdefault(call.name, _Window("dead_units" if limits is None else "saturated_units"))
             _add(self._counts, call.name, *_active(self._chosen(call.tensor), limits))

@@ -19,6 +19,7 @@ from nn_inspector.probes.predictions import are_scores, is_batch
 from nn_inspector.probes.probe import StepReader
 from nn_inspector.probes.recent_batches import HeldBatch, RecentBatches
 from nn_inspector.probes.recorder import Recorder
+from nn_inspector.stats import is_dense
 
 WORST = 6
 """So many items of a batch are named."""
@@ -138,8 +139,8 @@ class WorstItemsProbe(StepReader):
             self._inputs = None
             return
         inputs = first_tensor(args[0] if len(args) == 1 else args) if self._keep_samples else None
-        if inputs is not None and inputs.requires_grad:
-            inputs = inputs.detach()
+        if inputs is not None and (inputs.requires_grad or not is_dense(inputs)):
+            inputs = inputs.detach() if is_dense(inputs) else None
         self._inputs = inputs if self.recorder.due else None
         self._recent.begin(self.recorder.step, self._given(), inputs)
 
@@ -306,7 +307,7 @@ def _size(batch: HeldBatch) -> int:
 
 def _together(batches: list[HeldBatch], count: int) -> torch.Tensor | None:
     """The inputs of all batches; None where they are not at hand, or are not one for each of so many items."""
-    inputs = [batch.inputs for batch in batches if batch.inputs is not None and batch.inputs.layout is torch.strided]
+    inputs = [batch.inputs for batch in batches if batch.inputs is not None and is_dense(batch.inputs)]
     if len(inputs) < len(batches) or len({part.shape[1:] for part in inputs}) > 1:
         return None
     if not all(part.dim() for part in inputs) or sum(len(part) for part in inputs) != count:

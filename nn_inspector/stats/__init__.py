@@ -6,7 +6,7 @@ from nn_inspector.stats.norms import norms, sums
 from nn_inspector.stats.sampling import strided_sample
 from nn_inspector.stats.summable import SUM_FIELDS, pack_sums, unpack_sums
 from nn_inspector.stats.summary import FIELDS, Summary, merge, summarize, summarize_rows
-from nn_inspector.stats.values import accumulation_type, is_plain, real_values
+from nn_inspector.stats.values import accumulation_type, is_dense, is_plain, real_values, shape_of
 
 __all__ = [
     "BINS",
@@ -16,6 +16,7 @@ __all__ = [
     "Summary",
     "accumulation_type",
     "finite_sign",
+    "is_dense",
     "is_finite",
     "is_plain",
     "magnitude_histogram",
@@ -23,6 +24,7 @@ __all__ = [
     "norms",
     "pack_sums",
     "real_values",
+    "shape_of",
     "strided_sample",
     "summarize",
     "summarize_rows",

@@ -14,6 +14,7 @@ from nn_inspector.checks.base import Subject
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import TrainingCopy, initial_state, isolated
 from nn_inspector.experiments.batch_contents import map_leaves
+from nn_inspector.stats import is_dense
 
 _BATCHES = 16
 _ROUNDING = 1e-5
@@ -191,7 +192,7 @@ def _real(args: Any, kwargs: Any) -> list[torch.Tensor]:
 
 
 def _is_real(one: Any) -> bool:
-    dense = isinstance(one, torch.Tensor) and one.layout is torch.strided
+    dense = isinstance(one, torch.Tensor) and is_dense(one)
     return dense and one.is_floating_point() and one.dim() > 0 and one.numel() > 0
 
 

@@ -25,6 +25,7 @@ from nn_inspector.experiments.batch_contents import map_leaves
 from nn_inspector.experiments.flow import LAYERS
 from nn_inspector.history import Finding, Remedy, Severity
 from nn_inspector.probes import first_tensor
+from nn_inspector.stats import is_dense
 
 INFO = CheckInfo(
     name="zero_input",
@@ -242,7 +243,7 @@ def _answer(copied: TrainingCopy, batch: Any, *, swapped: bool) -> tuple[list[to
     differ: list[bool] = []
 
     def rolled(leaf: Any) -> Any:
-        if not isinstance(leaf, torch.Tensor) or not leaf.dim() or leaf.layout is not torch.strided:
+        if not isinstance(leaf, torch.Tensor) or not leaf.dim() or not is_dense(leaf):
             return leaf
         differ.append(not torch.equal(leaf, leaf.roll(1, 0)))
         return leaf.roll(1, 0)

@@ -17,6 +17,7 @@ from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Arm, BatchSource, TrainingCopy, initial_state, isolated
 from nn_inspector.history import Chart, Finding, Remedy, Severity, Trial, curve, row_labels
 from nn_inspector.probes import CallMode, LossCall, first_tensor
+from nn_inspector.stats import is_dense
 from nn_inspector.training import split_batch
 
 INFO = CheckInfo(
@@ -133,7 +134,7 @@ def _measure(copied: TrainingCopy, data: Sequence[object]) -> tuple[float, Chanc
 
     def note_input(module: nn.Module, args: tuple[object, ...]) -> None:
         first = first_tensor(args)
-        if first is not None and first.is_floating_point() and first.layout is torch.strided and first.numel() > 1:
+        if first is not None and first.is_floating_point() and is_dense(first) and first.numel() > 1:
             spreads.append(float(first.detach().float().std()))
 
     copied.train_mode()

@@ -13,6 +13,7 @@ from nn_inspector.checks.answers import is_one_hot
 from nn_inspector.checks.base import Subject
 from nn_inspector.errors import ExperimentError
 from nn_inspector.probes import label_parts
+from nn_inspector.stats import is_dense
 
 MOST_CLASSES = 1000
 """Whole numbers up to here may be classes."""
@@ -139,7 +140,7 @@ def loader_targets(subject: Subject) -> torch.Tensor | None:
 def _last_part(batch: Any) -> torch.Tensor | None:
     parts = [part for _, part in label_parts(batch) if isinstance(part, torch.Tensor)]
     last = parts[-1] if parts else None
-    usable = last is not None and last.dim() > 0 and not last.is_complex() and last.layout is torch.strided
+    usable = last is not None and last.dim() > 0 and not last.is_complex() and is_dense(last)
     return last if usable else None
 
 

@@ -13,6 +13,7 @@ from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, batch_size, tensors_of
 from nn_inspector.history import Remedy
 from nn_inspector.probes import label_parts
+from nn_inspector.stats import is_dense
 
 _BATCHES = 500
 _SECONDS = 3.0
@@ -95,4 +96,4 @@ def _wrong(tensors: list[torch.Tensor], size: int) -> int:
 
 
 def _floating(tensors: list[torch.Tensor]) -> Iterator[torch.Tensor]:
-    return (tensor for tensor in tensors if tensor.is_floating_point() and tensor.layout is torch.strided)
+    return (tensor for tensor in tensors if tensor.is_floating_point() and is_dense(tensor))
