@@ -44,9 +44,6 @@ def test_parts_of_a_model_are_not_watched_where_torch_has_compiled(monkeypatch):
         copied.loss(batch_of(tuples, ITEMS))
 
 
-# What cannot be computed again.
-
-
 def through_numpy(model, batch):
     x, y = batch
     return F.cross_entropy(model(torch.from_numpy(np.tanh(x.numpy()))), y)

@@ -1,0 +1,89 @@
+"""The dashboard: it follows a training, goes back in time and shows the panels that were chosen."""
+
+import numpy as np
+import pytest
+
+import nn_inspector as nni
+from nn_inspector.panels.dashboard import Dashboard
+from tests.panels.runs import trained
+from tests.trainings import classifier
+
+
+def test_the_dashboard_follows_the_training_and_its_controls():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+        dashboard = Dashboard(inspector)
+        assert "step 0" in dashboard.children[0].children[0].value
+        stop, pause = dashboard._steering._stop, dashboard._steering._pause
+        assert stop.disabled
+        assert pause.disabled
+        case.run(1)
+        dashboard.refresh()
+        assert "step 6" in dashboard.children[0].children[0].value
+        assert not stop.disabled
+        assert not pause.disabled
+        pause.click()
+        labels = [button.description for button in dashboard._steering.children]
+        assert labels == ["Resume", "One step", "Stop", "Rate ×0.1", "Rate ×0.5", "Rate ×2"]
+        dashboard._steering._resume.click()
+        assert not inspector.is_paused
+        dashboard._layer.name = "0"
+        assert dashboard._charts["activation_histogram"]._shown.x_label == "output of 0"
+        dashboard._log_loss.value = True
+        assert dashboard._charts["loss"]._shown.log
+        stop.click()
+        with pytest.raises(nni.TrainingStopped):
+            case.run(1)
+        dashboard.close()
+        case.run(1)
+
+
+def test_the_dashboard_goes_back_in_time_and_returns():
+    inspector = trained()
+    dashboard = Dashboard(inspector)
+    time = dashboard._time
+    assert time.slider.max == time.slider.value == inspector.run.steps - 1
+    assert time.latest.disabled
+    time.slider.value = 5
+    chart = dashboard._charts["loss"]._shown
+    assert max(chart.series["train, smoothed"].x) == 5
+    expected = inspector.run.at(5)["gradient_norm", "2.weight"], inspector.run.at(5)["gradient_norm", "2.bias"]
+    assert dashboard._charts["gradient_flow"]._shown.series["now"].y[1] == pytest.approx(np.hypot(*expected))
+    dashboard.refresh()
+    assert max(dashboard._charts["loss"]._shown.series["train, smoothed"].x) == 5
+    assert not time.latest.disabled
+    time.latest.click()
+    assert time.following
+    assert max(dashboard._charts["loss"]._shown.series["train, smoothed"].x) == inspector.run.steps - 1
+    dashboard.close()
+
+
+def test_the_slider_reaches_as_far_as_the_training_has_come():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+        dashboard = Dashboard(inspector)
+        case.run(1)
+        dashboard.refresh()
+        assert dashboard._time.slider.value == 5
+        dashboard._time.slider.value = 2
+        case.run(1)
+        dashboard.refresh()
+        assert (dashboard._time.slider.value, dashboard._time.slider.max) == (2, 11)
+        dashboard.close()
+
+
+def test_panels_are_chosen_by_buttons_and_made_when_they_are_first_shown():
+    dashboard = Dashboard(trained())
+    assert len(dashboard._grid.children) == 4
+    buttons = dashboard._choice._buttons
+    assert "predictions" not in dashboard._charts
+    buttons["predictions"].value = True
+    assert len(dashboard._grid.children) == 5
+    assert buttons["predictions"].icon == "check"
+    assert not dashboard._charts["predictions"]._shown.empty
+    buttons["loss"].value = False
+    assert len(dashboard._grid.children) == 4
+    assert buttons["loss"].icon == ""
+    assert "Predictions" in dashboard._twin()
+    assert 'alt="Loss' not in dashboard._twin()
+    dashboard.close()
