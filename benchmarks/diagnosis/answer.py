@@ -27,7 +27,7 @@ class Answer:
     Attributes:
         findings: (check, severity) in the order of suspicion, errors and warnings only.
         seconds: processor time that the diagnosis took, after the training.
-        failure: why there is no answer, or None.
+        failure: why there is no answer, or no whole one since a check failed itself; or None.
     """
 
     findings: tuple[tuple[str, str], ...] = ()
@@ -103,4 +103,5 @@ def answer(task: Task, watcher: Watcher) -> Answer:
 def _ours(scene: Scene, *, active: bool) -> Answer:
     diagnosis, seconds = watched_by_us(scene, active=active)
     found = [(finding.check, finding.severity) for finding in diagnosis.findings if finding.severity in ALARMS]
-    return Answer(tuple(found), seconds)
+    failed = [finding.message for finding in diagnosis.findings if "failed itself" in finding.message]
+    return Answer(tuple(found), seconds, failed[0] if failed else None)

@@ -37,7 +37,7 @@ class Score:
         kinds: mean over the kinds of faults of the share with the cause first.
         constant: broken ones that always naming one and the same check would get right, and that check.
         alarms: sound ones with an alarm, by role and severity.
-        failures: trainings without an answer.
+        failures: trainings without an answer, or with a check that failed itself.
         seconds: median and largest.
     """
 

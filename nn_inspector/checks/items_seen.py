@@ -152,6 +152,11 @@ def look_at_items(
     if len({tuple(part.shape[1:] for part in row) for row in rows}) > 1:
         raise ExperimentError("The batches differ in the size of their items, which this check does not read.")
     features, prediction, target = (torch.cat(parts)[:_ROWS] for parts in zip(*rows, strict=True))
+    if TASKS[first.name] != "classes" and prediction[0].numel() != target[0].numel():
+        raise ExperimentError(
+            f"The predictions {list(prediction.shape)} and the targets {list(target.shape)} differ in their shapes, so that "
+            "there is no single answer for each item."
+        )
     known = features.isfinite().all(1)
     if not known.any():
         raise ExperimentError("All items that were looked at have inputs that are NaN or infinite.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,7 +136,7 @@ def take_apart(
         copied.model.eval()
     copied.model.zero_grad(set_to_none=True)
     try:
-        with CallMode(seen.loss_calls.append), recorder, _recurrent_backward(copied.model, training=training):
+        with CallMode(seen.loss_calls.append), recorder:
             loss = None if alone else copied.loss(batch)
             if alone:
                 copied.predict(batch)
@@ -153,12 +152,6 @@ def take_apart(
     seen.gradients = {name: None if p.grad is None else p.grad.detach() for name, p in parameters if p.requires_grad}
     copied.model.zero_grad(set_to_none=True)
     return seen
-
-
-def _recurrent_backward(model: nn.Module, *, training: bool) -> AbstractContextManager[Any]:
-    """In evaluation mode cuDNN computes recurrent layers without what their backward pass needs; torch's own kernels do not."""
-    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-    return nullcontext() if training or not recurrent else torch.backends.cudnn.flags(enabled=False)
 
 
 class _Recorder(TorchFunctionMode):

@@ -17,6 +17,7 @@ from nn_inspector.experiments.belongings import Belongings
 from nn_inspector.experiments.copying import copy_training
 from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
+from nn_inspector.experiments.recurrent import in_one_piece, with_backward
 from nn_inspector.experiments.start import Start, set_rates
 from nn_inspector.experiments.user_hooks import global_hooks, user_hooks
 from nn_inspector.training import Training
@@ -86,7 +87,8 @@ class TrainingCopy:
 
     def _said(self, compute: Callable[[Any], Any], batch: Any) -> Any:
         try:
-            return compute(to_device(batch, self.training.device))
+            with with_backward(self.model):
+                return compute(to_device(batch, self.training.device))
         except ExperimentError:
             raise
         except Exception as error:
@@ -123,6 +125,7 @@ def isolated(training: Training, *, start: Start = _NOW, seed: int = 0) -> Itera
         torch.enable_grad(),
     ):
         copied = TrainingCopy(training, *copy_training(training))
+        in_one_piece(copied.model)
         if start.weights == "initial":
             _rewind(copied)
         set_rates(training, copied.optimizers, start)

@@ -37,7 +37,7 @@ class Entries:
         self._staging = staging
         self._series = 0
         self._written: dict[str, object] = {}
-        self._epochs: dict[tuple[str, int], tuple[int, bool]] = {}
+        self._epochs: dict[tuple[str, int], tuple[int, int, bool]] = {}
         self._cells = -1
         self._changed = 0
         self._rows = 0
@@ -131,7 +131,8 @@ class Entries:
         new = []
         for loader in self._facts.loaders():
             for epoch in self._facts.epochs(loader):
-                state = (epoch.batches, epoch.complete)
+                epoch.settle(wait=False)
+                state = (epoch.batches, epoch.read, epoch.complete)
                 if self._epochs.get((loader, epoch.number)) != state:
                     self._epochs[loader, epoch.number] = state
                     self._epochs.pop((loader, epoch.number - LATE_EPOCHS - FIRST_EPOCHS), None)

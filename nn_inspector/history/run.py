@@ -157,7 +157,10 @@ class Run:
 
     def epochs(self, loader: str) -> list[Epoch]:
         """The passes over the loader "train" or "validation" that are kept, in order."""
-        return self._known().epochs(loader)
+        epochs = self._known().epochs(loader)
+        for epoch in epochs:
+            epoch.settle()
+        return epochs
 
     # series
 

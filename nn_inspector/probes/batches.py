@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from nn_inspector.probes.arriving import ArrivingBatch, is_elsewhere
 from nn_inspector.probes.label_order import LabelOrder
 from nn_inspector.probes.labels import find_labels
 from nn_inspector.probes.lengths import Lengths, find_lengths
@@ -50,7 +53,7 @@ class Epoch:
     """What one pass over a loader held, in the order in which it came.
 
     To stay cheap, the contents are read in the first passes and then ever more rarely, and within a pass in the first
-    batches and then in every few (see `reads`).
+    batches and then in every few (see `reads`). What lies on a CUDA device is copied meanwhile and read when it has come.
 
     Attributes:
         loader: "train" or "validation".
@@ -78,12 +81,18 @@ class Epoch:
 
     def __post_init__(self) -> None:
         self.parts: dict[str, LabelOrder] = {}
+        self._arriving: deque[ArrivingBatch] = deque()
+        self._lock = threading.Lock()
 
     def add(self, batch: Any) -> None:
         """Take the next batch into account."""
         if self.reads(self.batches):
-            self._read(batch)
+            if self._arriving or is_elsewhere(batch):
+                self._arriving.append(ArrivingBatch(batch))
+            else:
+                self._read(batch)
         self.batches += 1
+        self.settle(wait=False)
 
     def reads(self, index: int) -> bool:
         """Whether the contents of batch `index` are read in this pass.
@@ -93,6 +102,18 @@ class Epoch:
             5
         """
         return self.number & (self.number - 1) == 0 and (index < _DENSE_BATCHES or index % _STRIDE == 0)
+
+    def settle(self, *, wait: bool = True) -> None:
+        """Read what has arrived from a device.
+
+        Args:
+            wait: also for what is still on its way.
+        """
+        if not self._arriving:
+            return
+        with self._lock:
+            while self._arriving and (wait or self._arriving[0].ready):
+                self._read(self._arriving.popleft().batch())
 
     def _read(self, batch: Any) -> None:
         self.read += 1

@@ -59,11 +59,14 @@ class Labels:
     numbers: np.ndarray
 
 
-def find_labels(batch: Any) -> list[Labels]:
+def find_labels(batch: Any, *, wait: bool = False) -> list[Labels]:
     """The parts of a batch that may be its labels: of a sequence all but the first, of a mapping those with such a key.
 
-    Where no key of a mapping says so, every part that is not named for something else may be. What is not on the host
-    is left out: to read it, the training would have to wait.
+    Where no key of a mapping says so, every part that is not named for something else may be.
+
+    Args:
+        batch: what a loader yields.
+        wait: also for what is not on the host. Else it is left out, so that a training does not have to wait.
 
     Example:
         >>> [(found.place, found.classes.tolist()) for found in find_labels((torch.zeros(3, 2), torch.tensor([0, 1, 2])))]
@@ -73,7 +76,7 @@ def find_labels(batch: Any) -> list[Labels]:
     """
     found = []
     for place, part in label_parts(batch):
-        labels = _read(place, part)
+        labels = _read(place, part.cpu() if wait and isinstance(part, torch.Tensor) else part)
         if labels is not None:
             found.append(labels)
     return found[-_MOST_PARTS:]

@@ -29,6 +29,10 @@ class Transfer:
 
     def numbers(self) -> np.ndarray:
         """The numbers; waits for them if they are not `ready`."""
+        return self.tensor().numpy()
+
+    def tensor(self) -> torch.Tensor:
+        """The same as a tensor on the host."""
         if self._event is not None:
             self._event.synchronize()
-        return self._host.numpy()
+        return self._host

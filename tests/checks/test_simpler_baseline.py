@@ -212,3 +212,18 @@ def test_simple_models_do_not_see_labels_that_the_network_is_given_and_does_not_
         known = baselines(Subject(inspector.training, inspector.run, 60.0))
     assert not known.seen.reconstructs
     assert max(one.score for one in known.simple) < 0.3
+
+
+def test_targets_that_are_spread_over_several_predictions_have_no_single_answer():
+    inputs = torch.randn(200, 1, generator=seeded())
+    data = TensorDataset(inputs, 3 * inputs)
+    model = nn.Linear(1, 2)
+    training = Case(model, torch.optim.SGD(model.parameters(), lr=0.01), nn.L1Loss(), DataLoader(data, batch_size=20))
+    with nni.watch(
+        training.model, training.optimizer, training.loss_fn, train_loader=training.train_loader, show=False
+    ) as inspector:
+        training.run(1)
+        finding = inspector.check("simpler_baseline")
+    assert finding.severity == "skipped"
+    assert "[200, 2]" in finding.message
+    assert "[200, 1]" in finding.message

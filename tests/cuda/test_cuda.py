@@ -27,6 +27,11 @@ class Tagger(nn.Module):
         return self.out(self.lstm(self.embedding(tokens))[0][:, -1])
 
 
+class Detached(Tagger):
+    def forward(self, tokens):
+        return self.out(self.lstm(self.embedding(tokens).detach())[0][:, -1])
+
+
 class Transformer(nn.Module):
     def __init__(self):
         super().__init__()
@@ -78,8 +83,11 @@ KINDS = {
     "mlp": (mlp, points),
     "cnn": (cnn, images),
     "lstm": (Tagger, sentences),
+    "detached": (Detached, sentences),
     "transformer": (Transformer, sentences),
 }
+
+SOUND = ("mlp", "cnn", "lstm", "transformer")
 
 
 class Case:
@@ -129,7 +137,7 @@ def _deterministic(monkeypatch):
 
 @pytest.mark.parametrize("probes", ["standard", "full"])
 @pytest.mark.parametrize("amp", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOUND)
 def test_the_training_is_untouched(kind, amp, probes):
     ends = []
     for watched in (False, True):
@@ -147,7 +155,7 @@ def test_the_training_is_untouched(kind, amp, probes):
 
 @pytest.mark.parametrize("own_loss", [False, True])
 @pytest.mark.parametrize("amp", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOUND)
 def test_nothing_is_said_against_a_sound_training_and_no_check_fails(kind, amp, own_loss):
     case = Case(kind, amp=amp, own_loss=own_loss)
     with case.watch() as inspector:
@@ -220,3 +228,47 @@ def test_a_lost_loss_leads_to_its_batch_although_it_arrives_late():
     assert inspector.run.series("worst_items", "outlier").steps.tolist() == [90]
     assert inspector.run.last_vector("worst_items", "outlier")[3:5].tolist() == [5, 90 * 16 + 5]
     assert inspector.run.last_vector("sample", "outlier 0")[:3].tolist() == [8, 0, 0]
+
+
+def test_gradients_of_a_recurrent_layer_at_rest_are_looked_at():
+    case = Case("detached", own_loss=True)
+    with case.watch() as inspector, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        case.train(4)
+        diagnosis = inspector.diagnose(budget=60)
+    assert not [finding.message for finding in diagnosis.findings if "failed itself" in finding.message]
+    assert diagnosis.findings[0].check == "gradient_flow", str(diagnosis)
+    assert not [str(one.message) for one in caught if "contiguous" in str(one.message)]
+
+
+def on_device(data):
+    return TensorDataset(*(tensor.to(DEVICE) for tensor in data.tensors))
+
+
+def test_labels_on_the_device_are_read_without_waiting_for_them():
+    case = Case("mlp")
+    case.loader = DataLoader(on_device(points()), batch_size=32, shuffle=True)
+    with case.watch() as inspector:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            for _ in case.loader:
+                pass
+            torch.cuda.set_sync_debug_mode("default")
+        case.train(3)
+        findings = [inspector.check(name) for name in ("batch_balance", "shuffling", "label_balance")]
+        first = inspector.run.epochs("train")[0]
+    assert not [str(one.message) for one in caught if "synchroniz" in str(one.message)]
+    assert first.read == first.batches == 16
+    assert first.class_counts.tolist() == points().tensors[1].bincount().tolist()
+    assert [finding.severity for finding in findings] == ["ok"] * 3
+
+
+def test_training_data_on_the_device_are_compared_with_validation_data_on_the_host():
+    case = Case("mlp")
+    case.loader = DataLoader(on_device(points()), batch_size=32, shuffle=True)
+    x, y = points().tensors
+    with case.watch(val_loader=DataLoader(TensorDataset(5 * x + 20, y), batch_size=64)) as inspector:
+        case.train()
+        finding = inspector.check("split_shift")
+    assert finding.severity == "error", finding.message

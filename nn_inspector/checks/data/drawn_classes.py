@@ -90,7 +90,7 @@ def drawn_classes(subject: Subject) -> DrawnClasses | None:
     except ExperimentError:
         return None
     place, seen = drawn
-    labels = [one for batch in batches for one in find_labels(batch) if one.place == place]
+    labels = [one for batch in batches for one in find_labels(batch, wait=True) if one.place == place]
     held = _summed([np.bincount(one.classes) for one in labels if one.classes is not None])
     if min(held.sum(), seen.sum()) < _FEWEST:
         return None

@@ -103,8 +103,8 @@ def _open_labels(data: Any, place: str) -> np.ndarray | None:
 
 def _column(values: object) -> np.ndarray | None:
     """Labels [items], of one-hot rows their class; None if these are none."""
-    if isinstance(values, torch.Tensor) and values.device.type == "cpu" and not values.is_sparse:
-        array = values.detach().float().numpy()
+    if isinstance(values, torch.Tensor) and not values.is_sparse:
+        array = values.detach().float().cpu().numpy()
     elif isinstance(values, Sequence) and not isinstance(values, str) and values and isinstance(values[0], int | float):
         array = np.asarray(values)
     elif isinstance(values, np.ndarray):

@@ -87,7 +87,7 @@ def _share(subject: Subject, part: LabelOrder, label: float) -> float | None:
         batch = BatchSource(loader).mixed(1, size=_SAMPLE)[0]
     except ExperimentError:
         return None
-    sampled = next((one for one in find_labels(batch) if one.place == part.place), None)
+    sampled = next((one for one in find_labels(batch, wait=True) if one.place == part.place), None)
     if sampled is None:
         return None
     values = sampled.classes if sampled.classes is not None and part.classes is not None else sampled.numbers

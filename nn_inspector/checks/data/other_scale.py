@@ -104,7 +104,7 @@ class Scale:
 
 
 def scale_of(batches: Iterable[Any]) -> Scale | None:
-    """Of the first inputs, batch by batch, so that no more than one is held; None if they are no real numbers."""
+    """Of the first inputs, on the host, batch by batch, so that no more than one is held; None if they are no real numbers."""
     count, total, squares = 0, None, None
     for batch in batches:
         values = next(tensors_of(batch), None)
@@ -113,7 +113,7 @@ def scale_of(batches: Iterable[Any]) -> Scale | None:
         axis = 1 if values.dim() > 3 else values.dim() - 1
         others = [one for one in range(values.dim()) if one != axis]
         wide = values.detach().double()
-        sums, more = wide.sum(others), wide.square().sum(others)
+        sums, more = wide.sum(others).cpu(), wide.square().sum(others).cpu()
         if total is not None and total.shape != sums.shape:
             return None
         total, squares = (sums, more) if total is None or squares is None else (total + sums, squares + more)

@@ -145,6 +145,7 @@ def passes_of(subject: Subject) -> list[Epoch]:
             for batch in loader:
                 epoch.add(batch)
             epoch.complete = True
+            epoch.settle()
             passes.append(epoch)
     return passes
 

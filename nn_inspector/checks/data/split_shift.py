@@ -209,6 +209,7 @@ def _validation_classes(subject: Subject, place: str) -> np.ndarray:
     read = Epoch("validation", 0, 0)
     for batch in BatchSource(subject.training.val_loader, seconds=max(subject.seconds / 2, 0.1)).as_loaded(_BATCHES):
         read.add(batch)
+    read.settle()
     part = read.parts.get(place)
     if part is None or part.classes is None:
         raise InspectorError("The labels of the validation data are none that can be compared with those of training.")

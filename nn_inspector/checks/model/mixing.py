@@ -90,7 +90,7 @@ def leaks(copied: TrainingCopy, batch: Any) -> tuple[int, float] | None:
     """
     seen = _pass(copied, batch)
     target = seen.target
-    given = next(run for run in seen.modules if not run.name).inputs
+    given = next((run.inputs for run in seen.modules if not run.name), ())
     place = next((place for place, one in enumerate(given) if target is not None and _is_next(one, target)), None)
     output = next(tensors_of(seen.output), None)
     if place is None or output is None:
