@@ -1,12 +1,20 @@
-"""What the examples in docstrings may use."""
+"""What all tests have, and what the examples in docstrings may use."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+import torch._dynamo  # the first step of any optimizer imports it
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected lives as long as the process: the garbage collector need not go through it in every test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
