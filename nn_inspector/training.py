@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +10,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
+from nn_inspector.arguments import Loop, as_functions, check_callable, check_loader, check_model
 from nn_inspector.beginning import Beginning
-from nn_inspector.errors import ArgumentError, ExperimentError, describe
+from nn_inspector.description import description
+from nn_inspector.errors import ExperimentError, describe
 from nn_inspector.optimizers import as_optimizers
 from nn_inspector.probes import (
     Phase,
@@ -30,7 +28,6 @@ from nn_inspector.probes import (
 )
 
 Step = Callable[[nn.Module, Any], torch.Tensor]
-Loop = Callable[..., Any] | Sequence[Callable[..., Any]]
 
 INITIAL_WEIGHTS_LIMIT = 64 * 2**20
 """Bytes. The weights at the time of `watch()` are remembered, on the CPU, for models up to this size."""
@@ -76,20 +73,20 @@ class Training:
         step: Step | None = None,
         loop: Loop | None = None,
     ) -> None:
-        _check_model(model)
+        check_model(model)
         for name, value, advice in (
             ("loss_fn", loss_fn, "Pass a loss such as torch.nn.CrossEntropyLoss()."),
             ("step", step, "Pass a function of (model, batch) that returns the loss."),
         ):
-            _check_callable(name, value, advice)
-        _check_loader("train_loader", train_loader)
-        _check_loader("val_loader", val_loader)
+            check_callable(name, value, advice)
+        check_loader("train_loader", train_loader)
+        check_loader("val_loader", val_loader)
         self.model = model
         self.loss_fn = loss_fn
         self.train_loader = train_loader
         self.val_loader = val_loader
         self.step = step
-        self.loop = _as_functions(loop)
+        self.loop = as_functions(loop)
         self.optimizers: list[Optimizer] = []
         self.initial_rates: dict[str, float] = {}
         self.initial = _remember_weights(model)
@@ -217,35 +214,7 @@ class Training:
 
     def describe(self) -> dict[str, Any]:
         """What the training consists of, as plain data that JSON can hold."""
-        parameters = [p for p in self.model.parameters() if not isinstance(p, UninitializedParameter)]
-        return {
-            "model": type(self.model).__name__,
-            "parameters": sum(p.numel() for p in parameters),
-            "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
-            "modules": {name: type(module).__name__ for name, module in self.model.named_modules()},
-            "own_parameters": {
-                name: count for name, module in self.model.named_modules() if (count := _own_parameters(module))
-            },
-            "device": str(self.device),
-            "loss_fn": _name(self.loss_fn),
-            "optimizers": [self._describe_optimizer(optimizer) for optimizer in self.optimizers],
-            "loaders": {phase: _describe_loader(loader) for phase, loader in self.loaders.items()},
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        }
-
-    def _describe_optimizer(self, optimizer: Optimizer) -> dict[str, Any]:
-        names = {id(p): name for name, p in self.model.named_parameters()}
-        return {
-            "name": type(optimizer).__name__,
-            "groups": [
-                {
-                    **{key: value for key, value in group.items() if isinstance(value, bool | int | float)},
-                    "parameters": [names[id(p)] for p in group["params"] if id(p) in names],
-                }
-                for group in optimizer.param_groups
-            ],
-        }
+        return description(self.model, self.loss_fn, self.optimizers, self.loaders)
 
 
 def _one_number(loss: object) -> torch.Tensor:
@@ -287,101 +256,9 @@ def _is_column_for(target: Any, output: Any) -> bool:
     return output.squeeze(-1).shape == target.squeeze(-1).shape
 
 
-def _check_model(model: object) -> None:
-    if not isinstance(model, nn.Module):
-        raise ArgumentError(
-            "model",
-            expected="a torch.nn.Module",
-            got=describe(model),
-            advice="Pass the network that you train, for example watch(model, optimizer).",
-        )
-    if isinstance(model, torch.jit.ScriptModule):
-        raise ArgumentError(
-            "model",
-            expected="a module that Python runs",
-            got="a TorchScript module, which takes no hooks",
-            advice="Pass the module that you gave to torch.jit.script or torch.jit.trace, and train that one.",
-        )
-    parameters = list(model.parameters())
-    if not parameters:
-        raise ArgumentError(
-            "model",
-            expected="a network with parameters",
-            got=f"{describe(model)} without any",
-            advice="Pass the network that you train; a loss has no parameters and goes into loss_fn=...",
-        )
-    if all(p.is_meta for p in parameters):
-        raise ArgumentError(
-            "model",
-            expected="parameters with values",
-            got="parameters on the meta device, which have none",
-            advice='Give them memory and values first, for example model.to_empty(device="cpu") and then initialize.',
-        )
-
-
-def _check_callable(name: str, value: object, advice: str) -> None:
-    if isinstance(value, type):
-        advice = f"Make an instance of it: {value.__name__}()."
-    if value is not None and (isinstance(value, type) or not callable(value)):
-        raise ArgumentError(name, expected="a function or module", got=describe(value), advice=advice)
-
-
-def _as_functions(loop: object) -> tuple[Callable[..., Any], ...]:
-    """The functions of the loop, each checked to be one that somebody has written."""
-    if loop is None:
-        return ()
-    given: list[Any] = list(loop) if isinstance(loop, list | tuple) else [loop]
-    functions = [function.func if isinstance(function, functools.partial) else function for function in given]
-    for function in functions:
-        if not (inspect.isfunction(function) or inspect.ismethod(function)):
-            raise ArgumentError(
-                "loop",
-                expected="the function that trains, or a list of such functions",
-                got=describe(function),
-                advice="It is read, not called: pass the function itself, for example loop=train.",
-            )
-    if not functions:
-        raise ArgumentError(
-            "loop", expected="at least one function", got="an empty list", advice="Leave it out if there is none."
-        )
-    return tuple(functions)
-
-
-def _check_loader(name: str, loader: object) -> None:
-    if loader is None:
-        return
-    if not isinstance(loader, Iterable) or isinstance(loader, str | bytes | torch.Tensor):
-        raise ArgumentError(
-            name,
-            expected="an iterable of batches",
-            got=describe(loader),
-            advice="Pass a torch.utils.data.DataLoader or a list of (input, target) batches.",
-        )
-    if isinstance(loader, Sized) and _length(loader) == 0:
-        raise ArgumentError(
-            name,
-            expected="at least one batch",
-            got="an empty loader",
-            advice="Look at the length of its data set, and at drop_last with a batch size larger than the data.",
-        )
-
-
-def _length(loader: Sized) -> int | None:
-    try:
-        return len(loader)
-    except TypeError:  # a DataLoader over an iterable data set has __len__ but no length
-        return None
-
-
 def _shared_parameters(optimizer: Optimizer, model: nn.Module) -> int:
     own = {id(p) for p in model.parameters()}
     return sum(id(p) in own for group in optimizer.param_groups for p in group["params"])
-
-
-def _own_parameters(module: nn.Module) -> int:
-    """How many numbers are trained in a module itself, without those of its parts."""
-    own = module.parameters(recurse=False)
-    return sum(parameter.numel() for parameter in own if not isinstance(parameter, UninitializedParameter))
 
 
 def _remember_weights(model: nn.Module) -> dict[str, torch.Tensor] | None:
@@ -397,22 +274,3 @@ def _differs(parameter: torch.Tensor, before: torch.Tensor | None) -> bool:
     if parameter.is_meta:
         return False
     return before is None or before.shape != parameter.shape or not torch.equal(parameter.detach().cpu(), before)
-
-
-def _describe_loader(loader: Iterable[Any]) -> dict[str, Any]:
-    facts: dict[str, Any] = {"type": type(loader).__name__}
-    if isinstance(loader, Sized):
-        facts["batches"] = _length(loader)
-    if isinstance(loader, DataLoader):
-        facts["batch_size"] = loader.batch_size
-        facts["sampler"] = type(loader.sampler).__name__
-        facts["workers"] = loader.num_workers
-        if isinstance(loader.dataset, Sized):
-            facts["items"] = len(loader.dataset)
-    return facts
-
-
-def _name(function: object) -> str | None:
-    if function is None:
-        return None
-    return getattr(function, "__name__", None) or type(function).__name__

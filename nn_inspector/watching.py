@@ -10,11 +10,12 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from nn_inspector.arguments import Loop
 from nn_inspector.errors import ArgumentError, describe
 from nn_inspector.history import run_path
 from nn_inspector.inspector import Inspector
 from nn_inspector.probes import LayerChoice, choose_layers, choose_probes
-from nn_inspector.training import Loop, Step, Training
+from nn_inspector.training import Step, Training
 from nn_inspector.views import in_notebook, open_view
 
 _current: Inspector | None = None

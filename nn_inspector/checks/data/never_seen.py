@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch.utils.data import DataLoader, SequentialSampler
 
+from nn_inspector.arguments import length_of
 from nn_inspector.experiments import item_sampler
 from nn_inspector.probes import Epoch
 
@@ -38,12 +39,8 @@ def never_seen(loader: object, epochs: Sequence[Epoch]) -> NeverSeen | None:
     """What is never seen of a loader; None if its passes are whole, or not the same."""
     if not isinstance(loader, DataLoader) or not epochs or max(epochs[-1].number + 1, len(epochs)) < PASSES:
         return None
-    try:
-        batches = len(loader)
-    except TypeError:
-        return None
-    early = epochs[:-1]
-    if not early:
+    early, batches = epochs[:-1], length_of(loader)
+    if not early or batches is None:
         return None
     taken = early[0].batches
     same = all(epoch.batches == taken and not epoch.complete for epoch in early) and epochs[-1].batches <= taken

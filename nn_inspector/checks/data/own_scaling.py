@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
+from nn_inspector.arguments import length_of
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.data.other_scale import WORSE, Scale, scale_of
 from nn_inspector.checks.race import known_left, left_of_validation
@@ -36,7 +37,7 @@ def scaled_by_itself(subject: Subject) -> tuple[float, float] | None:
     loader = subject.training.val_loader
     if left is None or apart is None or apart < left + WORSE or subject.seconds <= 0:
         return None
-    count = _count(loader) if isinstance(loader, DataLoader | list | tuple) else None
+    count = length_of(loader) if isinstance(loader, DataLoader | list | tuple) else None
     if count is None or count > _BATCHES:
         return None
     with contextlib.suppress(ExperimentError):
@@ -47,14 +48,6 @@ def scaled_by_itself(subject: Subject) -> tuple[float, float] | None:
         if len(batches) == count and _is_standard(theirs, EXACT) and _is_standard(ours, NEAR):
             return left, apart
     return None
-
-
-def _count(loader: Sized) -> int | None:
-    """How many batches there are; a `DataLoader` of a stream, or with a sampler without a length, has no number of them."""
-    try:
-        return len(loader)
-    except TypeError:
-        return None
 
 
 def _is_standard(scale: Scale, within: float) -> bool:
