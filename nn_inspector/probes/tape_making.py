@@ -109,6 +109,22 @@ def _check(operations: Sequence[Operation]) -> None:
                 raise NotReplayable(leaf.problem)
 
 
+def distinct_objectives(draft: Draft) -> list[tuple[int, int]]:
+    """The objectives of a draft, without those that compute once more what another one has computed, as a closure does."""
+    kept: list[tuple[int, int]] = []
+    known: list[Tape] = []
+    for end in draft.objectives:
+        tape = tape_of(draft, [end])
+        if not any(_is_same(tape, other) for other in known):
+            known.append(tape)
+            kept.append(end)
+    return kept
+
+
+def _is_same(a: Tape, b: Tape) -> bool:
+    return (a.inputs, a.operations, a.objectives) == (b.inputs, b.operations, b.objectives)
+
+
 def agree(a: Tape, b: Tape, *, numbers_were_read: bool) -> Tape:
     """The one program behind two passes.
 

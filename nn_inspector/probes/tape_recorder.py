@@ -15,10 +15,18 @@ from nn_inspector.probes.call_facts import function_name
 from nn_inspector.probes.outputs import all_tensors
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.probes.scaling import is_scaling
-from nn_inspector.probes.tape import ModuleCall, Named, Ref, Tape
+from nn_inspector.probes.tape import ModuleCall, Named, Tape
 from nn_inspector.probes.tape_check import gives_the_same
 from nn_inspector.probes.tape_draft import Draft
-from nn_inspector.probes.tape_making import NotReplayable, agree, tape_of, without_factor, without_share
+from nn_inspector.probes.tape_making import (
+    NotReplayable,
+    agree,
+    distinct_objectives,
+    tape_of,
+    without_factor,
+    without_share,
+)
+from nn_inspector.probes.tape_readings import note_reading
 from nn_inspector.probes.tape_sizes import SCALES, with_sizes
 
 PASSES = 3
@@ -35,11 +43,6 @@ _LAYERS = frozenset(
 )
 """What modules with weights call."""
 
-_NUMBER_READERS = frozenset({"item", "tolist", "numpy", "float", "int", "index", "array", "complex"})
-_PLAIN_READERS = frozenset({"item", "tolist", "float", "int"})
-_DECISIONS = frozenset({"bool", "is_nonzero", "equal", "allclose"})
-_SIZE_READERS = frozenset({"size", "shape", "len"})
-_GUARDS = frozenset({"isnan", "isinf", "isfinite", "any", "all", "invert", "logical_not", "sum"})
 _SETTERS = frozenset({"requires_grad_", "setitem", "detach_", "retain_grad", "register_hook"})
 
 
@@ -233,7 +236,7 @@ class TapeRecorder:
         if name == "iter" and args and isinstance(args[0], torch.Tensor):
             func, result = _parts_of, result.__reduce__()[1][0]
         if not written and not all_tensors(result):
-            self._note_reading(draft, func, name, args, result)
+            self._numbers_were_read |= note_reading(draft, func, name, args, result)
             return
         if func is self._loss_fn:
             self._note_loss(draft, args, kwargs, result)
@@ -333,34 +336,6 @@ class TapeRecorder:
         """Whether the function that was just called has drawn random numbers on the host."""
         return not torch.equal(torch.get_rng_state(), self._random_state)
 
-    def _note_reading(
-        self, draft: Draft, func: Callable[..., Any], name: str, args: tuple[Any, ...], result: Any
-    ) -> None:
-        """Something was asked about a tensor."""
-        if name in _SIZE_READERS:
-            sizes = [result] if isinstance(result, int) else list(result)
-            draft.asked_size |= draft.items in sizes
-        elif name in _NUMBER_READERS:
-            self._numbers_were_read |= draft.is_of_data(args[0])
-            if name in _PLAIN_READERS:
-                draft.read(func, name, args[0], result)
-        elif name in _DECISIONS and not draft.objectives and draft.is_of_data(args[0]):
-            if self._is_guard(draft, args):
-                return
-            draft.problem = "The loop looks at the values of a tensor to decide what to do."
-
-    def _is_guard(self, draft: Draft, args: tuple[Any, ...]) -> bool:
-        """Whether a decision asks for values that are not finite."""
-        number = draft.number_of(args[0]) if args else None
-        for operation in reversed(draft.operations):
-            if number is not None and any(number == made for _, made in operation.results):
-                if operation.name in ("isnan", "isinf", "isfinite"):
-                    return True
-                if operation.name not in _GUARDS or not operation.args or not isinstance(operation.args[0], Ref):
-                    return False
-                number = operation.args[0].number
-        return False
-
     def _compare(self, draft: Draft, end: tuple[int, int], objective: torch.Tensor) -> None:
         """Hold the program against the very pass it was made of."""
         if draft.late or draft.problem is not None:
@@ -379,7 +354,7 @@ class TapeRecorder:
             return
         if draft.problem is not None:
             raise NotReplayable(draft.problem)
-        tape = tape_of(draft, _distinct(draft))
+        tape = tape_of(draft, distinct_objectives(draft))
         if not tape.calls_model:
             raise NotReplayable("The loss is computed without calling the model.")
         self._passes.append(tape)
@@ -412,19 +387,3 @@ def _sets(func: Callable[..., Any], name: str) -> bool:
 
 def _parts_of(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return tensor.unbind(0)
-
-
-def _distinct(draft: Draft) -> list[tuple[int, int]]:
-    """Without those that compute once more what another one has computed, as a closure does."""
-    kept: list[tuple[int, int]] = []
-    known: list[Tape] = []
-    for end in draft.objectives:
-        tape = tape_of(draft, [end])
-        if not any(_is_same(tape, other) for other in known):
-            known.append(tape)
-            kept.append(end)
-    return kept
-
-
-def _is_same(a: Tape, b: Tape) -> bool:
-    return (a.inputs, a.operations, a.objectives) == (b.inputs, b.operations, b.objectives)
