@@ -58,12 +58,6 @@ class ActivationGradientProbe(OutputReader):
         for samples in self._samples.values():
             samples.forget()
 
-    def before_step(self, optimizer_index: int) -> None:
-        self._hand_on()
-
-    def after_step(self, optimizer_index: int) -> None:
-        self._hand_on()  # of a closure
-
     def _arrive(self, name: str, gradient: torch.Tensor) -> None:
         calls = self._calls.get(name, 0)
         if not self.recorder.due or gradient.is_meta or gradient.numel() == 0:
@@ -77,7 +71,7 @@ class ActivationGradientProbe(OutputReader):
         self._calls[name] = calls + 1
         samples.add(name, gradient)
 
-    def _hand_on(self) -> None:
+    def hand_on(self) -> None:
         self._calls.clear()
         for samples in self._samples.values():
             if samples:

@@ -53,13 +53,7 @@ class ActivationProbe(OutputReader):
         for samples in self._samples.values():
             samples.forget()
 
-    def before_step(self, optimizer_index: int) -> None:
-        self._hand_on()
-
-    def after_step(self, optimizer_index: int) -> None:
-        self._hand_on()  # of a closure
-
-    def _hand_on(self) -> None:
+    def hand_on(self) -> None:
         for samples in self._samples.values():
             if samples:
                 taken = samples.take()

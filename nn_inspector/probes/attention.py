@@ -57,13 +57,7 @@ class AttentionProbe(OutputReader):
     def forget(self) -> None:
         self._earlier = {}
 
-    def before_step(self, optimizer_index: int) -> None:
-        self._hand_on()
-
-    def after_step(self, optimizer_index: int) -> None:
-        self._hand_on()  # of a closure
-
-    def _hand_on(self) -> None:
+    def hand_on(self) -> None:
         entropies, self._entropies, self._earlier = self._entropies | self._earlier, {}, {}
         for name, entropy in entropies.items():
             self.recorder.put(entropy, _reader(self.recorder.step, name), merged="sum")

@@ -9,7 +9,7 @@ import torch
 
 from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.predictions import are_scores, is_batch
-from nn_inspector.probes.probe import StepReader
+from nn_inspector.probes.probe import PassReader
 from nn_inspector.probes.recorder import Phase, Recorder
 
 MOST_CLASSES = 20
@@ -18,7 +18,7 @@ MOST_CLASSES = 20
 _ITEMS = 1024
 
 
-class ConfusionProbe(StepReader):
+class ConfusionProbe(PassReader):
     """Counts pairs of class and prediction: `confusion`, [classes * classes], row after row a true class.
 
     In training it looks at the batches of measured steps; the counts of a step are those of its last batch. Of validation
@@ -49,11 +49,8 @@ class ConfusionProbe(StepReader):
         """A validation pass is over."""
         self._hand_on("validation")
 
-    def before_step(self, optimizer_index: int) -> None:
+    def hand_on(self) -> None:
         self._hand_on("train")
-
-    def after_step(self, optimizer_index: int) -> None:
-        self._hand_on("train")  # of a closure
 
     def _hand_on(self, phase: Phase) -> None:
         counts = self._found.pop(phase, None)

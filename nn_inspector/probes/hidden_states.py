@@ -50,13 +50,7 @@ class HiddenStateProbe(OutputReader):
     def forget(self) -> None:
         self._earlier = {}
 
-    def before_step(self, optimizer_index: int) -> None:
-        self._hand_on()
-
-    def after_step(self, optimizer_index: int) -> None:
-        self._hand_on()  # of a closure
-
-    def _hand_on(self) -> None:
+    def hand_on(self) -> None:
         norms, self._norms, self._earlier = self._norms | self._earlier, {}, {}
         for device in dict.fromkeys([norm.device for norm in norms.values()]):
             here = {name: norm for name, norm in norms.items() if norm.device == device}

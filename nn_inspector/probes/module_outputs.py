@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.passes import Passes
-from nn_inspector.probes.probe import Removable, StepReader
+from nn_inspector.probes.probe import PassReader, Removable, StepReader
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.stats import shape_of
 
@@ -45,7 +45,7 @@ class ModuleCall:
     recomputed: bool
 
 
-class OutputReader(StepReader):
+class OutputReader(PassReader):
     """A probe that looks at what modules return, in measured steps of the training."""
 
     def wants(self, module: nn.Module) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nn_inspector.probes.measurement import Measurement
-from nn_inspector.probes.probe import StepReader
+from nn_inspector.probes.probe import PassReader
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.stats import is_dense
 
@@ -21,7 +21,7 @@ _CLASSES = 4096
 _ROUNDING = 1e-13
 
 
-class PredictionProbe(StepReader):
+class PredictionProbe(PassReader):
     """Looks at what the loss is given in measured steps.
 
     Of one step the last training batch is described. At most 1,024 items of it are looked at (in each of several processes,
@@ -48,13 +48,7 @@ class PredictionProbe(StepReader):
         except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
             self.fail(error)
 
-    def before_step(self, optimizer_index: int) -> None:
-        self._hand_on()
-
-    def after_step(self, optimizer_index: int) -> None:
-        self._hand_on()  # of a closure
-
-    def _hand_on(self) -> None:
+    def hand_on(self) -> None:
         found, self._found = self._found, []
         for one in found:
             self._put(one)

@@ -97,3 +97,19 @@ class StepReader(Probe):
 
     def rest(self) -> None:
         """The step that begins now will not be, while the one before was."""
+
+
+class PassReader(StepReader):
+    """A probe that looks at passes, and hands on at the step what they gave.
+
+    With a closure the passes run within the step.
+    """
+
+    def before_step(self, optimizer_index: int) -> None:
+        self.hand_on()
+
+    def after_step(self, optimizer_index: int) -> None:
+        self.hand_on()
+
+    def hand_on(self) -> None:
+        """Give the recorder what was seen since the last step, if anything was."""

@@ -109,12 +109,6 @@ class UnitProbe(OutputReader):
             _add(self._earlier, name, counts, size)
         return self._earlier
 
-    def before_step(self, optimizer_index: int) -> None:
-        self._hand_on()
-
-    def after_step(self, optimizer_index: int) -> None:
-        self._hand_on()  # of a closure
-
     def _chosen(self, tensor: torch.Tensor) -> torch.Tensor:
         """A bounded part of an output as [items, units, positions]; every step looks at other positions."""
         values = tensor.detach()
@@ -132,7 +126,7 @@ class UnitProbe(OutputReader):
             values = values[:: min(items, values.shape[0]), :, self.recorder.step % positions :: positions]
         return values
 
-    def _hand_on(self) -> None:
+    def hand_on(self) -> None:
         counts, self._counts, self._earlier = self._all_counts(), {}, {}
         for device in dict.fromkeys([count.device for count, _ in counts.values()]):
             here = {name: pair for name, pair in counts.items() if pair[0].device == device}

@@ -16,7 +16,7 @@ from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.merging import Merged
 from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.predictions import are_scores, is_batch
-from nn_inspector.probes.probe import StepReader
+from nn_inspector.probes.probe import PassReader
 from nn_inspector.probes.recent_batches import HeldBatch, RecentBatches
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.stats import is_dense
@@ -90,7 +90,7 @@ class _Worst:
         return table.reshape(-1)
 
 
-class WorstItemsProbe(StepReader):
+class WorstItemsProbe(PassReader):
     """Looks at the last training batch of each measured step, and at those of a step whose loss stands out.
 
     `worst_items` is [WORST * fields], NaN where a batch has fewer items or something is not known. With `keep_samples`,
@@ -185,13 +185,7 @@ class WorstItemsProbe(StepReader):
         if self._inputs is not None and self._inputs.dim() > 1 and len(self._inputs) == len(prediction):
             self._samples = _thinned(self._inputs.detach()[places])
 
-    def before_step(self, optimizer_index: int) -> None:
-        self._hand_on()
-
-    def after_step(self, optimizer_index: int) -> None:
-        self._hand_on()  # of a closure
-
-    def _hand_on(self) -> None:
+    def hand_on(self) -> None:
         found, samples = self._found, self._samples
         self._found = self._samples = self._inputs = None
         if found is None:

@@ -14,10 +14,11 @@ from nn_inspector.checks.data.class_answers import ClassAnswers
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, TrainingCopy, initial_state, isolated, train
 from nn_inspector.experiments.entropy_calls import class_weights
+from nn_inspector.history import Trial
 
 Look = Callable[[TrainingCopy, Sequence[Any]], ClassAnswers]
 
-PARTS = 8
+_PARTS = 8
 """So often it is looked at what is found by now."""
 
 _LEAST, _MOST = 80, 240
@@ -51,7 +52,7 @@ def class_race(
     until: float,
     weights: torch.Tensor | None = None,
 ) -> list[ClassAnswers]:
-    """Answers at the start of a short training and after each of its `PARTS`.
+    """Answers at the start of a short training and after each of its parts.
 
     Args:
         subject: training and run.
@@ -64,10 +65,10 @@ def class_race(
     Raises:
         ExperimentError: there was too little time, or no experiment is possible.
     """
-    part = max(1, steps_of(subject) // PARTS)
+    part = max(1, steps_of(subject) // _PARTS)
     with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
         found = [look(copied, judges)]
-        for number in range(PARTS):
+        for number in range(_PARTS):
             chosen = [batches[(number * part + place) % len(batches)] for place in range(part)]
             with contextlib.nullcontext() if weights is None else class_weights(copied, weights):
                 train(copied, chosen, steps=part, deadline=until)
@@ -77,3 +78,28 @@ def class_race(
                 )
             found.append(look(copied, judges))
     return found
+
+
+def class_trial(
+    subject: Subject,
+    plain: Sequence[ClassAnswers],
+    treated: Sequence[ClassAnswers],
+    lost: Callable[[ClassAnswers], float],
+    *,
+    measure: str,
+    helped: bool,
+) -> Trial:
+    """Two class races beside each other, in one number: what is lost of the classes, from 0 to 1.
+
+    Args:
+        subject: whose training it is.
+        plain: the race as things are.
+        treated: the race with the remedy.
+        lost: the number, of the answers at one time.
+        measure: what it is, in words.
+        helped: whether the remedy did.
+    """
+    every = max(1, steps_of(subject) // _PARTS)
+    return Trial(
+        [lost(one) for one in plain], [lost(one) for one in treated], helped=helped, measure=measure, every=every
+    )

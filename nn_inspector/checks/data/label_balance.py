@@ -12,13 +12,13 @@ import torch
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, NO_BETTER, RARE, class_answers
 from nn_inspector.checks.data.class_labels import class_labels
-from nn_inspector.checks.data.class_race import PARTS, apart, class_race, steps_of
+from nn_inspector.checks.data.class_race import apart, class_race, class_trial, steps_of
 from nn_inspector.checks.data.rare_positions import MOST_CLASSES, rare_positions
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import BatchSource, Start, batch_size, isolated
 from nn_inspector.experiments.remix import draw
-from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, Trial, curve, row_labels
+from nn_inspector.history import Chart, Evidence, Finding, Remedy, Severity, curve, row_labels
 
 INFO = CheckInfo(
     name="label_balance",
@@ -110,13 +110,8 @@ def _of_rare(subject: Subject, rare: Sequence[int], evidence: Evidence, spread: 
     rare_found, rare_without = treated[-1].found(rare), plain[-1].found(rare)
     helped = rare_found >= FOUND and rare_without <= LOST
     helped &= treated[-1].average >= max(average, plain[-1].average) + GAIN
-    trial = Trial(
-        [1 - one.average for one in plain],
-        [1 - one.average for one in treated],
-        helped=helped,
-        measure="share not found of an average class",
-        every=max(1, steps_of(subject) // PARTS),
-    )
+    measure = "share not found of an average class"
+    trial = class_trial(subject, plain, treated, lambda one: 1 - one.average, measure=measure, helped=helped)
     if not helped:
         message += (
             f" A copy that was trained on batches with all classes alike found {rare_found:.0%}, and one on batches as "

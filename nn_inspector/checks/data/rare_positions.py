@@ -10,11 +10,11 @@ import torch
 
 from nn_inspector.checks.base import CheckInfo, Subject, finding
 from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, NO_BETTER, RARE, ClassAnswers
-from nn_inspector.checks.data.class_race import PARTS, apart, class_race, steps_of
+from nn_inspector.checks.data.class_race import apart, class_race, class_trial
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Start, TrainingCopy, batch_size, isolated
 from nn_inspector.experiments.one_pass import Pass, one_pass
-from nn_inspector.history import Evidence, Finding, Remedy, Run, Severity, Trial
+from nn_inspector.history import Evidence, Finding, Remedy, Run, Severity
 
 MOST_CLASSES = 100
 """With more classes than this some of them are rare by nature."""
@@ -125,13 +125,8 @@ def _tried(
     treated = class_race(subject, pool, judges, _surely, until=begin + 2 * third, weights=weights)
     last, other = treated[-1], plain[-1]
     helped = last.found(rare) >= FOUND and last.f1 >= max(now.f1, other.f1) + GAIN and other.found(rare) <= LOST
-    trial = Trial(
-        [1 - one.f1 for one in plain],
-        [1 - one.f1 for one in treated],
-        helped=helped,
-        measure="1 - F1, mean over the classes",
-        every=max(1, steps_of(subject) // PARTS),
-    )
+    measure = "1 - F1, mean over the classes"
+    trial = class_trial(subject, plain, treated, lambda one: 1 - one.f1, measure=measure, helped=helped)
     evidence = {**evidence, "rare_found_if_weighed": last.found(rare)}
     copies = f" A copy whose loss weighs all classes alike found {last.found(rare):.0%}"
     if not helped:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
@@ -9,7 +11,7 @@ from nn_inspector.checks.baselines import Baselines, baselines
 from nn_inspector.checks.model.factors import Factors, factors, more_columns
 from nn_inspector.checks.model.sight import Sight, see_further, sight_of
 from nn_inspector.checks.model.widening import HiddenLayer, hidden_layers, recurrent_layers, widen
-from nn_inspector.checks.race import BADLY, left_now, race
+from nn_inspector.checks.race import BADLY, Race, left_now, race
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Anatomy
@@ -86,20 +88,11 @@ def _narrow(subject: Subject, seen: Anatomy, narrow: list[HiddenLayer]) -> Findi
     first = min(narrow, key=lambda layer: layer.width)
     units = f"{first.width} unit{'s' if first.width > 1 else ''}"
     more = f", and {len(narrow) - 1} more have {NARROW} or fewer" if len(narrow) > 1 else ""
-    said = f"the layer {first.name} has only {units}{more}"
     tried = race(subject, lambda copied: widen(copied, narrow, WIDE), most=_STEPS)
+    remedy = Remedy(f"Make the narrow layers wider: {WIDE} units are a start.", _code(seen.model, first))
     evidence: Evidence = {layer.name: float(layer.width) for layer in narrow}
-    remedy = Remedy(
-        f"Make the narrow layers wider: {WIDE} units are a start.",
-        _code(seen.model, first),
-        tried.trial if tried is not None else None,
-    )
-    if tried is None or tried.severity == "info":
-        message = f"{said[0].upper()}{said[1:]}. But no harm was seen, as far as it could be tried."
-        return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=first.name)
-    message = f"No: {said}. The remedy is {WIDE} units. {tried.text}"
-    return finding(
-        INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=first.name, basis="experiment"
+    return _judged(
+        f"the layer {first.name} has only {units}{more}", tried, f"{WIDE} units", evidence, remedy, first.name
     )
 
 
@@ -108,19 +101,23 @@ def _few_factors(subject: Subject, tables: Factors) -> Finding:
     said = f"the embeddings that are multiplied with each other ({', '.join(tables.names)}) have only {columns}"
     small = tables.rows * WIDE <= MOST_NUMBERS
     tried = race(subject, lambda copied: more_columns(copied, tables.names, WIDE), most=_STEPS) if small else None
-    evidence: Evidence = {name: float(tables.columns) for name in tables.names}
     remedy = Remedy(
         f"Give them more columns: {WIDE} are a start.",
         f"torch.nn.Embedding(items, {WIDE})  # and as many for what it is multiplied with",
-        tried.trial if tried is not None else None,
     )
+    evidence: Evidence = {name: float(tables.columns) for name in tables.names}
+    return _judged(said, tried, f"{WIDE} columns", evidence, remedy, tables.names[0])
+
+
+def _judged(said: str, tried: Race | None, wider: str, evidence: Evidence, remedy: Remedy, where: str) -> Finding:
+    """Something is narrow: whether that does harm is what a copy in which it is wider says."""
+    if tried is not None:
+        remedy = replace(remedy, tried=tried.trial)
     if tried is None or tried.severity == "info":
         message = f"{said[0].upper()}{said[1:]}. But no harm was seen, as far as it could be tried."
-        return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=tables.names[0])
-    message = f"No: {said}. The remedy is {WIDE} columns. {tried.text}"
-    return finding(
-        INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=tables.names[0], basis="experiment"
-    )
+        return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=where)
+    message = f"No: {said}. The remedy is {wider}. {tried.text}"
+    return finding(INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=where, basis="experiment")
 
 
 def _short_sighted(subject: Subject, sight: Sight) -> Finding:
