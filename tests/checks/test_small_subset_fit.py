@@ -78,3 +78,12 @@ def test_a_loss_whose_spread_is_predicted_as_well_can_be_tried(watched):
         finding = watched(case, loop).check(check)
         assert "failed itself" not in finding.message
         assert not finding.raised, finding.message
+
+
+def test_a_loss_that_is_as_low_as_it_can_be_from_the_start(watched):
+    data = TensorDataset(blobs().tensors[0], (blobs().tensors[1] % 2)[:, None].float())
+    model = nn.Linear(FEATURES, 1)
+    loader = DataLoader(data, batch_size=16, shuffle=True)
+    case = Case(model, torch.optim.Adam(model.parameters()), nn.CrossEntropyLoss(), loader)  # of a single output
+    finding = watched(case, lambda c: c.run(1)).check("small_subset_fit", every=True)
+    assert finding.severity == "ok", finding.message

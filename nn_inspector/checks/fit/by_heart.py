@@ -123,7 +123,7 @@ def learn_in_epochs(
     """Train a fresh copy on a few batches until all are learned; its losses are means over an epoch, after the first one."""
     with _plain_copy(subject, start, adam_rate) as copied:
         fit = _untrained(copied, batches[0])
-        deadline, losses = time.monotonic() + seconds, [fit.start]
+        deadline, losses, seen = time.monotonic() + seconds, [fit.start], [fit.start]
         while len(losses) <= epochs and losses[-1] > fit.threshold and time.monotonic() < deadline:
             seen = train(copied, batches, steps=len(batches), deadline=deadline)
             if len(seen) <= len(batches):
