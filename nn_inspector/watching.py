@@ -64,7 +64,7 @@ def watch(
         optimizer: what steps it: one, several in a list or a dict, an object of yours that holds them, or None to find them by
             their steps.
         loss_fn: a loss module such as `torch.nn.CrossEntropyLoss()`, or a function of (prediction, target).
-        train_loader: where the training batches come from: a `DataLoader` or a list of batches.
+        train_loader: where the training batches come from: a `DataLoader`, a loader of a class of your own, or a list of batches.
         val_loader: where the validation batches come from.
         step: a function of (model, batch) that returns the loss, where `loss_fn(model(*inputs), target)` would not.
         loop: the function that trains, or several: their source is read (never called) by the checks of the loop. In a

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
 from nn_inspector.probes.activation_gradients import ActivationGradientProbe
 from nn_inspector.probes.activations import ActivationProbe
@@ -19,7 +18,7 @@ from nn_inspector.probes.gradients import GradientProbe
 from nn_inspector.probes.hidden_states import HiddenStateProbe
 from nn_inspector.probes.layer_choice import choose_layers
 from nn_inspector.probes.learning_rate import LearningRateProbe
-from nn_inspector.probes.loaders import LoaderProbe
+from nn_inspector.probes.loaders import LoaderProbe, can_be_watched
 from nn_inspector.probes.loop_trace import LoopTrace
 from nn_inspector.probes.loss import LossProbe
 from nn_inspector.probes.memory import MemoryProbe
@@ -54,7 +53,7 @@ class Attachment:
     Args:
         recorder: takes what they measure.
         model, loss_fn: the user's.
-        loaders: the user's loaders by what they are for; only those of type `DataLoader` can be watched.
+        loaders: the user's loaders by what they are for; see `can_be_watched`.
         on_epoch: called with each new `Epoch` of a watched loader.
         on_step: called after each optimizer step; a `TrainingStopped` that it raises reaches the user's loop.
         on_other: called with each optimizer that steps and is not watched, once.
@@ -68,7 +67,7 @@ class Attachment:
         recorder: Recorder,
         model: nn.Module,
         loss_fn: object | None,
-        loaders: Mapping[Phase, object],
+        loaders: Mapping[Phase, Iterable[Any]],
         on_epoch: Callable[[Epoch], None],
         on_step: Callable[[], None],
         on_other: Callable[[Optimizer], None],
@@ -102,7 +101,7 @@ class Attachment:
         self._loaders = observed = [
             LoaderProbe(recorder, loader, role, on_epoch, self)
             for role, loader in own.items()
-            if isinstance(loader, DataLoader)
+            if can_be_watched(loader)
         ]
         self._trace = LoopTrace(recorder, model, self._optimizers, loaders.get("train"), loss_fn)
         self._set_back = SetBack(recorder, self._optimizers)

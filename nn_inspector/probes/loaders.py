@@ -1,19 +1,22 @@
 """Sees which batches a loader hands out, and in which order, without drawing from any random generator.
 
 A `DataLoader` looks up `_get_iterator` on the instance, so an attribute there can wrap the iterator; `__iter__` on the
-instance would be ignored, and replacing sampler or data set is refused. Any other iterable (a list of batches, a
-class of the user's) cannot be wrapped without an edit and is left alone: the checks read a list directly.
+instance would be ignored, and replacing sampler or data set is refused. Of a class of the user's the `__iter__` is wrapped
+on the class, where Python looks it up; instances that are not watched pass through. A list of batches cannot be wrapped
+and is left alone: the checks read it directly.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _SingleProcessDataLoaderIter
 
@@ -21,6 +24,9 @@ from nn_inspector.probes.batches import Epoch
 from nn_inspector.probes.probe import Probe
 from nn_inspector.probes.recorder import Phase, Recorder
 from nn_inspector.probes.training_thread import Sign
+
+_WRITTEN_IN_PYTHON = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE: a class that Python code has made."""
 
 
 class LoaderWatch(Protocol):
@@ -36,8 +42,23 @@ class LoaderWatch(Protocol):
         """It came to its end."""
 
 
+def can_be_watched(loader: object) -> bool:
+    """Whether the batches that a loader hands out can be seen: a `DataLoader`, or a class of somebody's own with `__iter__`.
+
+    Example:
+        >>> can_be_watched([1, 2]), can_be_watched(iter([1, 2]))
+        (False, False)
+    """
+    if isinstance(loader, DataLoader):
+        return True
+    if isinstance(loader, Sequence | Mapping | torch.Tensor) or not isinstance(loader, Iterable):
+        return False
+    kind = type(loader)
+    return bool(kind.__flags__ & _WRITTEN_IN_PYTHON) and isinstance(kind.__iter__, types.FunctionType | _ClassSource)
+
+
 class LoaderProbe(Probe):
-    """Watches one `DataLoader`.
+    """Watches one loader, see `can_be_watched`.
 
     Args:
         recorder: says which step it is.
@@ -56,7 +77,7 @@ class LoaderProbe(Probe):
     def __init__(
         self,
         recorder: Recorder,
-        loader: DataLoader[Any],
+        loader: Iterable[Any],
         role: Phase,
         on_epoch: Callable[[Epoch], None],
         watch: LoaderWatch,
@@ -72,24 +93,31 @@ class LoaderProbe(Probe):
         self._watch = watch
 
     def attach(self) -> None:
-        source = self._loader.__dict__.get("_get_iterator")
-        if not isinstance(source, _IteratorSource):
-            source = self._loader.__dict__["_get_iterator"] = _IteratorSource(self._loader)
+        source = _source_of(self._loader) or _new_source(self._loader)
         source.probes.add(self)
         self._attached = True
 
     @property
     def lost(self) -> bool:
-        source = self._loader.__dict__.get("_get_iterator")
-        return self._attached and not (isinstance(source, _IteratorSource) and self in source.probes)
+        source = _source_of(self._loader)
+        return self._attached and not (source is not None and self in source.probes)
 
     def detach(self) -> None:
         self._attached = False
-        source = self._loader.__dict__.get("_get_iterator")
-        if isinstance(source, _IteratorSource):
+        source = _source_of(self._loader)
+        if source is not None:
             source.probes.discard(self)
             if not source.probes:
-                del self._loader.__dict__["_get_iterator"]
+                source.remove(self._loader)
+
+    def is_of(self, loader: object) -> bool:
+        """Whether it is this one that is watched."""
+        return loader is self._loader
+
+    @property
+    def listens(self) -> bool:
+        """Whether it is to be told of what the loader does now."""
+        return not self.failure and not self.recorder.suspended
 
     def begin(self) -> Epoch:
         """A new pass over the loader begins."""
@@ -158,7 +186,7 @@ class _IteratorSource:
     def __call__(self) -> Iterator[Any]:
         loader = self._loader()
         assert loader is not None, "a loader that is iterated is alive"
-        watching = [probe for probe in self.probes if not probe.failure and not probe.recorder.suspended]
+        watching = [probe for probe in self.probes if probe.listens]
         for probe in watching:
             probe.fetch()
         iterator: Iterator[Any] = type(loader)._get_iterator(loader)
@@ -172,6 +200,64 @@ class _IteratorSource:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (self._loader(), "_get_iterator")  # of the loader being rebuilt: it has no attributes yet
+
+    def remove(self, loader: Any) -> None:
+        """Nobody watches any more."""
+        del loader.__dict__["_get_iterator"]
+
+
+class _ClassSource:
+    """Stands where `__iter__` of a class was. What is pickled with the class is the plain method.
+
+    Attributes:
+        probes: those that watch an instance of it.
+    """
+
+    def __init__(self, kind: type) -> None:
+        self.probes: weakref.WeakSet[LoaderProbe] = weakref.WeakSet()
+        self._is_inherited = "__iter__" not in kind.__dict__
+        self._iterate: Callable[[Any], Iterator[Any]] = kind.__iter__  # type: ignore[attr-defined]  # can_be_watched() asked
+        functools.update_wrapper(self, self._iterate)
+
+    def __get__(self, loader: Any, kind: type | None = None) -> Any:
+        return self if loader is None else types.MethodType(self, loader)
+
+    def __call__(self, loader: Any) -> Iterator[Any]:
+        watching = [probe for probe in self.probes if probe.is_of(loader) and probe.listens]
+        for probe in watching:
+            probe.fetch()
+        iterator = self._iterate(loader)
+        for probe in watching:
+            iterator = _ObservedIterator(iterator, probe)
+        return iterator
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partialmethod, (self._iterate,)
+
+    def remove(self, loader: Any) -> None:
+        """Nobody watches any more."""
+        if self._is_inherited:
+            del type(loader).__iter__
+        else:
+            type(loader).__iter__ = self._iterate
+
+
+def _source_of(loader: Any) -> _IteratorSource | _ClassSource | None:
+    """What was put in the place of a loader's method."""
+    if isinstance(loader, DataLoader):
+        source = loader.__dict__.get("_get_iterator")
+    else:
+        source = type(loader).__dict__.get("__iter__")
+    return source if isinstance(source, _IteratorSource | _ClassSource) else None
+
+
+def _new_source(loader: Any) -> _IteratorSource | _ClassSource:
+    if isinstance(loader, DataLoader):
+        source = loader.__dict__["_get_iterator"] = _IteratorSource(loader)
+        return source
+    own = _ClassSource(type(loader))
+    type(loader).__iter__ = own
+    return own
 
 
 class _IndexReader:
@@ -198,7 +284,7 @@ class _IndexReader:
 class _ObservedIterator:
     """The loader's own iterator, with someone looking over its shoulder."""
 
-    def __init__(self, iterator: Iterator[Any], probe: LoaderProbe, indices: _IndexReader) -> None:
+    def __init__(self, iterator: Iterator[Any], probe: LoaderProbe, indices: _IndexReader | None = None) -> None:
         self._iterator = iterator
         self._probe = probe
         self._indices = indices
@@ -222,7 +308,7 @@ class _ObservedIterator:
             self._probe.end(epoch)
             raise
         self._probe.waited += time.perf_counter() - begin
-        self._probe.given = self._indices.latest
+        self._probe.given = None if self._indices is None else self._indices.latest
         self._probe.observe(epoch, batch)
         return batch
 

@@ -267,3 +267,53 @@ def auxiliary_head(repaired, seed):
 
     score = lambda: data.accuracy(lambda x: net(x)[1], X_val, y_val)
     return Scene(net, optimizer, None, loader, train, score=score, symptom=negative_loss)
+
+
+class Reviews:
+    """A loader without torch's: mixed batches of measurements, kinds, and how sure the reviewer was."""
+
+    def __init__(self, measured, kinds, sureness, batch_size):
+        self.columns = measured, kinds, sureness
+        self.batch_size = batch_size
+
+    def __len__(self):
+        return len(self.columns[0]) // self.batch_size
+
+    def __iter__(self):
+        for chosen in torch.randperm(len(self.columns[0])).split(self.batch_size):
+            yield tuple(column[chosen] for column in self.columns)
+
+
+class SurenessLoss(nn.Module):
+    def __init__(self, squash):
+        super().__init__()
+        self.squash = squash
+
+    def forward(self, scores, kind, sureness):
+        if self.squash:
+            scores = torch.softmax(scores, dim=1)
+        log_probabilities = torch.log_softmax(scores, dim=1)
+        return -(sureness * log_probabilities[torch.arange(len(kind)), kind]).mean()
+
+
+@fault("own-weighted-loader", kind="loss_mismatch/double_softmax", causes={"loss_match"}, symptoms=SYMPTOMS, learns=0.9)
+def own_loader_and_loss(repaired, seed):
+    torch.manual_seed(seed)
+    centres = torch.randn(12, 10)
+    kinds = torch.randint(0, 12, (720,))
+    measured = centres[kinds] + 0.45 * torch.randn(720, 10)
+    net = nn.Sequential(nn.Linear(10, 48), nn.ReLU(), nn.Linear(48, 12))
+    loader = Reviews(measured, kinds, 0.5 + torch.rand(720), 24)
+    criterion = SurenessLoss(squash=not repaired)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def train():
+        for epoch in range(8):
+            net.train()
+            for x, kind, sureness in loader:
+                optimizer.zero_grad()
+                loss = criterion(net(x), kind, sureness)
+                loss.backward()
+                optimizer.step()
+
+    return Scene(net, optimizer, criterion, loader, train, score=lambda: data.accuracy(net, measured, kinds))
