@@ -38,6 +38,23 @@ def test_classes_that_training_does_not_hold_are_an_error():
     assert finding.where == "val_loader"
 
 
+def of_pairs(embedded, who):
+    """Those of one person shall be near each other, others far."""
+    apart, same = torch.cdist(embedded, embedded), who[:, None] == who
+    return torch.where(same, apart, (2 - apart).relu()).square().mean()
+
+
+def test_people_that_are_compared_may_be_new_in_validation():
+    finding = checked(torch.randint(0, 3, (200,)), torch.randint(3, 5, (60,)), loss=of_pairs)
+    assert finding.severity == "info"
+    assert "no class in common" in finding.message
+
+
+def test_a_few_new_people_are_an_error_all_the_same():
+    finding = checked(torch.randint(0, 3, (200,)), torch.randint(2, 5, (60,)), loss=of_pairs)
+    assert finding.severity == "error"
+
+
 def test_sorted_data_that_were_cut_are_a_warning():
     ordered = torch.arange(4).repeat_interleave(60)
     finding = checked(ordered[:190], ordered[190:])

@@ -41,6 +41,10 @@ INFO = CheckInfo(
     explains=("generalization_gap", "metric_match", "label_balance", "worst_examples"),
 )
 
+_CLASS_LOSSES = frozenset(
+    {"cross_entropy", "nll_loss", "multi_margin_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits"}
+)
+
 UNKNOWN = 0.5
 """Share of the validation items of classes that training does not hold, from which on validation says nothing."""
 
@@ -188,6 +192,9 @@ def _classes(subject: Subject) -> Finding:
         "distance": distance,
         "unknown": unknown,
     }
+    if unknown > 1 - 1e-9 and _are_compared_only(subject):
+        message = "Training and validation hold no class in common. The loss does not ask which class it is, so that this may be meant."
+        return finding(INFO, "info", message, evidence=evidence, where="val_loader")
     if unknown >= UNKNOWN:
         message = f"{unknown:.0%} of the validation items are of classes that the training data do not hold."
         return _differs("error", message, evidence, _STRATIFIED, "structure")
@@ -200,6 +207,12 @@ def _classes(subject: Subject) -> Finding:
         return _differs("warning", message, evidence, _STRATIFIED, "structure")
     message = f"Yes: {distance:.0%} of the validation items would have to be of another class to be shared out as in training."
     return finding(INFO, "ok", message, evidence=evidence, where="val_loader")
+
+
+def _are_compared_only(subject: Subject) -> bool:
+    """Whether a loss ran, and none of torch's that asks for the class: labels then say who belongs together, in pairs or triplets."""
+    ran = [entry.call for entry in list(subject.run.trace)]
+    return "backward" in ran and not _CLASS_LOSSES & set(ran)
 
 
 def _validation_classes(subject: Subject, place: str) -> np.ndarray:
