@@ -8,6 +8,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_c
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.model.fresh import looks_fresh
 from nn_inspector.checks.model.giving import give, try_hidden, try_stepped
+from nn_inspector.checks.model.random_body import freed
 from nn_inspector.checks.model.wiring import Wiring, differs, gradients_on_a_copy, parameters_of, wiring_of
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import OF_THE_LOOP
@@ -29,7 +30,8 @@ INFO = CheckInfo(
         "modules are searched for parameters as well. What changed since watch() is stepped by somebody. It is an error if "
         "a layer that gets gradients is stepped by nobody, and is the last layer, or looks as if it had just been made and "
         "learning it too pays off on a copy. A frozen or pre-trained body below a head that learns is fine, unless your training "
-        "did badly and a copy that learns the body too gets much further."
+        "did badly and a copy that learns the body too gets much further; where the frozen body looks as if nobody had ever trained "
+        "it, such a copy is tried, too."
     ),
     remedy=(
         "Build the optimizer last, from model.parameters(), and keep layers in torch.nn.ModuleList or torch.nn.ModuleDict."
@@ -225,13 +227,25 @@ def _frozen(subject: Subject, wiring: Wiring) -> Finding | None:
     if fresh and trained and wiring.moved is not None:
         message = f"No: the last layer is frozen as it was made at the start ({_named(in_head)}), while others learn."
         return _thaw(subject, wiring, "error", in_head, message)
-    return None
+    return _random_body(subject, wiring, frozen) if trained and not in_head else None
 
 
-def _thaw(subject: Subject, wiring: Wiring, severity: str, names: Sequence[str], message: str) -> Finding:
+def _random_body(subject: Subject, wiring: Wiring, frozen: Sequence[str]) -> Finding | None:
+    """A body that is frozen, and was never trained."""
+    tried = freed(subject, frozen)
+    if tried is None:
+        return None
+    message = f"No: {_named(frozen)} are frozen as they were made at the start: nobody has trained them. {tried.text}"
+    return _thaw(subject, wiring, tried.severity, frozen, message, tried.trial)
+
+
+def _thaw(
+    subject: Subject, wiring: Wiring, severity: str, names: Sequence[str], message: str, trial: Trial | None = None
+) -> Finding:
     prefixes = tuple(dict.fromkeys(name.rpartition(".")[0] for name in names))[:_NAMED]
     code = f"for name, parameter in model.named_parameters():\n    if name.startswith({prefixes!r}):\n        parameter.requires_grad_(True)"
-    remedy = Remedy("Let them learn again, and make the optimizer after that.", code, try_stepped(subject, names))
+    tried = trial or try_stepped(subject, names)
+    remedy = Remedy("Let them learn again, and make the optimizer after that.", code, tried)
     return finding(
         INFO,
         severity,  # type: ignore[arg-type]
