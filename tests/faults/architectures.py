@@ -329,3 +329,28 @@ def eight_tanh_layers_one_epoch(repaired, seed):
 
     loop = train if repaired else train_once
     return Scene(model, optimizer, criterion, loader, loop, score=lambda: data.accuracy(model, X_val, y_val))
+
+
+@fault("own-no-bias-anywhere", kind="architecture/missing_bias", causes={"capacity"},
+       symptoms=NO_SIGNAL | {"learning_rate", "training_length", "output_bias", "loss_learnable"}, learns=0.9)  # fmt: skip
+def no_bias_anywhere(repaired, seed):
+    torch.manual_seed(seed)
+    time = 4 * torch.rand(600, 1) - 2
+    level = torch.cos(3 * time) + 0.05 * torch.randn(600, 1)
+    model = nn.Sequential(
+        nn.Linear(1, 48, bias=repaired), nn.ReLU(), nn.Linear(48, 48, bias=repaired), nn.ReLU(),
+        nn.Linear(48, 1, bias=repaired),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+    criterion = nn.MSELoss()
+    loader = DataLoader(TensorDataset(time, level), batch_size=30, shuffle=True)
+
+    def train():
+        for epoch in range(20):
+            for t, wanted in loader:
+                optimizer.zero_grad()
+                loss = criterion(model(t), wanted)
+                loss.backward()
+                optimizer.step()
+
+    return Scene(model, optimizer, criterion, loader, train, score=lambda: data.explained(model, time, level))

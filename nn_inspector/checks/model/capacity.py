@@ -11,6 +11,7 @@ from nn_inspector.checks.baselines import Baselines, baselines
 from nn_inspector.checks.model.factors import Factors, factors, more_columns
 from nn_inspector.checks.model.sight import Sight, see_further, sight_of
 from nn_inspector.checks.model.widening import HiddenLayer, hidden_layers, recurrent_layers, widen
+from nn_inspector.checks.model.without_bias import layers_without_bias, with_biases
 from nn_inspector.checks.race import BADLY, Race, left_now, race
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.errors import ExperimentError
@@ -32,7 +33,8 @@ INFO = CheckInfo(
         "It looks for hidden layers, recurrent ones too, of four units or fewer, and for embeddings of four columns or fewer that "
         "are multiplied with each other. It trains a copy in which they have 32. A network with one "
         "layer only is compared with one that has a hidden layer, on the same data. Where a stack of convolutions sees a part of "
-        "the input only, a copy is trained in which each looks twice as far as the one before. It is raised only if the larger "
+        "the input only, a copy is trained in which each looks twice as far as the one before. Where no layer has a bias, a copy has "
+        "one in each. It is raised only if the larger "
         "one gets much further, and yours has learned little."
     ),
     remedy="Make the narrow layers wider, add a hidden layer, or let convolutions see further, until the training data can be learned by heart.",
@@ -76,6 +78,9 @@ def look(subject: Subject) -> Finding:
     tables = factors(seen)
     if tables is not None and tables.columns <= NARROW:
         return _few_factors(subject, tables)
+    unbiased = _without_bias(subject, seen)
+    if unbiased is not None:
+        return unbiased
     if _one_layer(seen):
         return _alone(subject)
     sight = sight_of(seen)
@@ -118,6 +123,24 @@ def _judged(said: str, tried: Race | None, wider: str, evidence: Evidence, remed
         return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=where)
     message = f"No: {said}. The remedy is {wider}. {tried.text}"
     return finding(INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=where, basis="experiment")
+
+
+def _without_bias(subject: Subject, seen: Anatomy) -> Finding | None:
+    """A network that cannot answer anything but nothing where its input is nothing, if the task asks for more."""
+    layers = layers_without_bias(seen.model)
+    tried = with_biases(subject, layers, most=_STEPS) if layers else None
+    if tried is None:
+        return None
+    return finding(
+        INFO,
+        tried.severity,
+        f"No: none of its {len(layers)} layers has a bias (bias=False), so that the answers can only grow in proportion to the input. "
+        f"The remedy is a bias in each. {tried.text}",
+        evidence={"layers": float(len(layers))},
+        remedy=Remedy("Leave bias=False out.", "torch.nn.Linear(inputs, units)  # has a bias", tried.trial),
+        where=layers[0] or "model",
+        basis="experiment",
+    )
 
 
 def _short_sighted(subject: Subject, sight: Sight) -> Finding:
