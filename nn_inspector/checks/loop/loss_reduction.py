@@ -12,6 +12,7 @@ from nn_inspector.checks.answers import of_output
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.loop.broadcasts import Broadcast, broadcast_of
 from nn_inspector.checks.loop.loss_scale import UNUSUAL, LossScale, loss_scale
+from nn_inspector.checks.loop.one_for_all import one_for_all
 from nn_inspector.checks.loop.padding import padding_in_loss
 from nn_inspector.checks.loop.scale_race import race_to_mean
 from nn_inspector.checks.loop.source import loop_of
@@ -37,7 +38,8 @@ INFO = CheckInfo(
     how=(
         "Shapes and values of the loss are read from the first steps. Where the loss is no mean, a copy trains with a mean: "
         "it is an error if that learns far more than your whole training did. Where all predictions meet all targets, it is "
-        "an error if the training did badly. Where most targets are padding, a copy trains without it."
+        "an error if the training did badly. Where most targets are padding, a copy trains without it; where all outputs of an item have the same target and the "
+        "batch says which one it is for, with that one alone."
     ),
     remedy="Take the mean once, give prediction and target the same shape, and leave padding out of the loss.",
     sources=(
@@ -55,9 +57,9 @@ def look(subject: Subject) -> Finding:
     broadcast = broadcast_of(subject.run)
     if broadcast is not None:
         return _broadcast(subject, broadcast)
-    padded = _padding(subject)
-    if padded is not None:
-        return padded
+    other = _padding(subject) or _one_for_all(subject)
+    if other is not None:
+        return other
     scale = loss_scale(subject.run)
     if scale is None:
         raise InspectorError("How the loss is put together from its items could not be seen in the first steps.")
@@ -218,6 +220,29 @@ def _padding(subject: Subject) -> Finding | None:
         where=place_of_loss(subject),
         basis="experiment",
     )
+
+
+def _one_for_all(subject: Subject) -> Finding | None:
+    seen = one_for_all(subject)
+    if seen is None:
+        return None
+    message = (
+        f"No: all {seen.outputs} outputs of an item are compared with the same number, though the batch says which of them it "
+        f"belongs to. A copy that was asked for that one alone has {seen.treated:.0%} left to learn of it, and one that was asked "
+        f"as in your loop {seen.without:.0%}."
+    )
+    return finding(
+        INFO,
+        "error",
+        message,
+        evidence={"left": seen.without, "left_of_chosen": seen.treated},
+        remedy=Remedy("Compare the chosen output alone.", _CHOSEN, seen.trial),
+        where=place_of_loss(subject),
+        basis="experiment",
+    )
+
+
+_CHOSEN = "chosen = output.gather(1, choice.long().unsqueeze(1)).squeeze(1)\nloss = loss_fn(chosen, number)"
 
 
 def place_of_loss(subject: Subject) -> str | None:
