@@ -17,7 +17,7 @@ from nn_inspector.checks import Subject, checks, find_check
 from nn_inspector.checks.examine import examine
 from nn_inspector.diagnosis import Diagnosis, diagnose
 from nn_inspector.errors import ArgumentError, InspectorError, TrainingStopped, describe, describe_error
-from nn_inspector.experiments import look_up
+from nn_inspector.experiments import FixedBatch, look_up
 from nn_inspector.history import Finding, Run, surroundings
 from nn_inspector.overhead import Overhead
 from nn_inspector.probes import (
@@ -79,6 +79,8 @@ class Inspector:
         self._last_step = -_RUNNING_FOR
         self._usual_step = 0.0
         self._attached = True
+        wanted = choose_probes(probes)
+        self._fixed = FixedBatch(training, self._recorder) if "fixed_batch" in wanted else None
         self._attachment = Attachment(
             self._recorder,
             training.model,
@@ -87,7 +89,8 @@ class Inspector:
             on_epoch=self.run.add_epoch,
             on_step=self._on_step,
             on_other=training.note_other_step,
-            chosen=choose_probes(probes),
+            on_batch=self._fixed.offer if self._fixed is not None else None,
+            chosen=wanted,
             modules=choose_layers(training.model, layers),
             keep_samples=keep_samples,
         )
@@ -221,6 +224,8 @@ class Inspector:
     def problems(self) -> list[str]:
         """What could not be measured, and why: silence would be worse."""
         found = [*self._trouble, *self._attachment.failures, *self._attachment.silences]
+        if self._fixed is not None and self._fixed.problem is not None:
+            found.append(self._fixed.problem)
         if self.run.steps >= 2 and "loss" in self._attachment.chosen and self.run.last("loss", "train") is None:
             found.append("No loss was seen. Pass loss_fn=... as a module, or log it with inspector.log(loss=...).")
         return found
@@ -442,6 +447,8 @@ class Inspector:
             self._attachment.detach()
             self._finder.detach()
             self._subscribers.clear()
+            if self._fixed is not None:
+                self._fixed.forget()
             self.run.close()
 
     def add_optimizer(self, optimizer: Optimizer) -> None:
@@ -460,6 +467,8 @@ class Inspector:
         now = time.monotonic()
         self._usual_step = 0.9 * self._usual_step + 0.1 * min(now - self._last_step, 10.0)
         self._last_step = now
+        if self._fixed is not None:
+            self._fixed.after_step()
         self._tell_subscribers(waiting=False)
         if self._steering.is_asked:
             self._follow_requests()

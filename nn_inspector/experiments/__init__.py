@@ -4,6 +4,7 @@ from nn_inspector.experiments.anatomy import Anatomy, Call, ModuleRun, take_apar
 from nn_inspector.experiments.batch_contents import batch_size, distinct_items, tensors_of
 from nn_inspector.experiments.batches import BatchSource
 from nn_inspector.experiments.data_items import look_up
+from nn_inspector.experiments.fixed_batch import FixedBatch
 from nn_inspector.experiments.indices import item_sampler
 from nn_inspector.experiments.isolation import TrainingCopy, isolated
 from nn_inspector.experiments.lowest_loss import lowest_loss
@@ -19,6 +20,7 @@ __all__ = [
     "Arm",
     "BatchSource",
     "Call",
+    "FixedBatch",
     "ModuleRun",
     "Start",
     "TrainingCopy",

@@ -16,6 +16,7 @@ from nn_inspector.panels import (
     attention_entropy,
     batch_labels,
     confusion,
+    fixed_batch,
     gradient_flow,
     gradient_histogram,
     gradient_norm,
@@ -61,7 +62,14 @@ GROUPS: Mapping[str, tuple[Panel, ...]] = MappingProxyType(
             weight_histogram.PANEL,
             learning_rate.PANEL,
         ),
-        "Answers": (predictions.PANEL, predicted_classes.PANEL, confusion.PANEL, worst_items.PANEL, batch_labels.PANEL),
+        "Answers": (
+            fixed_batch.PANEL,
+            predictions.PANEL,
+            predicted_classes.PANEL,
+            confusion.PANEL,
+            worst_items.PANEL,
+            batch_labels.PANEL,
+        ),
         "Training": (architecture.PANEL, speed.PANEL),
     }
 )

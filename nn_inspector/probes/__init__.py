@@ -13,6 +13,7 @@ from nn_inspector.probes.measurement import QUANTITIES, Measured, Measurement, M
 from nn_inspector.probes.optimizer_finder import OptimizerFinder
 from nn_inspector.probes.origin import node_number, origin
 from nn_inspector.probes.outputs import first_tensor
+from nn_inspector.probes.predictions import FIXED_FIELDS, are_scores
 from nn_inspector.probes.presets import PRESETS, PROBES, choose_probes
 from nn_inspector.probes.ranks import is_first_rank
 from nn_inspector.probes.recorder import TRACED_STEPS, Phase, Recorder
@@ -26,6 +27,7 @@ from nn_inspector.probes.worst_items import ITEM_FIELDS, OUTLIER, SAMPLE_NUMBERS
 
 __all__ = [
     "DENSE_STEPS",
+    "FIXED_FIELDS",
     "ITEM_FIELDS",
     "MOST_CLASSES",
     "OUTLIER",
@@ -55,6 +57,7 @@ __all__ = [
     "Tape",
     "TapeRecorder",
     "TraceEntry",
+    "are_scores",
     "choose_layers",
     "choose_probes",
     "find_labels",

@@ -57,6 +57,7 @@ class Attachment:
         on_epoch: called with each new `Epoch` of a watched loader.
         on_step: called after each optimizer step; a `TrainingStopped` that it raises reaches the user's loop.
         on_other: called with each optimizer that steps and is not watched, once.
+        on_batch: called with each training batch of a watched loader, before the loop has it.
         chosen: names of the probes that are wanted, see `PROBES`; None for the standard ones.
         modules: the modules whose outputs are measured, see `choose_layers`; None for the usual ones.
         keep_samples: whether items of the user's data may be kept.
@@ -72,12 +73,14 @@ class Attachment:
         on_step: Callable[[], None],
         on_other: Callable[[Optimizer], None],
         *,
+        on_batch: Callable[[Any], None] | None = None,
         chosen: frozenset[str] | None = None,
         modules: dict[str, nn.Module] | None = None,
         keep_samples: bool = False,
     ) -> None:
         self._recorder = recorder
         self._on_step = on_step
+        self._on_batch = on_batch
         self._optimizers: list[Optimizer] = []
         self.chosen = chosen if chosen is not None else choose_probes("standard")
         self._modules = modules if modules is not None else choose_layers(model)
@@ -227,6 +230,8 @@ class Attachment:
         self._trace.batch(role, batch)
         if role == "train":
             self._set_back.batch()
+            if self._on_batch is not None:
+                self._on_batch(batch)
 
     def end(self, role: Phase) -> None:
         """A loader came to its end."""

@@ -58,6 +58,7 @@ QUANTITIES: Mapping[str, str] = MappingProxyType(
         "hidden_norm": "norm of the hidden state at 16 places of the sequence, mean over the batch; source: module",
         "attention_entropy": "entropy of attention weights over the greatest possible, 0 to 1; source: module",
         "confusion": "pairs of class and prediction, [classes * classes]; source: train (a batch) or validation (a pass)",
+        "fixed_batch": "prediction, target and probability of what is true, of items that stay the same; source: train",
         "worst_items": "loss, prediction, target, place and index of the worst items of a batch; source: train or outlier",
         "sample": "shape and numbers of one of these items, where keep_samples allows; source: (outlier and) its rank from 0",
         "step_seconds": "seconds from step to step without what is ours; source: train",

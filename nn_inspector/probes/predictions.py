@@ -14,6 +14,9 @@ from nn_inspector.probes.probe import PassReader
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.stats import is_dense
 
+FIXED_FIELDS = ("prediction", "target", "probability")
+"""What `fixed_batch` holds of each item: what is said of it, what is true, and how probable the network holds that to be (NaN of numbers)."""
+
 _ITEMS = 1024
 _NUMBERS = 1 << 16
 _COLUMNS = 512

@@ -27,6 +27,7 @@ PROBES: Mapping[str, str] = MappingProxyType(
         "moments": "norm of each tensor in the optimizer's state",
         "hidden_states": "norm of the hidden state along the sequence, of recurrent layers",
         "attention": "entropy of attention weights",
+        "fixed_batch": "what a copy of the model says of some items of the first batch, asked again and again",
     }
 )
 """All probes, by the names that `watch(probes=...)` takes."""

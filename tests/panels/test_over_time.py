@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from torch import nn
 
 import nn_inspector as nni
-from nn_inspector.history import Chart, Heat, Series, row_labels
+from nn_inspector.history import Chart, Heat, Series, earlier, row_labels
 from nn_inspector.panels import (
     activation_history,
     attention_entropy,
     batch_labels,
+    fixed_batch,
     gradient_histogram,
     hidden_norm,
     metrics,
@@ -206,3 +207,43 @@ def test_what_only_full_probes_measure_is_asked_for_and_then_shown():
             chart = panel.picture(inspector.run, ALL)
             assert chart.empty == empty
             assert ('probes="full"' in chart.note) == empty
+
+
+def answered(*looks):
+    """A run in which these were said of some items: (step, predictions, targets, probabilities)."""
+    return run_with(*((step, "fixed_batch", "train", np.array(parts).ravel()) for step, *parts in looks), steps=4)
+
+
+def test_items_that_stay_the_same_stand_by_class_with_what_is_said_of_them_now():
+    run = answered((0, [2, 2, 2], [2, 0, 1], [0.4, 0.3, 0.2]), (2, [2, 0, 2], [2, 0, 1], [0.9, 0.8, 0.1]))
+    chart = fixed_batch.picture(run, ALL)
+    assert [text for _, text in chart.labels] == ["class 0", "class 1", "class 2"]
+    assert chart.remarks == ("✔ 0", "✖ 2", "✔ 2")
+    assert chart.heat.values.tolist() == [[0.3, 0.8], [0.2, 0.1], [0.4, 0.9]]
+    assert (chart.heat.low, chart.heat.high) == (0.0, 1.0)
+    assert fixed_batch.picture(earlier(run, 1), ALL).remarks == ("✖ 2", "✖ 2", "✔ 2")
+
+
+def test_numbers_that_are_predicted_are_coloured_by_the_range_of_their_targets():
+    nothing = [np.nan, np.nan]
+    chart = fixed_batch.picture(
+        answered((0, [0.0, 0.1], [3.0, -1.5], nothing), (1, [9.0, -1.0], [3.0, -1.5], nothing)), ALL
+    )
+    assert [text for _, text in chart.labels] == ["target -1.5", "target 3"]
+    assert chart.remarks == ("now -1", "now 9")
+    assert (chart.heat.low, chart.heat.high) == (-1.5, 3.0)
+    assert chart.heat.shares[1, -1] == 1.0, "what is beyond has the colour of the end"
+    same = fixed_batch.picture(answered((0, [0.0], [2.0], [np.nan])), ALL)
+    assert (same.heat.low, same.heat.high) == (1.0, 3.0)
+
+
+def test_where_no_single_thing_is_true_of_an_item_it_has_its_number():
+    chart = fixed_batch.picture(answered((0, [np.nan] * 2, [np.nan] * 2, [0.2, 0.7])), ALL)
+    assert [text for _, text in chart.labels] == ["item 0", "item 1"]
+    assert chart.remarks == ()
+    assert not chart.empty
+
+
+def test_a_fixed_batch_that_is_not_asked_says_how_it_would_be():
+    assert 'probes="full"' in fixed_batch.picture(run_with(steps=3), ALL).note
+    assert fixed_batch.picture(run_with(steps=0), ALL).note == ""
