@@ -102,7 +102,7 @@ def _at_common_steps(parts: list[Series], combine: Callable[[list[np.ndarray]], 
     steps = parts[0].steps
     for part in parts[1:]:
         steps = np.intersect1d(steps, part.steps, assume_unique=True)
-    chosen = [part[part.steps.searchsorted(steps)] for part in parts]  # type: ignore[index]  # places do as well
+    chosen = [part[part.steps.searchsorted(steps)] for part in parts]
     with np.errstate(all="ignore"):
         values, low, high = (combine([getattr(part, name) for part in chosen]) for name in ("values", "low", "high"))
     return Series(steps, values, np.fmin(low, high), np.fmax(low, high), chosen[0].counts)

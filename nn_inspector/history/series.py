@@ -52,7 +52,7 @@ class Series:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, points: slice) -> Series:
+    def __getitem__(self, points: slice | np.ndarray) -> Series:
         return Series(*(part[points] for part in (self.steps, self.values, self.low, self.high, self.counts)))
 
     def column(self, column: tuple[int, ...]) -> Series:

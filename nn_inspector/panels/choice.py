@@ -15,6 +15,7 @@ from nn_inspector.panels import (
     architecture,
     attention_entropy,
     batch_labels,
+    clipping,
     confusion,
     fixed_batch,
     gradient_flow,
@@ -24,12 +25,15 @@ from nn_inspector.panels import (
     idle_units,
     learning_rate,
     loss,
+    memory,
     metrics,
     nonfinite_map,
     predicted_classes,
     predictions,
     regularization,
     speed,
+    throughput,
+    time_shares,
     unit_map,
     update_history,
     update_ratio,
@@ -44,7 +48,13 @@ from nn_inspector.panels.style import TEXT
 GROUPS: Mapping[str, tuple[Panel, ...]] = MappingProxyType(
     {
         "Learning": (loss.PANEL, metrics.PANEL, regularization.PANEL),
-        "Gradients": (gradient_flow.PANEL, gradient_norm.PANEL, gradient_histogram.PANEL, nonfinite_map.PANEL),
+        "Gradients": (
+            gradient_flow.PANEL,
+            gradient_norm.PANEL,
+            clipping.PANEL,
+            gradient_histogram.PANEL,
+            nonfinite_map.PANEL,
+        ),
         "Signals": (
             activation_histogram.PANEL,
             activation_history.PANEL,
@@ -70,7 +80,7 @@ GROUPS: Mapping[str, tuple[Panel, ...]] = MappingProxyType(
             worst_items.PANEL,
             batch_labels.PANEL,
         ),
-        "Training": (architecture.PANEL, speed.PANEL),
+        "Training": (architecture.PANEL, speed.PANEL, throughput.PANEL, time_shares.PANEL, memory.PANEL),
     }
 )
 """All panels by what they are about, in the order in which they are shown."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nn_inspector.history import Chart, Curve, Run, Series
-from nn_inspector.panels.clip_share import clipping
+from nn_inspector.panels.clip_share import before_clipping, clipping, is_clipped, left_of_gradients
 from nn_inspector.panels.layers import layer_of, title
 from nn_inspector.panels.loss import decimate, smoothed
 from nn_inspector.panels.over_time import columns, selected_over_time
@@ -13,11 +13,12 @@ from nn_inspector.panels.panel import Panel, Selection
 
 
 def picture(run: Run, selection: Selection) -> Chart:
-    """Norm of the gradient of all parameters together, and of the first, the last and the selected layer."""
+    """Norm of the gradient of all parameters together, before clipping too, and of the first, the last and the selected layer."""
     total = total_norm(run)
     series: dict[str, Curve] = {}
     if len(total):
         series = {"each measured step": decimate(total, "faint"), "all, smoothed": smoothed(total)}
+        series |= _before_clipping(run, total)
         series |= _of_layers(run, total, selection.layer)
     broken = int((~np.isfinite(total.values)).sum())
     clip = clipping(run, total)
@@ -29,6 +30,13 @@ def picture(run: Run, selection: Selection) -> Chart:
         levels={"clipped to": clip.limit} if clip is not None and clip.share else {},
         log=True,
         note=f"{broken} norms are NaN or Inf." if broken else "",
+    )
+
+
+def _before_clipping(run: Run, total: Series) -> dict[str, Curve]:
+    left = left_of_gradients(run)
+    return (
+        {"all, before clipping": smoothed(before_clipping(total, left))} if len(left) and is_clipped(run, left) else {}
     )
 
 

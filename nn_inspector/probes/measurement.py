@@ -29,6 +29,7 @@ QUANTITIES: Mapping[str, str] = MappingProxyType(
         "update_ratio": "update_norm / weight_norm; source: parameter",
         "kept_gradient": "1 if the gradient of the last step was still there when backward() began; source: optimizer",
         "cleared_gradient": "1 if the gradient was cleared between backward() and step(), else 0; source: optimizer",
+        "gradient_left": "norm of a gradient at the step over that after backward(): what clipping left; source: optimizer",
         "training_mode": "1 if model.training, else 0; source: train or validation",
         "activation_mean": "mean of a module's output; source: module",
         "activation_spread": "standard deviation of a module's output; source: module",

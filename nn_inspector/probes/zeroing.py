@@ -1,4 +1,4 @@
-"""Whether gradients are cleared between steps, and at the right place."""
+"""Whether gradients are cleared between steps, and at the right place; and what is left of them at the step."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ class ZeroingProbe(StepReader):
     gradient left over that is cleared before the last backward(), as in a GAN, does no harm and is not counted; nor
     is accumulation over several batches, whose first backward() begins cleared. The witness is chosen among those that
     got a gradient in the step before, and anew when it gets none: layers may be unused, or take turns.
+
+    In measured steps of one process the witness also tells how much of its gradient is left between backward() and the step:
+    clipping by the norm makes all gradients smaller by the same factor. A scaled loss makes it smaller as well.
 
     Attributes:
         arrivals: how often a backward() has reached a witness.
@@ -68,6 +71,8 @@ class ZeroingProbe(StepReader):
         elif self.recorder.due and witness.arrived is not None:
             cleared = (norms([gradient])[0] == 0) & (witness.arrived > 0)
             self.recorder.put_scalars("cleared_gradient", [source], [cleared])
+        if gradient is not None and witness.made is not None:
+            self.recorder.put_scalars("gradient_left", [source], [norms([gradient])[0] / witness.made])
 
     def _on_backward(self, witness: _Witness, incoming: torch.Tensor) -> None:
         self.arrivals += 1
@@ -76,6 +81,8 @@ class ZeroingProbe(StepReader):
         if self.recorder.due:
             norm = norms([incoming])[0]
             witness.arrived = norm if witness.arrived is None else witness.arrived + norm
+            if self.recorder.ranks is None and (gradient is None or gradient.layout is incoming.layout):
+                witness.made = norm if gradient is None else norms([gradient + incoming])[0]
 
     def _choose(self, optimizer_index: int, instead_of: _Witness | None = None) -> None:
         """The last matrix that has a gradient, or the last one before that which failed as a witness."""
@@ -112,6 +119,7 @@ class _Witness:
         self.judged = False
         self.left: list[torch.Tensor | None] = []
         self.arrived: torch.Tensor | None = None
+        self.made: torch.Tensor | None = None
 
     def kept(self) -> torch.Tensor | float:
         """1 if no backward() since the last step began with a cleared gradient, else 0."""

@@ -127,7 +127,7 @@ def measured(probes):
 
 def test_what_each_preset_measures():
     light = {"loss", "learning_rate", "training_mode", "gradient_norm", "weight_norm", "update_norm", "update_ratio",
-             "kept_gradient", "cleared_gradient", "step_seconds", "data_seconds", "own_seconds"}  # fmt: skip
+             "kept_gradient", "cleared_gradient", "gradient_left", "step_seconds", "data_seconds", "own_seconds"}  # fmt: skip
     standard = light | {"activation_mean", "activation_spread", "activation_zeros", "activation_nonfinite", "activation_histogram",
                         "dead_units", "unit_activity", "memory_bytes", "prediction_spread", "prediction_mean",
                         "prediction_top_share", "target_top_share", "confusion", "worst_items"}  # fmt: skip
