@@ -124,7 +124,7 @@ def _few(layers: list[str]) -> str:
 PANEL = Panel(
     name="architecture",
     title="Architecture",
-    healthy="Healthy: every module has ✔. At the right: the shape that one item has there, and the parameters.",
+    healthy="Healthy: every module has ✔, or ○ if it has nothing to measure. At the right: shape of an item, parameters.",
     picture=picture,
     checks=("capacity", "layer_order", "trainable_parameters"),
 )

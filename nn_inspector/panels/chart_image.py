@@ -148,8 +148,11 @@ def png(charts: Sequence[tuple[str, Chart]], *, columns: int = 2) -> bytes:
     rows = -(-len(charts) // columns)
     figure = Figure(figsize=(5.2 * columns, 2.9 * rows), dpi=100, layout="constrained", facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    for axes, (title, chart) in zip(figure.subplots(rows, columns, squeeze=False).flat, charts, strict=False):
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, (title, chart) in zip(places, charts, strict=False):
         draw(axes, chart, title)
+    for axes in places[len(charts) :]:
+        axes.set_axis_off()
     buffer = io.BytesIO()
     canvas.print_png(buffer)
     return buffer.getvalue()

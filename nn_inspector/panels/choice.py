@@ -36,6 +36,7 @@ from nn_inspector.panels import (
     time_shares,
     unit_map,
     update_history,
+    update_map,
     update_ratio,
     weight_histogram,
     weight_history,
@@ -67,6 +68,7 @@ GROUPS: Mapping[str, tuple[Panel, ...]] = MappingProxyType(
         "Weights": (
             update_ratio.PANEL,
             update_history.PANEL,
+            update_map.PANEL,
             weight_norm.PANEL,
             weight_history.PANEL,
             weight_histogram.PANEL,

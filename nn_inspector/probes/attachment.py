@@ -16,7 +16,7 @@ from nn_inspector.probes.confusion import ConfusionProbe
 from nn_inspector.probes.forward import ForwardProbe
 from nn_inspector.probes.gradients import GradientProbe
 from nn_inspector.probes.hidden_states import HiddenStateProbe
-from nn_inspector.probes.layer_choice import choose_layers
+from nn_inspector.probes.layer_choice import choose_layers, passed_modules
 from nn_inspector.probes.learning_rate import LearningRateProbe
 from nn_inspector.probes.loaders import LoaderProbe, can_be_watched
 from nn_inspector.probes.loop_trace import LoopTrace
@@ -132,7 +132,9 @@ class Attachment:
             "time": self._time,
         }
         observers = [reader for name, reader in of_outputs.items() if name in self.chosen]
-        self._outputs = ModuleOutputs(recorder, model, self._modules, observers, self._optimizers)
+        self._outputs = ModuleOutputs(
+            recorder, model, self._modules, observers, self._optimizers, passed_modules(model, self._modules)
+        )
         others = OtherSteps(recorder, self._optimizers, on_other)
         readers = [
             self._trace,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
@@ -51,6 +51,30 @@ def choose_layers(model: nn.Module, layers: LayerChoice = None) -> dict[str, nn.
             advice=f"Modules are {names}{_more(known)}.",
         )
     return chosen
+
+
+def passed_modules(model: nn.Module, chosen: Iterable[str]) -> dict[str, nn.Module]:
+    """Modules without parameters that are not measured, such as `Flatten` and `Dropout`, by name: only their place is noted.
+
+    Args:
+        model: the network.
+        chosen: the names of those that are measured. Where these are some layers only, nothing else is noted.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.Flatten(), nn.Dropout())
+        >>> list(passed_modules(model, choose_layers(model))), list(passed_modules(model, ["0"]))
+        (['1', '2'], ['1', '2'])
+        >>> list(passed_modules(nn.Sequential(*model, nn.Linear(2, 2)), ["0"]))
+        []
+    """
+    measured = set(chosen)
+    if not measured >= choose_layers(model).keys():
+        return {}
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, _UNINTERESTING) and name not in measured and "_orig_mod" not in name
+    }
 
 
 def _test(layers: object) -> LayerTest:

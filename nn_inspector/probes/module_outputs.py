@@ -82,6 +82,7 @@ class ModuleOutputs(StepReader):
         modules: by name; a part of it.
         readers: what looks at the outputs, in this order.
         optimizers: the watched ones; the list may grow.
+        passed: other modules, of which only the place among the calls is noted, and what shape comes out of them.
 
     Attributes:
         fired: names of the modules that returned something in a measured training pass.
@@ -97,6 +98,7 @@ class ModuleOutputs(StepReader):
         modules: dict[str, nn.Module],
         readers: Sequence[OutputReader],
         optimizers: Sequence[Optimizer],
+        passed: Mapping[str, nn.Module],
     ) -> None:
         super().__init__(recorder)
         self.modules = modules
@@ -107,6 +109,8 @@ class ModuleOutputs(StepReader):
         self._readers = {name: [r for r in readers if r.wants(module)] for name, module in modules.items()}
         self._compiled = {name for name, module in modules.items() if _is_compiled(module)}
         self._compiled |= {n for n in modules if "_orig_mod" in n or any(n.startswith(f"{c}.") for c in self._compiled)}
+        self._passed = {name: module for name, module in passed.items() if not self._is_in_a_graph(name)}
+        self._passed_seen: set[str] = set()
         self._calls: dict[str, int] = {}
         self._calls_before: dict[str, int] = {}
         self._passes = Passes(optimizers)
@@ -121,9 +125,13 @@ class ModuleOutputs(StepReader):
                 else:
                     hook = module.register_forward_hook(self.hook(self._observe, name))
                 self._hooks[name] = hook
+        if self.recorder.step < ORDER_STEPS:
+            for name in self._passed.keys() - self._hooks.keys() - self._passed_seen:
+                self._hooks[name] = self._passed[name].register_forward_hook(self.hook(self._note_passed, name))
+        self._remove(self._passed_seen)
 
     def rest(self) -> None:
-        self._remove(self.fired)
+        self._remove(self.fired | self._passed_seen)
 
     def begin_pass(self) -> None:
         """The model itself is called, and not as part of a compiled graph: a pass begins whose phase is known."""
@@ -170,6 +178,9 @@ class ModuleOutputs(StepReader):
         found = [name for name in wanted if name in self._compiled or not whole.isdisjoint(_with_parents(name))]
         return [name.replace("_orig_mod.", "").removesuffix("._orig_mod") for name in found]
 
+    def _is_in_a_graph(self, name: str) -> bool:
+        return any(_is_compiled(self._model.get_submodule(parent)) for parent in _with_parents(name))
+
     def _remove(self, names: set[str]) -> None:
         for name in names & self._hooks.keys():
             self._hooks.pop(name).remove()
@@ -198,13 +209,25 @@ class ModuleOutputs(StepReader):
         if not recomputed:
             self._calls[name] = calls + 1
             self.fired.add(name)
-            if recorder.step < ORDER_STEPS and self._noted < _ORDER_LIMIT:
-                self._noted += 1
-                shape, dtype = shape_of(tensor), str(tensor.dtype)
-                recorder.trace("module", module=name, output_shape=shape, output_dtype=dtype)
+            self._note(name, tensor)
         call = ModuleCall(name, module, args, kwargs, output, tensor, recomputed)
         for reader in self._readers[name]:
             self._guard(reader, reader.observe, call)
+
+    def _note(self, name: str, tensor: torch.Tensor) -> None:
+        if self.recorder.step < ORDER_STEPS and self._noted < _ORDER_LIMIT:
+            self._noted += 1
+            shape, dtype = shape_of(tensor), str(tensor.dtype)
+            self.recorder.trace("module", module=name, output_shape=shape, output_dtype=dtype)
+
+    def _note_passed(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """A module that is not measured returned: that is noted once."""
+        if name in self._passed_seen or self.recorder.phase != "train" or torch._C._current_graph_task_id() != -1:
+            return
+        self._passed_seen.add(name)
+        tensor = first_tensor(output)
+        if tensor is not None:
+            self._note(name, tensor)
 
     def _observe_more(self, name: str, tensor: torch.Tensor, *, recomputed: bool) -> None:
         if tensor.grad_fn is not None and (owner := self._passes.witness(self.modules[name])) is not None:

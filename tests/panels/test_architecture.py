@@ -51,6 +51,60 @@ def test_modules_stand_in_the_order_of_their_calls_with_shape_and_parameters():
     assert "✖" not in "".join(text for _, text in chart.labels)
 
 
+class Passing(nn.Module):
+    """Modules that compute nothing of their own run between the others, one of them twice, and one never."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop, self.unused = nn.Dropout(0.1), nn.Identity()
+        self.body, self.flat = nn.Conv1d(1, 6, kernel_size=2, stride=2), nn.Flatten()
+        self.head = nn.Linear(6 * 4, CLASSES)
+
+    def forward(self, inputs):
+        return self.drop(self.head(self.drop(self.flat(self.body(inputs[:, None])))))
+
+
+def test_modules_without_parameters_have_their_place_and_are_not_said_to_be_sound():
+    model = Passing()
+    run = watched(model)
+    chart = PANEL.picture(run, Selection())
+    assert chart.layers == ("body", "flat", "drop", "head")
+    assert [text.split()[0] for _, text in chart.labels] == ["✔", "○", "○", "✔"]
+    assert chart.remarks == ("6 x 4 · 18 par.", "24", "24", "4 · 100 par.")
+    assert run.sources("activation_mean") == ["body", "head"], "their outputs are not measured"
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_after_the_first_steps_and_in_validation_no_hook_is_on_modules_of_which_only_the_place_is_noted():
+    case, model = classifier(), Passing()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    x, y = next(iter(case.train_loader))
+    with nni.watch(model, optimizer, case.loss_fn, every=1) as inspector:
+        hooked = []
+        for _ in range(4):
+            with torch.no_grad():
+                model.eval()(x)
+                hooked.append([name for name in ("drop", "flat", "unused") if model.get_submodule(name)._forward_hooks])
+            optimizer.zero_grad()
+            case.loss_fn(model.train()(x), y).backward()
+            optimizer.step()
+        assert hooked == [[], [], [], []]
+        entries = [str(entry.facts["module"]) for entry in inspector.run.trace if entry.call == "module"]
+    assert entries.count("drop") == entries.count("flat") == 1
+    assert "unused" not in entries
+
+
+@pytest.mark.parametrize(("layers", "shown"), [("head", ("head",)), (None, ("body", "flat", "drop", "head"))])
+def test_where_some_layers_are_wanted_only_those_are_shown(layers, shown):
+    case, model = classifier(), Passing()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    x, y = next(iter(case.train_loader))
+    with nni.watch(model, optimizer, case.loss_fn, every=1, layers=layers) as inspector:
+        case.loss_fn(model(x), y).backward()
+        optimizer.step()
+    assert PANEL.picture(inspector.run, Selection()).layers == shown
+
+
 @pytest.mark.parametrize(
     ("measured", "level", "reason"),
     [

@@ -22,14 +22,17 @@ from nn_inspector.panels import (
     regularization,
     unit_map,
     update_history,
+    update_map,
     weight_histogram,
     weight_history,
 )
 from nn_inspector.panels.chart_image import draw, png
 from nn_inspector.panels.chart_widget import ChartWidget
+from nn_inspector.panels.layer_rows import MOST_ROWS
 from nn_inspector.panels.legend import legend_html
 from nn_inspector.panels.over_time import MOST_COLUMNS, columns, held
 from nn_inspector.panels.panel import Selection
+from nn_inspector.panels.update_ratio import USUAL
 from nn_inspector.probes import Measurement
 from nn_inspector.stats import BINS
 
@@ -247,3 +250,40 @@ def test_where_no_single_thing_is_true_of_an_item_it_has_its_number():
 def test_a_fixed_batch_that_is_not_asked_says_how_it_would_be():
     assert 'probes="full"' in fixed_batch.picture(run_with(steps=3), ALL).note
     assert fixed_batch.picture(run_with(steps=0), ALL).note == ""
+
+
+def test_the_map_of_update_ratios_spans_the_usual_band_and_says_what_is_beyond():
+    measured = [
+        (step, quantity, f"{layer}.weight", value)
+        for step in range(2)
+        for layer, update in (("a", 0.01), ("b", 1e-6), ("c", 5.0), ("d", 0.0), ("e", np.nan))
+        for quantity, value in (("update_norm", update), ("weight_norm", 2.0))
+    ]
+    chart = update_map.picture(run_with(*measured, steps=2), ALL)
+    assert chart.layers == ("a", "b", "c", "d", "e")
+    assert (chart.heat.low, chart.heat.high, chart.heat.log) == (*USUAL, True)
+    assert chart.heat.shares[:, -1] == pytest.approx([np.log10(50) / 3, 0.0, 1.0, 0.0, 0.0])
+    assert chart.remarks == ("5.0e-03", "5.0e-07 ▼ low", "2.5e+00 ▲ high", "0 ▼ low", "")
+    assert update_map.picture(run_with(steps=0), ALL).empty
+
+
+def test_the_map_of_update_ratios_takes_many_layers_together_and_unfolds_what_is_selected():
+    names = [f"h.{place}.weight" for place in range(60)]
+    measured = [(0, quantity, name, 1.0) for quantity in ("update_norm", "weight_norm") for name in names]
+    run = run_with(*measured, steps=1)
+    rows = update_map.picture(run, ALL).layers
+    assert len(rows) <= MOST_ROWS
+    chosen = update_map.picture(run, Selection(layer="h.7"))
+    assert "h.7" in chosen.layers
+    assert chosen.chosen == (chosen.layers.index("h.7"),)
+
+
+def test_an_odd_number_of_pictures_leaves_no_empty_frame(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        Figure,
+        "subplots",
+        lambda self, *shape, _made=Figure.subplots, **rest: drawn.append(_made(self, *shape, **rest)) or drawn[-1],
+    )
+    png([("one", update_map.picture(run_with(steps=0), ALL))] * 3)
+    assert [axes.axison for axes in drawn[0].flat] == [False] * 4

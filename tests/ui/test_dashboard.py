@@ -52,7 +52,7 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
         button.press("Enter")
         expect(button).to_have_class(re.compile("mod-active"))
     expect(charts).to_have_count(11, timeout=PATIENCE)
-    expect(opener).to_contain_text("Panels: 11 of 27")
+    expect(opener).to_contain_text("Panels: 11 of 33")
 
     # The slider goes back in time, Play comes forward again.
     slider = board.get_by_role("slider", name="Step")
