@@ -14,8 +14,9 @@ from nn_inspector.panels.ticks import MOST_DECADES, decade_ticks, set_ticks, ste
 _MARGIN = {"top": 8, "bottom": 42, "left": 52, "right": 16}
 _ROW_MARGIN = {**_MARGIN, "left": 148}
 _REMARK_MARGIN = {**_ROW_MARGIN, "right": 132}
-_MOST_SPACES, _FEW_SPACES = 5, 2
-"""Between the ticks of an axis of values that is linear or goes from left to right, and where remarks leave little room."""
+_MOST_SPACES, _SOME_SPACES, _FEW_SPACES = 5, 3, 2
+"""Between the ticks of an axis of values that is linear or goes from left to right, and where remarks leave little room: there between
+powers of ten fewer than between other numbers, of which two would often have one tick only."""
 
 _NOTHING = 60
 """Height of the place of a picture that has nothing to show, as its note says. Before the first step the place is kept."""
@@ -104,7 +105,7 @@ class ChartAxes:
             if not np.array_equal(ticks, self.x.tick_values):
                 self.x.tick_values = ticks
         if not chart.log:
-            most = _FEW_SPACES if chart.remarks else _MOST_SPACES
+            most = _SOME_SPACES if chart.remarks else _MOST_SPACES
             set_ticks(self._values, value_ticks(*_reach(chart), most=most))
 
     @property

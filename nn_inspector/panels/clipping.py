@@ -59,7 +59,7 @@ def _note(run: Run, left: Series) -> str:
 PANEL = Panel(
     name="clipping",
     title="Clipping",
-    healthy="Healthy: few steps are clipped once it has begun. Nearly all: the limit sets the step, not the gradient.",
+    healthy="Healthy: only steps with unusually large gradients are clipped. If nearly all are, the limit sets the step.",
     picture=picture,
     checks=("exploding_gradients", "step_order"),
     related=("learning_rate", "update_ratio"),

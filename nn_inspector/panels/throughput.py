@@ -35,7 +35,7 @@ def _rate(run: Run, items: int) -> Series:
 PANEL = Panel(
     name="throughput",
     title="Throughput",
-    healthy="Healthy: level. A curve that falls means something piles up; steps down, that something else took the machine.",
+    healthy="Healthy: level. If it falls and falls, something piles up; if it drops, something else takes the machine.",
     picture=picture,
     related=("retained_state",),
 )
