@@ -224,8 +224,6 @@ class Inspector:
     def problems(self) -> list[str]:
         """What could not be measured, and why: silence would be worse."""
         found = [*self._trouble, *self._attachment.failures, *self._attachment.silences]
-        if self._fixed is not None and self._fixed.problem is not None:
-            found.append(self._fixed.problem)
         if self.run.steps >= 2 and "loss" in self._attachment.chosen and self.run.last("loss", "train") is None:
             found.append("No loss was seen. Pass loss_fn=... as a module, or log it with inspector.log(loss=...).")
         return found

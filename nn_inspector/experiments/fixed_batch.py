@@ -48,31 +48,29 @@ class FixedBatch:
 
     Args:
         training: whose model is asked. One above 64 MiB, a compiled one, and one that several processes train is not.
-        recorder: takes the answers as `fixed_batch`, the rows of which are `FIXED_FIELDS`.
-
-    Attributes:
-        problem: why it is not asked any more; None while it is.
+        recorder: takes the answers as `fixed_batch`, the rows of which are `FIXED_FIELDS`; and a trace entry "fixed_batch" with the
+            reason, where it cannot be asked.
     """
 
     def __init__(self, training: Training, recorder: Recorder) -> None:
-        self.problem: str | None = None
         self._training = training
         self._recorder = recorder
         self._items: Any = None
         self._chosen: _Chosen | None = None
         self._next = 0.0
         self._cost = 0.0
+        self._is_over = False
 
     def offer(self, batch: Any) -> None:
         """The loop is given a training batch: some items of the first one are remembered."""
-        if self._items is None and self.problem is None:
+        if self._items is None and not self._is_over:
             self._safely(lambda: self._remember(batch))
 
     def after_step(self) -> None:
         """A step is complete: ask if it is time."""
         if self._items is None and isinstance(self._training.train_loader, list | tuple):
             self.offer(self._training.train_loader[0])
-        if self._items is None or self.problem is not None or not self._is_time():
+        if self._items is None or not self._is_time():
             return
         begin = time.perf_counter()
         self._safely(self._look)
@@ -81,8 +79,8 @@ class FixedBatch:
         self._next = now + self._cost / (SHARE * self._recorder.schedule.max_overhead)
 
     def forget(self) -> None:
-        """The training is not watched any more."""
-        self._items = None
+        """It is not asked any more."""
+        self._items, self._is_over = None, True
 
     @property
     def _step(self) -> int:
@@ -145,8 +143,8 @@ class FixedBatch:
             work()
         except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
             if self._items is None or self._step >= TRACED_STEPS or self._chosen is not None:
-                self.problem = f"Predictions for a fixed batch are not followed. {error}"
-                self._items = None
+                self._recorder.trace_beyond("fixed_batch", reason=str(error))
+                self.forget()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,14 @@ from nn_inspector.panels.over_time import columns, held, no_cells
 from nn_inspector.panels.panel import Panel, Selection
 from nn_inspector.probes import FIXED_FIELDS
 
-NOTHING = (
-    'Not measured. watch(..., train_loader=loader, probes="full") measures it: it asks a copy of the model, now and then, '
-    "where the model can be copied."
-)
+NOTHING = 'Not measured. watch(..., train_loader=loader, probes="full") measures it: it asks a copy of the model, now and then.'
 
 
 def picture(run: Run, selection: Selection) -> Chart:
     """Probability of what is true for each of a few items that stay the same, or the number predicted, over time."""
     series = run.series("fixed_batch", "train")
     if not len(series):
-        return no_cells("item", NOTHING if run.steps else "")
+        return no_cells("item", _why_not(run) if run.steps else "")
     answers = held(series, columns(run, [series])).reshape(
         -1, len(FIXED_FIELDS), series.values.shape[1] // len(FIXED_FIELDS)
     )
@@ -50,6 +47,11 @@ def picture(run: Run, selection: Selection) -> Chart:
         top=_end(run),
         note=note,
     )
+
+
+def _why_not(run: Run) -> str:
+    reason = next((entry.facts["reason"] for entry in run.trace if entry.call == "fixed_batch"), None)
+    return f"Predictions for a fixed batch are not followed. {reason}" if reason is not None else NOTHING
 
 
 def _end(run: Run) -> float:

@@ -187,22 +187,34 @@ def compiled(case):
     case.model[0]._compiled_call_impl = case.model[0]._call_impl
 
 
+def sparse(case):
+    case.train_loader = [(x.to_sparse(), y) for x, y in case.train_loader]
+    case.model.insert(0, Dense())
+
+
+class Dense(nn.Module):
+    def forward(self, x):
+        return x.to_dense()
+
+
 @pytest.mark.parametrize(
     ("change", "loop", "why"),
     [
         (unknown_loss, hand_written, "It is not seen what the loss holds the predictions against."),
         (large, None, "The model is too large to be copied while it is trained."),
         (compiled, None, "The model is compiled"),
+        (sparse, None, "The items of a batch cannot be taken one by one"),
     ],
-    ids=["a loss by hand", "a large model", "a compiled model"],
+    ids=["a loss by hand", "a large model", "a compiled model", "sparse inputs"],
 )
 def test_where_it_cannot_be_asked_the_reason_is_said_once_and_the_training_goes_on(change, loop, why):
     case = classifier()
     change(case)
     inspector = watched(case, loop=loop)
-    said = [problem for problem in inspector.problems if "fixed batch" in problem]
-    assert len(said) == 1
-    assert said[0].startswith(f"Predictions for a fixed batch are not followed. {why}")
+    reasons = [str(entry.facts["reason"]) for entry in inspector.run.trace if entry.call == "fixed_batch"]
+    assert len(reasons) == 1
+    assert reasons[0].startswith(why)
+    assert not any("fixed batch" in problem for problem in inspector.problems), "nothing is wrong with the training"
     assert inspector.run.sources("fixed_batch") == []
     assert inspector.run.steps >= 12
 

@@ -33,7 +33,7 @@ from nn_inspector.panels.legend import legend_html
 from nn_inspector.panels.over_time import MOST_COLUMNS, columns, held
 from nn_inspector.panels.panel import Selection
 from nn_inspector.panels.update_ratio import USUAL
-from nn_inspector.probes import Measurement
+from nn_inspector.probes import Measurement, TraceEntry
 from nn_inspector.stats import BINS
 
 ALL = Selection()
@@ -250,6 +250,12 @@ def test_where_no_single_thing_is_true_of_an_item_it_has_its_number():
 def test_a_fixed_batch_that_is_not_asked_says_how_it_would_be():
     assert 'probes="full"' in fixed_batch.picture(run_with(steps=3), ALL).note
     assert fixed_batch.picture(run_with(steps=0), ALL).note == ""
+    refused = run_with(steps=3)
+    refused.trace.append(TraceEntry(0, "fixed_batch", {"reason": "The model is compiled."}))
+    assert (
+        fixed_batch.picture(refused, ALL).note
+        == "Predictions for a fixed batch are not followed. The model is compiled."
+    )
 
 
 def test_the_map_of_update_ratios_spans_the_usual_band_and_says_what_is_beyond():
