@@ -47,8 +47,8 @@ def test_every_panel_says_what_is_healthy_in_one_line(panel):
     assert len(panel.healthy) < 115
 
 
-WITHOUT = {"nonfinite_map", "metrics", "regularization", "attention_entropy", "hidden_norm"}
-"""The training is sound, logs nothing, does not decay, and has no such layers."""
+WITHOUT = {"nonfinite_map", "metrics", "regularization", "attention_entropy", "hidden_norm", "clipping"}
+"""The training is sound, logs nothing, does not decay or clip, and has no such layers."""
 
 
 @pytest.fixture(scope="module")
