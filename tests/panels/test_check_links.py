@@ -34,6 +34,19 @@ def test_every_panel_has_checks_and_its_card_tells_of_each(panel):
     assert html.count("<details>") == len(checks)
 
 
+@pytest.mark.parametrize(
+    ("count", "named", "more"), [(1, 1, None), (3, 3, None), (4, 4, None), (5, 3, "and 2 more"), (13, 3, "and 10 more")]
+)
+def test_many_checks_take_one_line_and_unfold(count, named, more):
+    checks = sorted(NAMES)[:count]
+    line, *folded = checks_html(checks).split('<details class="nni-checks-more">')
+    assert re.findall(r"<summary><code>(\w+)</code></summary>", line) == checks[:named]
+    assert len(folded) == (more is not None)
+    for rest in folded:
+        assert rest.startswith(f"<summary>{more}</summary>")
+        assert re.findall(r"<summary><code>(\w+)</code></summary>", rest) == checks[named:]
+
+
 def test_what_is_said_of_a_check_is_that_of_the_catalogue_and_how_to_make_it():
     html = checks_html(("initial_loss",))
     info = next(info for info in nni.catalog() if info.name == "initial_loss")
