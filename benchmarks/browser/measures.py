@@ -14,7 +14,7 @@ from benchmarks.browser.page import Measured, opened
 _PAINTED = """() => {
     const shown = [], header = document.querySelector('.nni-dashboard .widget-html-content');
     const look = () => {
-        const found = /step ([\\d,]+)/.exec(header.textContent);
+        const found = /([\\d,]+) steps?/.exec(header.textContent);
         const step = found === null ? null : Number(found[1].replaceAll(',', ''));
         if (step !== null && step !== shown.at(-1)?.[0]) shown.push([step, Date.now() / 1000]);
         requestAnimationFrame(look);

@@ -232,18 +232,21 @@ def header_html(run: Run, standing: Sequence[str] = (), remarks: Sequence[str] =
     """One line on how a run stands, and below it what could not be measured and other remarks.
 
     Args:
-        run: whose latest step and losses are named.
+        run: whose number of steps and latest losses are named.
         standing: what else the line says.
         remarks: each on a line of its own.
-        shown: the step that the panels show, if it is not the latest.
+        shown: the step that the panels show, if it is not the latest. Steps are numbered from 0, as on the slider and the axes.
     """
-    parts = [f"<b>{escape(str(run.parameters.get('model', 'A network')))}</b>", f"step {run.steps:,}"]
+    parts = [
+        f"<b>{escape(str(run.parameters.get('model', 'A network')))}</b>",
+        f"{run.steps:,} step{'s' * (run.steps != 1)}",
+    ]
     epochs = run.epochs("train")
     parts += [f"epoch {epochs[-1].number + 1}"] if epochs else []
     for source, word in (("train", "loss"), ("validation", "validation loss")):
         value = run.last("loss", source)
         parts += [f"{word} {value:.4g}"] if value is not None else []
     parts += [escape(part) for part in standing]
-    parts += [f"<b>shown: step {shown:,} of {run.steps:,}</b>"] if shown is not None else []
+    parts += [f"<b>shown: step {shown:,} of 0 to {run.steps - 1:,}</b>"] if shown is not None else []
     lines = "".join(f"<div>▲ {escape(remark)}</div>" for remark in remarks)
     return f'{STYLE}<div style="line-height: 1.5; color: {TEXT}">{" · ".join(parts)}{lines}</div>'

@@ -13,13 +13,13 @@ def test_the_dashboard_follows_the_training_and_its_controls():
     case = classifier()
     with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
         dashboard = Dashboard(inspector)
-        assert "step 0" in dashboard.children[0].children[0].value
+        assert "0 steps" in dashboard.children[0].children[0].value
         stop, pause = dashboard._steering._stop, dashboard._steering._pause
         assert stop.disabled
         assert pause.disabled
         case.run(1)
         dashboard.refresh()
-        assert "step 6" in dashboard.children[0].children[0].value
+        assert "6 steps" in dashboard.children[0].children[0].value
         assert not stop.disabled
         assert not pause.disabled
         pause.click()

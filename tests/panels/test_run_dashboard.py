@@ -50,7 +50,7 @@ def last_step(view):
 def test_a_run_file_shows_all_panels_its_findings_and_its_layers(path, training):
     view = nni.open_run(path).dashboard()
     assert isinstance(view, RunDashboard)
-    assert view._header.value.count("step 12 · epoch 2 · loss ") == 1
+    assert view._header.value.count("12 steps · epoch 2 · loss ") == 1
     assert "run digits" in view._header.value
     assert view._layers == model_layers(training[1]) == ["0", "1", "2"]
     assert view._findings._causes[0]._button.tooltip == "Show the evidence of loss_spike: step 3, Loss, Worst items"
@@ -68,10 +68,10 @@ def test_it_travels_and_goes_to_the_evidence(path):
     assert "shown:" not in view._header.value
     view._time.slider.value = 5
     assert last_step(view) == 5
-    assert "shown: step 5 of 12" in view._header.value
+    assert "shown: step 5 of 0 to 11" in view._header.value
     view._findings._causes[0]._button.click()
     assert [view._time.slider.value, last_step(view)] == [3, 3]
-    assert "shown: step 3 of 12" in view._header.value
+    assert "shown: step 3 of 0 to 11" in view._header.value
     view._layer.name = "0"
     assert view._charts["activation_histogram"]._shown.x_label == "output of 0"
     view._time.latest.click()
@@ -90,8 +90,8 @@ def test_a_run_that_goes_on_elsewhere_is_read_again_when_that_is_asked(training)
     inspector.detach()
     view.children[0].children[1].click()
     assert [view._time.slider.value, view._time.slider.max] == [2, 17]
-    assert "step 18" in view._header.value
-    assert "shown: step 2 of 18" in view._header.value
+    assert "18 steps" in view._header.value
+    assert "shown: step 2 of 0 to 17" in view._header.value
     view.close()
 
 
@@ -125,7 +125,7 @@ def test_layers_are_those_of_which_something_was_measured_in_the_order_of_the_mo
 
 def test_a_run_without_a_step_is_shown_empty_and_what_a_stranger_wrote_is_text():
     view = nni.Run("<b>mine</b>", {}).dashboard()
-    assert "<b>A network</b> · step 0 · run &lt;b&gt;mine&lt;/b&gt;" in view._header.value
+    assert "<b>A network</b> · 0 steps · run &lt;b&gt;mine&lt;/b&gt;" in view._header.value
     assert view._twin() == '<div class="nni-static"></div>'
     view.close()
 
@@ -154,10 +154,15 @@ def test_a_file_that_is_no_run_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shown", "said"),
-    [(None, "step 40"), (3, "step 40 · <b>shown: step 3 of 40</b>"), (0, "step 40 · <b>shown: step 0 of 40</b>")],
+    ("steps", "shown", "said"),
+    [
+        (40, None, "40 steps"),
+        (40, 3, "40 steps · <b>shown: step 3 of 0 to 39</b>"),
+        (4000, 0, "4,000 steps · <b>shown: step 0 of 0 to 3,999</b>"),
+        (1, None, "1 step"),
+    ],
 )
-def test_the_header_says_which_step_is_shown(shown, said):
+def test_the_header_says_how_many_steps_there_are_and_which_is_shown(steps, shown, said):
     run = nni.Run("made", {"model": "M"})
-    run.steps = 40
+    run.steps = steps
     assert f"<b>M</b> · {said}</div>" in header_html(run, shown=shown)

@@ -238,11 +238,11 @@ class Notebook:
         self.page.wait_for_function(script, arg=count, timeout=PATIENCE)
 
     def wait_for_step(self, step: int) -> None:
-        """Wait until the dashboard shows this step or a later one."""
-        script = "step => Number(/step ([\\d,]+)/.exec([...document.querySelectorAll('.nni-dashboard')].at(-1).innerText)[1].replace(',', '')) >= step"
+        """Wait until the dashboard has so many steps or more."""
+        script = "step => Number(/([\\d,]+) steps?/.exec([...document.querySelectorAll('.nni-dashboard')].at(-1).innerText)[1].replace(',', '')) >= step"
         self.page.wait_for_function(script, arg=step, timeout=PATIENCE)
 
     def step(self) -> int:
-        """The step that the dashboard shows."""
+        """How many steps the dashboard has."""
         text = self.dashboard.inner_text(timeout=PATIENCE)
-        return int(re.search(r"step ([\d,]+)", text).group(1).replace(",", ""))
+        return int(re.search(r"([\d,]+) steps?", text).group(1).replace(",", ""))

@@ -36,7 +36,7 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
 
     # The panels move while the cell runs.
     notebook.start(training)
-    expect(dashboard.get_by_text(re.compile(r"Sequential.* step [\d,]{3,}"))).to_be_visible(timeout=PATIENCE)
+    expect(dashboard.get_by_text(re.compile(r"Sequential.* [\d,]{3,} steps"))).to_be_visible(timeout=PATIENCE)
     curve = dashboard.locator(".nni-chart").first.locator("path.line").first
     early_step, early_curve = notebook.step(), curve.get_attribute("d")
     notebook.wait_for_step(early_step + 1)
