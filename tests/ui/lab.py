@@ -90,6 +90,24 @@ class Notebook:
         notebook.wait_until_idle()
         return notebook
 
+    def open_output(self, index: int) -> Locator:
+        """Show what is below a cell in a tab of its own, below the notebook; returns the dashboard there."""
+        self.page.evaluate("index => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = index; }", index)
+        self.command("notebook:create-output-view")
+        board = self.page.locator(".jp-LinkedOutputView .nni-dashboard")
+        board.wait_for(timeout=PATIENCE)
+        return board
+
+    def activate(self) -> None:
+        """Make the notebook the tab that is worked in."""
+        script = """() => {
+            const { shell } = window.jupyterapp;
+            const notebook = [...shell.widgets('main')].find(tab => tab.node.querySelector('.jp-Notebook') !== null);
+            shell.activateById(notebook.id);
+        }"""
+        self.page.evaluate(script)
+        self.page.wait_for_function("() => 'sessionContext' in window.jupyterapp.shell.currentWidget", timeout=PATIENCE)
+
     def in_another_page(self) -> Notebook:
         """The same notebook with the same kernel in another page."""
         page = self.page.context.new_page()
