@@ -5,6 +5,7 @@ import { dashboardLook } from './plugins/dashboardLook';
 import { dashboardSlider } from './plugins/dashboardSlider';
 import { newNotebook } from './plugins/newNotebook';
 import { panel } from './plugins/panel';
+import { pictureNames } from './plugins/pictureNames';
 import { sliderNames } from './plugins/sliderNames';
 import { steering } from './plugins/steering';
 
@@ -17,5 +18,6 @@ export default [
   dashboardLook,
   dashboardSlider,
   sliderNames,
+  pictureNames,
   newNotebook
 ];

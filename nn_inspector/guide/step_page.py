@@ -12,6 +12,7 @@ from nn_inspector.guide.html import code_block, evidence_table, heading, notice,
 from nn_inspector.history import Finding
 from nn_inspector.history.finding_html import badge_html
 from nn_inspector.panels.chart_widget import ChartWidget
+from nn_inspector.panels.in_words import said_html
 
 
 class StepPage(ipywidgets.VBox):
@@ -86,9 +87,10 @@ class StepPage(ipywidgets.VBox):
         where = paragraph(finding.where, "Where:") if finding.where is not None and finding.raised else ""
         self._verdict.value = f"{badge_html(finding.severity)} {paragraph(finding.message)}{where}"
         chart = find_check(finding.check).chart(finding)
-        parts: list[ipywidgets.Widget] = [ipywidgets.HTML(evidence_table(finding.evidence))]
-        if chart is not None and not chart.empty:
-            parts.append(ChartWidget(chart, height=220))
+        drawn = [chart] if chart is not None and not chart.empty else []
+        said = said_html(("Evidence", chart) for chart in drawn)
+        parts: list[ipywidgets.Widget] = [ipywidgets.HTML(evidence_table(finding.evidence) + said)]
+        parts += [ChartWidget(chart, height=220) for chart in drawn]
         self._evidence.children = tuple(parts)
         if remedy is not None:
             tried = paragraph(remedy.tried.text) if remedy.tried is not None else ""

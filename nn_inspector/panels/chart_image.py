@@ -6,6 +6,7 @@ import base64
 import io
 import textwrap
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -161,7 +162,7 @@ def png(charts: Sequence[tuple[str, Chart]], *, columns: int = 2) -> bytes:
 def png_tag(data: bytes, description: str) -> str:
     """A PNG file as an HTML image that carries its data."""
     encoded = base64.b64encode(data).decode("ascii")
-    return f'<img alt="{description}" style="max-width: 100%" src="data:image/png;base64,{encoded}">'
+    return f'<img alt="{escape(description)}" style="max-width: 100%" src="data:image/png;base64,{encoded}">'
 
 
 def _label(axes: Axes, chart: Chart) -> None:

@@ -53,7 +53,7 @@ class ChartWidget(ipywidgets.VBox):
     ) -> None:
         self._kind = chart.kind
         self._empty = empty
-        self._shown: Chart | None = None
+        self._shown = chart
         self._axes = ChartAxes(chart.kind, height)
         scales = self._axes.scales
         self._band = bqplot.Lines(
@@ -104,9 +104,14 @@ class ChartWidget(ipywidgets.VBox):
         self._axes.tick(chart)
 
     @property
+    def shown(self) -> Chart:
+        """What is on screen now."""
+        return self._shown
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """Of the rows that are shown."""
-        return self._shown.layers if self._shown is not None else ()
+        return self._shown.layers
 
     def close(self) -> None:
         """Close the widget and everything it consists of."""

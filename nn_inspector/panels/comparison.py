@@ -17,6 +17,7 @@ from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.comparison_charts import change, losses
 from nn_inspector.panels.comparison_html import changes_html, differences_html, headline_html
 from nn_inspector.panels.comparison_runs import AnyRun, ComparedRuns, Reference, compared_runs
+from nn_inspector.panels.in_words import said_html
 from nn_inspector.panels.style import STYLE, TEXT
 
 
@@ -44,7 +45,7 @@ class Comparison(ipywidgets.VBox):
         nothing = change(compared, None, None)
         self._loss = ChartWidget(nothing)
         self._change = ChartWidget(nothing, empty="Nothing left the range of the reference.")
-        self._log.observe(lambda _: self._loss.update(losses(compared, log=self._log.value)), "value")
+        self._log.observe(self._on_log, "value")
         self._again.on_click(lambda _: self.refresh())
         self.pick.observe(self._on_pick, "value")
         cards = [
@@ -69,9 +70,8 @@ class Comparison(ipywidgets.VBox):
         """Ask the runs again: some may still go on."""
         self._changes = self._compared.changes()
         self._list_changes()
-        self._headline.value = STYLE + headline_html(self._compared, self._changes)
         self._differences.value = differences_html(self._compared.names, differences(self._compared.runs))
-        self._loss.update(losses(self._compared, log=self._log.value))
+        self._draw_loss()
         self._on_pick()
 
     def close(self) -> None:
@@ -86,7 +86,8 @@ class Comparison(ipywidgets.VBox):
         live = self._repr_mimebundle_()
         if live is not None:
             display({**live, "text/plain": "nn_inspector: runs compared"}, raw=True)
-        display(HTML(static_html(self._compared, self._changes, self._headline.value + self._differences.value)))
+        words = headline_html(self._compared, self._changes) + self._differences.value
+        display(HTML(static_html(self._compared, self._changes, words)))
 
     @property
     def _picked(self) -> tuple[int | None, Change | None]:
@@ -104,6 +105,18 @@ class Comparison(ipywidgets.VBox):
         place, what = self._picked
         self._change.update(change(self._compared, place, what))
         self._table.value = changes_html(self._changes[place]) if place is not None else ""
+        self._write_headline()
+
+    def _on_log(self, _: Any) -> None:
+        self._draw_loss()
+        self._write_headline()
+
+    def _draw_loss(self) -> None:
+        self._loss.update(losses(self._compared, log=self._log.value))
+
+    def _write_headline(self) -> None:
+        said = said_html([("Loss", self._loss.shown), ("What changed first", self._change.shown)])
+        self._headline.value = STYLE + headline_html(self._compared, self._changes) + said
 
 
 def open_comparison(runs: AnyRun | Sequence[AnyRun], reference: Reference = None) -> Comparison:

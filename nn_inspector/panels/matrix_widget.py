@@ -46,6 +46,11 @@ class MatrixWidget(ipywidgets.VBox):
         self._note.value = note_html(chart.note)
 
     @property
+    def shown(self) -> Chart:
+        """What is on screen now."""
+        return self._shown
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """A matrix is about no layer."""
         return ()

@@ -17,6 +17,7 @@ from nn_inspector.panels.chart_view import ChartView, chart_view
 from nn_inspector.panels.choice import GROUPS, PanelChoice
 from nn_inspector.panels.evidence import Whereabouts, whereabouts
 from nn_inspector.panels.findings_strip import FindingsStrip
+from nn_inspector.panels.in_words import said_html
 from nn_inspector.panels.layers import run_layers
 from nn_inspector.panels.panel import ItemSource, Selection
 from nn_inspector.panels.selected_layer import LayerPicker, SelectedLayer
@@ -75,9 +76,9 @@ class RunDashboard(ipywidgets.VBox):
         """Bring every panel up to date."""
         self._findings.refresh()
         self._time.refresh()
-        self._write_header()
         if self._time.following:
             self._draw()
+        self._write_header()
 
     def read_again(self) -> None:
         """Ask a run that goes on for its news."""
@@ -138,7 +139,9 @@ class RunDashboard(ipywidgets.VBox):
 
     def _write_header(self) -> None:
         shown = None if self._time.following else int(self._time.slider.value)
-        self._header.value = header_html(self._run, self._standing(), self._remarks(), shown)
+        drawn = [panel for panel in self._choice.chosen if panel.name in self._charts]
+        said = said_html((panel.title, self._charts[panel.name].shown) for panel in drawn)
+        self._header.value = header_html(self._run, self._standing(), self._remarks(), shown) + said
 
     def _read_again_button(self) -> ipywidgets.Widget:
         button = ipywidgets.Button(
@@ -196,11 +199,12 @@ class RunDashboard(ipywidgets.VBox):
         return Selection(layer=self._layer.name, log_loss=self._log_loss.value, step=step, items=self._items)
 
     def _on_time(self) -> None:
-        self._write_header()
         self._draw()
+        self._write_header()
 
     def _on_selection(self, _: Any = None) -> None:
         self._draw()
+        self._write_header()
         if not self._holding and not self._is_training:
             self._update_twins()
 

@@ -8,6 +8,7 @@ from html import escape
 from nn_inspector.history import Run
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.choice import FIRST, PANELS
+from nn_inspector.panels.in_words import in_words
 from nn_inspector.panels.panel import Panel, Selection
 
 
@@ -17,7 +18,7 @@ def static_html(run: Run, selection: Selection, panels: Sequence[Panel] = ()) ->
         return '<div class="nni-static"></div>'
     shown = panels or [panel for panel in PANELS if panel.name in FIRST]
     charts = [(panel.title, panel.chart(run, selection)) for panel in shown]
-    image = png_tag(png(charts), ", ".join(panel.title for panel in shown))
+    image = png_tag(png(charts), " ".join(f"{title}: {in_words(chart)}" for title, chart in charts))
     numbers = {"steps": f"{run.steps:,}"}
     for source, word in (("train", "train loss"), ("validation", "validation loss")):
         value = run.last("loss", source)

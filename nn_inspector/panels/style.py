@@ -23,6 +23,7 @@ STYLE = (
     ".nni-checks details[open] { flex: 0 0 100%; } .nni-checks summary { cursor: pointer; } "
     ".nni-checks code { background: none; padding: 0; font-size: inherit; color: inherit; } "
     ".nni-checks-text { max-width: 46em; margin: 2px 0 6px 16px; } .nni-checks-text p { margin: 2px 0; } "
+    ".nni-said { position: absolute; width: 1px; height: 1px; margin: 0; padding: 0; overflow: hidden; clip-path: inset(50%); } "
     ".nni-dashboard:not(:has(.nni-panel-opener.mod-active)) .nni-panel-choice { display: none; } "
     ".nni-step, .nni-stage { text-align: left; } .nni-step:focus-visible, .nni-stage:focus-visible { outline: 2px solid currentColor; }</style>"
 )

@@ -1,0 +1,16 @@
+const VIEW = '.nni-dashboard, .nni-comparison, .nni-wizard';
+
+/** Give each picture of the view around an element the sentence that is said of it; they are in the same order. */
+export function namePictures(within: Element): void {
+  const view = within.closest(VIEW);
+  const said = [...(view?.querySelectorAll('.nni-said > li') ?? [])];
+  const charts = [...(view?.querySelectorAll('.nni-chart') ?? [])];
+  charts.forEach((chart, place) => {
+    const picture = chart.querySelector('.bqplot');
+    const words = said[place]?.textContent ?? '';
+    if (picture !== null && words !== '') {
+      picture.setAttribute('role', 'img');
+      picture.setAttribute('aria-label', words);
+    }
+  });
+}
