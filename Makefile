@@ -29,7 +29,7 @@ lint: $(VENV)/.test
 	jlpm lint && jlpm test
 
 unit: $(VENV)/.test
-	pytest -n auto -m "not ui and not packaging and not suite"
+	pytest -n auto -p no:nbmake -m "not ui and not packaging and not suite"
 
 notebooks: $(VENV)/.test
 	pytest --nbmake --nbmake-timeout=300 -p no:playwright example_notebooks
