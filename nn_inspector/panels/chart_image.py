@@ -35,7 +35,7 @@ _THINNER = 0.75
 """Points of a line for each of its pixels."""
 
 _LETTERS = 56
-"""In a line above a picture."""
+"""In a line above a picture, or in its place: a longer one would leave the pictures beside it no room."""
 
 
 def draw(axes: Axes, chart: Chart, title: str = "") -> None:
@@ -43,9 +43,8 @@ def draw(axes: Axes, chart: Chart, title: str = "") -> None:
     alert = f"\n▲ {textwrap.fill(chart.alert, _LETTERS)}" if chart.alert else ""
     axes.set_title(title + alert, fontsize=10, loc="left")
     if chart.empty:
-        axes.text(
-            0.5, 0.5, chart.note or "No step yet.", ha="center", va="center", transform=axes.transAxes, color="#666666"
-        )
+        said = textwrap.fill(chart.note or "No step yet.", _LETTERS)
+        axes.text(0.5, 0.5, said, ha="center", va="center", transform=axes.transAxes, color="#666666", fontsize=9)
         axes.set_axis_off()
         return
     if chart.matrix is not None:

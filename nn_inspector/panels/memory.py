@@ -24,7 +24,8 @@ def picture(run: Run, selection: Selection) -> Chart:
         return Chart("lines", "step", unit, {}, note="Not measured, or the system does not tell." if run.steps else "")
     series = {source: _in_units(one, size) for source, one in known.items()}
     note = " ".join(f"{source}: {_said(one, unit)}" for source, one in series.items())
-    return Chart("lines", "step", unit, {source: decimate(one) for source, one in series.items()}, note=note)
+    curves = {source: decimate(one, "main" if len(one) > 1 else "points") for source, one in series.items()}
+    return Chart("lines", "step", unit, curves, note=note)
 
 
 def _said(series: Series, unit: str) -> str:

@@ -282,14 +282,3 @@ def test_the_map_of_update_ratios_takes_many_layers_together_and_unfolds_what_is
     chosen = update_map.picture(run, Selection(layer="h.7"))
     assert "h.7" in chosen.layers
     assert chosen.chosen == (chosen.layers.index("h.7"),)
-
-
-def test_an_odd_number_of_pictures_leaves_no_empty_frame(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(
-        Figure,
-        "subplots",
-        lambda self, *shape, _made=Figure.subplots, **rest: drawn.append(_made(self, *shape, **rest)) or drawn[-1],
-    )
-    png([("one", update_map.picture(run_with(steps=0), ALL))] * 3)
-    assert [axes.axison for axes in drawn[0].flat] == [False] * 4

@@ -77,6 +77,9 @@ def test_memory_has_a_unit_that_fits_and_says_what_came_to_it(scale, unit):
     assert chart.y_label == unit
     assert list(chart.series) == ["process", "cuda:0"]
     assert chart.series["process"].y.tolist() == [200.0, 300.0]
+    assert {name: curve.role for name, curve in chart.series.items()} == {"process": "main", "cuda:0": "points"}, (
+        "one value alone is no line"
+    )
     assert (
         chart.note
         == f"process: 300 {unit} now, +100 since the beginning. cuda:0: 20 {unit} now, +0 since the beginning."
