@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from nn_inspector.history import Chart, Run
 from nn_inspector.panels.class_shares import class_shares
 from nn_inspector.panels.panel import Panel, Selection
@@ -11,6 +15,8 @@ def picture(run: Run, selection: Selection) -> Chart:
     """Share of each class among the predictions: of the validation data after each pass, or of training batches."""
     validation = run.series("confusion", "validation")
     if len(validation):
+        # a pass is noted with the number of the step that comes next: what it shows is what the step before has made
+        validation = replace(validation, steps=np.maximum(validation.steps - 1, 0))
         return class_shares(run, validation, "prediction", "Of the validation data, which stay the same.")
     return class_shares(
         run, run.series("confusion", "train"), "prediction", "Of training batches: no validation was seen."

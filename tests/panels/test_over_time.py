@@ -150,6 +150,13 @@ def test_what_is_said_and_what_is_in_the_batches_come_from_the_counted_pairs():
     assert predicted_classes.picture(train_only, ALL).heat.values.tolist() == [[0.75], [0.25]]
 
 
+def test_a_validation_pass_after_the_last_step_is_shown_too():
+    first, last = np.array([4.0, 0.0, 4.0, 0.0]), np.array([0.0, 4.0, 0.0, 4.0])
+    passes = ((step, "confusion", "validation", counts) for step, counts in ((6, first), (12, last)))
+    chart = predicted_classes.picture(run_with(*passes, steps=12), ALL)
+    assert chart.heat.values.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
 def test_labels_that_come_sorted_are_stairs():
     case_labels = torch.arange(4).repeat_interleave(6)
     x = torch.randn(24, 4)
