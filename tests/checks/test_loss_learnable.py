@@ -195,6 +195,30 @@ def test_a_loss_that_draws_its_targets_is_not_judged(watched):
     assert "draws random numbers" in finding.message
 
 
+class TwoHeads(nn.Module):
+    def __init__(self, begins_with_zeros):
+        super().__init__()
+        self.heads = nn.ModuleList([nn.Linear(FEATURES, CLASSES) for _ in range(2)])
+        if begins_with_zeros:
+            for head in self.heads:
+                nn.init.zeros_(head.weight)
+                nn.init.zeros_(head.bias)
+
+    def forward(self, x):
+        return torch.stack([head(x) for head in self.heads], 1)
+
+
+@pytest.mark.parametrize("begins_with_zeros", [False, True])
+def test_one_of_two_heads_alone_cannot_make_the_answers_right(watched, begins_with_zeros):
+    inputs, labels = blobs().tensors
+    data = TensorDataset(inputs, torch.stack([labels, (labels + 1) % CLASSES], 1))
+    made = case(TwoHeads(begins_with_zeros), lambda output, y: F.cross_entropy(output.flatten(0, 1), y.flatten()), data)
+    made.optimizer = torch.optim.SGD(made.model.parameters(), lr=1e-6)  # so that it does badly
+    finding = checked(watched(made, lambda c: c.run(3)), made)
+    assert finding.severity == ("info" if begins_with_zeros else "skipped"), finding.message
+    assert begins_with_zeros or "50% of what the loss judges comes from other layers" in finding.message
+
+
 def triplets(output, y):
     """The farthest of the same class has to be nearer than the nearest of another one."""
     far = (output[:, None] - output[None]).square().sum(-1)

@@ -46,6 +46,7 @@ class FreeOutputs:
         asked: share of the outputs that the loss depends on: a mask may leave some out.
         compares: whether the loss compares items with each other, as a loss for embeddings does: it matters which item is which,
             and not which column.
+        judged: share of what the loss judges that depends on the outputs: the rest comes from other layers.
     """
 
     layer: str
@@ -55,6 +56,7 @@ class FreeOutputs:
     drawn: bool
     asked: float = 1.0
     compares: bool = False
+    judged: float = 1.0
 
     @property
     def fell(self) -> bool:
@@ -111,9 +113,26 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
         if moved and len(losses) <= FEWEST_STEPS and math.isfinite(losses[-1]):
             raise ExperimentError("There was no time to minimize the loss.")
         after, _ = _answers(copied, batch)
-        compares = _compares(copied, batch, outputs)
+        compares, judged = _compares(copied, batch, outputs), _judged(copied, batch, outputs)
     wrong = (before, after) if before is not None and after is not None else None
-    return FreeOutputs(layer, losses, moved, wrong, drawn, float(asked.float().mean()), compares)
+    return FreeOutputs(layer, losses, moved, wrong, drawn, float(asked.float().mean()), compares, judged)
+
+
+@torch.no_grad()
+def _judged(copied: TrainingCopy, batch: Any, outputs: torch.Tensor) -> float:
+    """The share of the predictions that change with the outputs."""
+    before, seen = outputs.clone(), []
+    drawn = torch.rand(outputs.shape, generator=torch.Generator().manual_seed(0)).to(outputs)
+    for values in (before, before + (1 + before.abs()) * (0.5 + drawn)):
+        outputs.copy_(values)
+        calls: list[LossCall] = []
+        with CallMode(calls.append):
+            _loss(copied, batch)
+        seen.append([call.prediction.clone() for call in calls])
+    outputs.copy_(before)
+    pairs = [(one, other) for one, other in zip(*seen, strict=False) if one.shape == other.shape]
+    changed = [(one != other).flatten() for one, other in pairs]
+    return float(torch.cat(changed).float().mean()) if changed else 1.0
 
 
 @torch.no_grad()

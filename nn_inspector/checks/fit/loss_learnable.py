@@ -227,6 +227,10 @@ def _judged(subject: Subject, found: FreeOutputs) -> Finding:
         raise ExperimentError(
             f"The loss leaves out {1 - found.asked:.0%} of the outputs, as a mask does: whether the answers are right cannot be told."
         )
+    if found.judged < MOST_ASKED:
+        raise ExperimentError(
+            f"{1 - found.judged:.0%} of what the loss judges comes from other layers than {found.layer}: it alone cannot make the answers right."
+        )
     if found.drawn:
         raise ExperimentError(
             "Your loop draws random numbers that change what is right: whether the answers are cannot be told from the labels."
