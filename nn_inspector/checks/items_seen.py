@@ -172,7 +172,7 @@ def look_at_items(
         prediction,
         after,
         first,
-        all(one.reconstructs for one in resting),
+        TASKS[first.name] != "classes" and all(one.reconstructs for one in resting),
     )
 
 

@@ -143,7 +143,7 @@ def take_apart(
         if loss is not None:
             seen.loss = float(loss.detach())
             if backward and loss.requires_grad:
-                loss.backward()
+                copied.backward(loss)
     finally:
         for handle in handles:
             handle.remove()

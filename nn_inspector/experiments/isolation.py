@@ -70,6 +70,20 @@ class TrainingCopy:
             loss: torch.Tensor = self._said(self._loss, batch)
         return loss
 
+    def backward(self, loss: torch.Tensor) -> None:
+        """Compute the gradients of a loss; what goes wrong is said in one sentence.
+
+        Raises:
+            ExperimentError: there are none, as of a graph that reaches back into an earlier batch.
+        """
+        try:
+            loss.backward()
+        except RuntimeError as error:
+            raise ExperimentError(
+                f"A copy's gradients could not be computed ({describe_error(error)}). If something is kept from batch to batch, "
+                "detach() it."
+            ) from error
+
     def _loss(self, moved: Any) -> torch.Tensor:
         if self.instead is not None:
             return self.instead(moved)

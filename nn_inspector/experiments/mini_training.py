@@ -108,5 +108,5 @@ def _backward(copied: TrainingCopy, batch: Any, zero_grad: bool) -> torch.Tensor
             "The loss does not depend on any parameter that needs a gradient, so nothing can be trained. Look for "
             "detach(), no_grad() or requires_grad=False in the model and the loss."
         )
-    loss.backward()
+    copied.backward(loss)
     return loss.detach()

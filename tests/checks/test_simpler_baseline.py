@@ -214,6 +214,30 @@ def test_simple_models_do_not_see_labels_that_the_network_is_given_and_does_not_
     assert max(one.score for one in known.simple) < 0.3
 
 
+class Teacher(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.out = nn.Embedding(6, 12), nn.Linear(12, 6)
+
+    def forward(self, source, target):
+        before = torch.cat([torch.zeros_like(target[:, :1]), target[:, :-1]], 1)
+        return self.out(self.embedding(source) + self.embedding(before))
+
+
+def test_classes_that_the_network_is_shown_one_place_later_are_no_reconstruction():
+    source = torch.randint(0, 6, (300, 4), generator=seeded())
+    loader = DataLoader(TensorDataset(source, source.flip(1)), batch_size=30)
+    model = Teacher()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    with nni.watch(model, optimizer, train_loader=loader, show=False) as inspector:
+        for given, wanted in loader:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(given, wanted).reshape(-1, 6), wanted.reshape(-1)).backward()
+            optimizer.step()
+        finding = inspector.check("simpler_baseline")
+    assert "failed itself" not in finding.message, finding.message
+
+
 def test_targets_that_are_spread_over_several_predictions_have_no_single_answer():
     inputs = torch.randn(200, 1, generator=seeded())
     data = TensorDataset(inputs, 3 * inputs)

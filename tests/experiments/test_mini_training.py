@@ -163,6 +163,27 @@ def test_a_loss_without_a_gradient_is_said():
         train(copied, [blobs(16).tensors], steps=1)
 
 
+def test_a_state_that_reaches_back_into_an_earlier_batch_is_said():
+    class Carries(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.state = nn.Linear(FEATURES, CLASSES), None
+
+        def forward(self, x):
+            output = self.layer(x)
+            output = output if self.state is None else output + self.state.tanh().mean()
+            self.state = output
+            return output
+
+    model, case = Carries(), classifier()
+    training = Training(
+        model, torch.optim.SGD(model.parameters(), lr=0.1), case.loss_fn, train_loader=case.train_loader
+    )
+    batches, _ = BatchSource(training.train_loader).for_training(3)
+    with isolated(training) as copied, pytest.raises(ExperimentError, match="from batch to batch, detach"):
+        train(copied, batches, steps=3)
+
+
 @pytest.mark.parametrize("steps", [0, -1, None])
 def test_no_steps_are_refused(steps):
     with isolated(subject()) as copied, pytest.raises(ArgumentError, match="steps: expected a whole number from 1"):
