@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-import nn_inspector as nni
-from tests.trainings import Case, assert_equal, state_of
+from tests.checks.splits import finding_of
+from tests.trainings import Case
 
 
 def standard(values, by):
@@ -38,14 +38,7 @@ def checked(*, own, cold=True, spread=1.0, epochs=30, batches=100, data=TensorDa
     loader = DataLoader(TensorDataset(x, y), batch_size=20, shuffle=True)
     val_loader = DataLoader(data(val_x, val_y), batch_size=batches)
     case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.MSELoss(), loader)
-    with nni.watch(
-        model, case.optimizer, case.loss_fn, train_loader=loader, val_loader=val_loader, show=False
-    ) as inspector:
-        case.run(epochs)
-        before = state_of(case)
-        finding = inspector.check("split_shift", seconds=300.0)
-        assert_equal(before, state_of(case))
-    return finding
+    return finding_of(case, val_loader, epochs=epochs)
 
 
 def test_validation_inputs_that_were_scaled_by_themselves_are_a_warning():

@@ -34,6 +34,16 @@ def run(case, scheduler=None, *, each="epoch", epochs=EPOCHS, first=False):
             scheduler.step()
 
 
+def one_epoch(case):
+    """Returns the loss of its last batch."""
+    for x, y in case.train_loader:
+        case.optimizer.zero_grad()
+        loss = case.loss_fn(case.model(x), y)
+        loss.backward()
+        case.optimizer.step()
+    return loss.item()
+
+
 def finding_of(
     make, *, each="epoch", epochs=EPOCHS, lr=0.02, seconds=300, first=False, loop=run, as_list=False, **data
 ):
@@ -145,21 +155,13 @@ def test_a_rate_that_is_lowered_whenever_the_loss_falls_is_an_error(within):
     def train_with_own():
         scheduler = lr_scheduler.ReduceLROnPlateau(case.optimizer, mode="max", patience=0)
         for _ in range(EPOCHS):
-            for x, y in case.train_loader:
-                case.optimizer.zero_grad()
-                loss = case.loss_fn(case.model(x), y)
-                loss.backward()
-                case.optimizer.step()
-            scheduler.step(loss.item())
+            loss = one_epoch(case)
+            scheduler.step(loss)
 
     def train():
         for _ in range(EPOCHS):
-            for x, y in case.train_loader:
-                case.optimizer.zero_grad()
-                loss = case.loss_fn(case.model(x), y)
-                loss.backward()
-                case.optimizer.step()
-            made.step(loss.item())
+            loss = one_epoch(case)
+            made.step(loss)
 
     loop = train_with_own if within else train
     with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, loop=loop) as inspector:
@@ -272,10 +274,7 @@ def test_a_scheduler_that_is_never_stepped_is_a_remark():
     def train():
         scheduler = lr_scheduler.StepLR(case.optimizer, 2)  # noqa: F841
         for _ in range(3):
-            for x, y in case.train_loader:
-                case.optimizer.zero_grad()
-                case.loss_fn(case.model(x), y).backward()
-                case.optimizer.step()
+            one_epoch(case)
 
     with nni.watch(case.model, case.optimizer, case.loss_fn, loop=train) as inspector:
         train()

@@ -3,10 +3,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import nn_inspector as nni
 from nn_inspector.checks import find_check
 from nn_inspector.checks.data.other_scale import scale_of
-from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, state_of
+from tests.checks.splits import finding_of
+from tests.trainings import CLASSES, FEATURES, Case, blobs
 
 
 def parts(train_labels, val_labels):
@@ -20,14 +20,7 @@ def checked(train_labels, val_labels, *, loss=None, val=True):
     case = Case(model, torch.optim.SGD(model.parameters(), lr=0.1), loss or nn.CrossEntropyLoss(),
                 DataLoader(train, batch_size=10, shuffle=True))  # fmt: skip
     val_loader = DataLoader(validation, batch_size=10) if val else None
-    with nni.watch(
-        model, case.optimizer, case.loss_fn, train_loader=case.train_loader, val_loader=val_loader, show=False
-    ) as inspector:
-        case.run(1)
-        before = state_of(case)
-        finding = inspector.check("split_shift")
-        assert_equal(before, state_of(case))
-    return finding
+    return finding_of(case, val_loader, epochs=1)
 
 
 def test_classes_that_training_does_not_hold_are_an_error():
@@ -113,14 +106,7 @@ def with_codes(val_codes, *, epochs=10):
     loader = DataLoader(words(30, torch.arange(30), seed=0), batch_size=20, shuffle=True)
     val_loader = DataLoader(words(30, val_codes, seed=1), batch_size=50)
     case = Case(model, torch.optim.Adam(model.parameters(), lr=0.02), nn.CrossEntropyLoss(), loader)
-    with nni.watch(
-        model, case.optimizer, case.loss_fn, train_loader=loader, val_loader=val_loader, show=False
-    ) as inspector:
-        case.run(epochs)
-        before = state_of(case)
-        finding = inspector.check("split_shift", seconds=300.0)
-        assert_equal(before, state_of(case))
-    return finding
+    return finding_of(case, val_loader, epochs=epochs)
 
 
 def test_validation_words_with_codes_of_their_own_are_an_error():
@@ -149,14 +135,7 @@ def scaled(change, *, epochs=10, lr=0.02):
     loader = DataLoader(TensorDataset(x, y), batch_size=20, shuffle=True)
     val_loader = DataLoader(TensorDataset(change(val_x), val_y), batch_size=50)
     case = Case(model, torch.optim.Adam(model.parameters(), lr=lr), nn.CrossEntropyLoss(), loader)
-    with nni.watch(
-        model, case.optimizer, case.loss_fn, train_loader=loader, val_loader=val_loader, show=False
-    ) as inspector:
-        case.run(epochs)
-        before = state_of(case)
-        finding = inspector.check("split_shift", seconds=300.0)
-        assert_equal(before, state_of(case))
-    return finding
+    return finding_of(case, val_loader, epochs=epochs)
 
 
 def test_validation_inputs_of_another_scale_are_an_error():

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import nn_inspector as nni
-from tests.trainings import Case, assert_equal, state_of
+from tests.checks.splits import finding_of
+from tests.trainings import Case
 
 
 def bars(count, *, seed, turned=False):
@@ -32,14 +32,7 @@ def checked(validation, *, training=None, epochs=12, size=20, seconds=300.0):
     loader = DataLoader(TensorDataset(*(training or bars(300, seed=0))), batch_size=size, shuffle=True)
     val_loader = DataLoader(TensorDataset(*validation), batch_size=100)
     case = Case(model, torch.optim.Adam(model.parameters(), lr=0.02), nn.CrossEntropyLoss(), loader)
-    with nni.watch(
-        model, case.optimizer, case.loss_fn, train_loader=loader, val_loader=val_loader, show=False
-    ) as inspector:
-        case.run(epochs)
-        before = state_of(case)
-        finding = inspector.check("split_shift", seconds=seconds)
-        assert_equal(before, state_of(case))
-    return finding
+    return finding_of(case, val_loader, epochs=epochs, seconds=seconds)
 
 
 def test_pictures_that_are_turned_in_validation_are_an_error():
