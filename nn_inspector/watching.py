@@ -71,7 +71,7 @@ def watch(
             notebook the cells that ran are read where it is not given.
         probes: what is measured: "light" (loss, rates, gradients, updates), "standard" (activations and their units as
             well), "full" (everything), or a list of names from `nn_inspector.probes.PROBES`. Panels and checks show what
-            there is.
+            there is. "full" also asks copies of the model about some items of the first batch, which are held in memory for that.
         layers: modules whose outputs are measured: names, where `*` stands for anything ("encoder.*"), types of modules,
             a list of both, or a function of (name, module). None: all that compute. Parameters are all measured.
         every: measure every so many steps; "auto" measures as often as `max_overhead` allows, and the first steps all.
