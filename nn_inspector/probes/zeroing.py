@@ -69,10 +69,10 @@ class ZeroingProbe(StepReader):
         if gradient is None:
             self.recorder.record("cleared_gradient", source, 1.0)
         elif self.recorder.due and witness.arrived is not None:
-            cleared = (norms([gradient])[0] == 0) & (witness.arrived > 0)
-            self.recorder.put_scalars("cleared_gradient", [source], [cleared])
-        if gradient is not None and witness.made is not None:
-            self.recorder.put_scalars("gradient_left", [source], [norms([gradient])[0] / witness.made])
+            norm = norms([gradient])[0]
+            self.recorder.put_scalars("cleared_gradient", [source], [(norm == 0) & (witness.arrived > 0)])
+            if witness.made is not None:
+                self.recorder.put_scalars("gradient_left", [source], [norm / witness.made])
 
     def _on_backward(self, witness: _Witness, incoming: torch.Tensor) -> None:
         self.arrivals += 1
