@@ -15,6 +15,7 @@ from nn_inspector.history import Chart, Finding, Run
 from nn_inspector.history.finding_html import badge_html, finding_html, list_html, symptoms_html
 from nn_inspector.panels.chart_image import png, png_tag
 from nn_inspector.panels.choice import PANELS
+from nn_inspector.panels.in_words import in_words
 from nn_inspector.panels.panel import Selection
 
 MOST_CHARTS = 12
@@ -161,7 +162,7 @@ def _pictures(run: Run, selection: Selection) -> Iterator[str]:
 
 def _figure(title: str, chart: Chart, text: str = "") -> str:
     caption = " ".join(part for part in (text, chart.note) if part)
-    image = png_tag(png([(title, chart)], columns=1), escape(f"{title}: {chart.y_label} over {chart.x_label}"))
+    image = png_tag(png([(title, chart)], columns=1), f"{title}: {in_words(chart)}")
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 

@@ -17,7 +17,7 @@ from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.comparison_charts import change, losses
 from nn_inspector.panels.comparison_html import changes_html, differences_html, headline_html
 from nn_inspector.panels.comparison_runs import AnyRun, ComparedRuns, Reference, compared_runs
-from nn_inspector.panels.in_words import said_html
+from nn_inspector.panels.in_words import in_words, said_html
 from nn_inspector.panels.style import STYLE, TEXT
 
 
@@ -129,7 +129,8 @@ def static_html(compared: ComparedRuns, changes: dict[int, list[Change]], words:
     first = next(iter(_all(changes)), None)
     charts = [("Loss", losses(compared, log=False))]
     charts += [(f"What changed first: {compared.names[first[0]]}", change(compared, *first))] if first else []
-    image = png_tag(png(charts, columns=len(charts)), "Loss of the runs, and what changed first")
+    said = " ".join(f"{title}: {in_words(chart)}" for title, chart in charts)
+    image = png_tag(png(charts, columns=len(charts)), said)
     return f'<div class="nni-static">{image}{words}</div>'
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import nn_inspector as nni
 from nn_inspector.history import Chart, Curve, Heat, curve, row_labels
+from nn_inspector.panels.chart_image import png_tag
 from nn_inspector.panels.choice import PANELS
 from nn_inspector.panels.in_words import in_words, said_html
 from nn_inspector.panels.panel import Selection
@@ -109,6 +110,7 @@ def test_names_of_strangers_are_no_markup():
     assert "<b>" not in html
     assert "<i>" not in html
     assert said_html([]) == ""
+    assert 'alt="a &quot;b&quot; &lt; c"' in png_tag(b"", 'a "b" < c')
 
 
 def test_a_dashboard_says_it_in_the_message_of_its_numbers():
