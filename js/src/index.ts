@@ -3,6 +3,7 @@ import { connections } from './plugins/connections';
 import { dashboardButtons } from './plugins/dashboardButtons';
 import { dashboardLook } from './plugins/dashboardLook';
 import { dashboardSlider } from './plugins/dashboardSlider';
+import { listKeys } from './plugins/listKeys';
 import { newNotebook } from './plugins/newNotebook';
 import { panel } from './plugins/panel';
 import { pictureNames } from './plugins/pictureNames';
@@ -19,5 +20,6 @@ export default [
   dashboardSlider,
   sliderNames,
   pictureNames,
+  listKeys,
   newNotebook
 ];

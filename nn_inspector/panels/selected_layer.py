@@ -57,7 +57,7 @@ class LayerPicker(ipywidgets.HBox):
             continuous_update=False,
             tooltip="Keep the layers in the list whose name or type has this in it",
             style={"description_width": "initial"},
-            layout={"width": "200px"},
+            layout={"width": "224px"},
         )
         self.list = ipywidgets.Dropdown(
             description="Layer",
