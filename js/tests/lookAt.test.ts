@@ -37,6 +37,7 @@ describe('lookOfClick', () => {
   it.each<[string, FakeElement, ILook | null]>([
     ['Show', within(board, 'nni-show-evidence', 'nni-check-loss_spike'), look({ check: 'loss_spike' })],
     ['Latest', within(board, 'nni-latest'), look({ step: 'latest' })],
+    ['Clear', within(board, 'nni-no-layer'), look({ option: 0 })],
     ['Play', within(board, 'nni-play'), look({ play: true })],
     ['Stop playing', within(board, 'nni-play', 'nni-playing'), look({ play: false })],
     ['logarithmic, chosen', checkbox(true, 'nni-log-loss'), look({ log_loss: true })],

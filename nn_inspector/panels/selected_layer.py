@@ -69,6 +69,7 @@ class LayerPicker(ipywidgets.HBox):
         self.clear = ipywidgets.Button(
             description="Clear", icon="times", tooltip="Select no layer: show all alike", layout={"width": "auto"}
         )
+        self.clear.add_class("nni-no-layer")
         self.find.observe(self._on_find, "value")
         self.list.observe(self._on_list, "value")
         self.clear.on_click(lambda _: self._selected.set_trait("name", None))

@@ -54,9 +54,10 @@ def test_a_layer_is_selected_at_the_next_step(case, dashboard, wish, layer):
     assert dashboard._layer.name == layer
 
 
-def test_a_second_click_on_a_row_selects_none(case, dashboard):
-    for expected in ("0", None):
-        look(dashboard, chart=1, row=0)
+@pytest.mark.parametrize("none", [{"chart": 1, "row": 0}, {"option": 0}], ids=["second click", "Clear"])
+def test_a_second_click_on_a_row_selects_none_and_so_does_clear(case, dashboard, none):
+    for wish, expected in (({"chart": 1, "row": 0}, "0"), (none, None)):
+        look(dashboard, **wish)
         case.run(1)
         assert dashboard._layer.name == expected
 

@@ -18,6 +18,9 @@ export function lookOfClick(target: Element): ILook | null {
   if (target.closest('.nni-latest') !== null) {
     return { request: 'look', dashboard, step: 'latest' };
   }
+  if (target.closest('.nni-no-layer') !== null) {
+    return { request: 'look', dashboard, option: 0 };
+  }
   if (target.closest('.nni-play') !== null) {
     return { request: 'look', dashboard, play: target.closest('.nni-playing') === null };
   }
