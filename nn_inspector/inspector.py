@@ -467,7 +467,8 @@ class Inspector:
         self._last_step = now
         if self._fixed is not None:
             self._fixed.after_step()
-        self._tell_subscribers(waiting=False)
+        if self._subscribers:
+            self._tell_subscribers(waiting=False)
         if self._steering.is_asked:
             self._follow_requests()
 

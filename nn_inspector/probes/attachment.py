@@ -85,7 +85,7 @@ class Attachment:
         self.chosen = chosen if chosen is not None else choose_probes("standard")
         self._modules = modules if modules is not None else choose_layers(model)
         names = ParameterNames(model, self._optimizers)
-        zeroing = ZeroingProbe(recorder, names)
+        zeroing = ZeroingProbe(recorder, names, lambda: self._loss.tells_apart)
         self._confusion = ConfusionProbe(recorder)
         self._worst = WorstItemsProbe(recorder, self._given, keep_samples=keep_samples)
         self._of_pairs: dict[str, PredictionProbe | ConfusionProbe | WorstItemsProbe] = {
@@ -108,7 +108,8 @@ class Attachment:
         ]
         self._trace = LoopTrace(recorder, model, self._optimizers, loaders.get("train"), loss_fn)
         self._set_back = SetBack(recorder, self._optimizers)
-        self._time = TimeProbe(recorder, next((_waiting(probe) for probe in observed if probe.role == "train"), None))
+        self._train_loader = next((probe for probe in observed if probe.role == "train"), None)
+        self._time = TimeProbe(recorder, None if self._train_loader is None else _waiting(self._train_loader))
         of_outputs: dict[str, OutputReader] = {
             "activations": ActivationProbe(recorder, len(self._modules)),
             "units": UnitProbe(recorder),
@@ -220,7 +221,7 @@ class Attachment:
 
     def _given(self) -> Any:
         """What the sampler gave for the latest training batch, if that is known."""
-        return next((probe.given for probe in self._loaders if probe.role == "train"), None)
+        return self._train_loader.given if self._train_loader is not None else None
 
     def fetch(self) -> None:
         """A loader is about to make a batch."""

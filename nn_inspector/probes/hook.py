@@ -53,7 +53,8 @@ class Hook:
         if recorder.suspended:
             return
         thread, sign = recorder.thread, self._sign
-        if (sign is not None or get_ident() != thread.ident) and not thread.admits(sign):
+        is_known = get_ident() == thread.ident and (sign is None or thread.settled)
+        if not is_known and not thread.admits(sign):
             return
         schedule = recorder.schedule
         schedule.start()

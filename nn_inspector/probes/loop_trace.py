@@ -117,6 +117,10 @@ class LoopTrace(StepReader):
         return [*self._hooks, *self._modules.handles(), *self._states.handles()]
 
     @property
+    def idle(self) -> bool:
+        return self._retired
+
+    @property
     def detailed(self) -> bool:
         """Whether the facts that cost more are taken."""
         return self.recorder.tracing and self._detailed_steps < DETAILED_STEPS

@@ -28,11 +28,9 @@ class _Backward:
     objective: torch.Tensor | float | None = None
 
     def value(self) -> torch.Tensor | float | None:
-        if self.has_one_term:
-            return self.terms[0]
-        if self.objective is not None:
-            return self.objective
-        return sum(self.terms) if self.terms else None
+        if self.objective is None:
+            return self.terms[0] if len(self.terms) == 1 else sum(self.terms) if self.terms else None
+        return self.terms[0] if self.has_one_term else self.objective
 
     @property
     def has_one_term(self) -> bool:
@@ -58,6 +56,9 @@ class LossProbe(StepReader):
         arrivals: says how often a backward() has reached the watched parameters, as far as is known.
         on_pair: called with each prediction and target that the loss is computed of.
         on_validated: called at the end of each validation pass.
+
+    Attributes:
+        tells_apart: whether several backward() came before one step, so that it matters which of them reached the model.
     """
 
     name = "loss"
@@ -89,6 +90,7 @@ class LossProbe(StepReader):
         self._backwards: list[_Backward] = [_Backward()]
         self._validation: list[tuple[torch.Tensor | float, int]] = []
         self._batch_size = 1
+        self.tells_apart = False
 
     def attach(self) -> None:
         self._mode_handles = [self._model.register_forward_hook(self.hook(self._end_forward))]
@@ -128,16 +130,11 @@ class LossProbe(StepReader):
             raise self._mode.failure
 
     def after_step(self, optimizer_index: int) -> None:
-        done, self._backwards = self._of_this_model(self._backwards), [_Backward()]
+        backwards, self._backwards = self._backwards, [_Backward()]
+        done = backwards if len(backwards) == 1 else self._of_this_model(backwards)
         self._expected = not self._forward_seen
-        values = [value for backward in done if (value := backward.value()) is not None]
-        if values:
-            self.recorder.record_scalar("loss", "train", _mean(values))
-        objectives = [
-            backward.objective for backward in done if backward.objective is not None and backward.has_one_term
-        ]
-        if objectives:
-            self.recorder.record_scalar("objective", "train", _mean(objectives))
+        self._put("loss", [value for backward in done if (value := backward.value()) is not None])
+        self._put("objective", [one.objective for one in done if one.objective is not None and one.has_one_term])
         if self._mode_handles and self._mode_seen and self._plain and self.recorder.step + 1 >= TRACED_STEPS:
             self._retire_mode()
 
@@ -148,6 +145,10 @@ class LossProbe(StepReader):
             items = sum(size for _, size in batches)
             self.recorder.record_scalar("loss", "validation", sum(value * size for value, size in batches) / items)
             self._on_validated()
+
+    def _put(self, quantity: str, values: list[torch.Tensor | float]) -> None:
+        if values:
+            self.recorder.record_scalar(quantity, "train", _mean(values))
 
     def _retire_mode(self) -> None:
         """From now on the hook on the loss module is enough."""
@@ -165,7 +166,7 @@ class LossProbe(StepReader):
 
     def _leave_module(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         self._inside_module = False
-        value = first_tensor(output)
+        value = output if isinstance(output, torch.Tensor) else first_tensor(output)
         if value is not None and self._expected:
             if len(args) >= 2:
                 self._on_pair(args[0], args[1])
@@ -192,6 +193,9 @@ class LossProbe(StepReader):
     def _of_this_model(self, backwards: list[_Backward]) -> list[_Backward]:
         """Those that brought the watched parameters a gradient; all where none is known to have."""
         begun = [backward for backward in backwards if backward.arrived_before is not None]
+        if len(begun) == 1:
+            return begun
+        self.tells_apart |= len(begun) > 1
         counts = [*(backward.arrived_before or 0 for backward in begun), self._arrivals()]
         reached = [one for one, before, after in zip(begun, counts[:-1], counts[1:], strict=True) if after > before]
         return reached or backwards
@@ -204,7 +208,9 @@ class LossProbe(StepReader):
         if self._mode_handles and self._mode_seen:
             self._last_term = _node_number(value.grad_fn)
         else:  # backward() is not seen, but is known to follow each term
-            self._backwards.append(_Backward(self._arrivals()))
+            if self._backwards[-1].terms:
+                self._backwards.append(_Backward())
+            self._backwards[-1].arrived_before = self._arrivals()
         self._backwards[-1].terms.append(_scalar(value))
         self._backwards[-1].reduced &= value.dim() == 0
 
@@ -233,10 +239,12 @@ def _node_number(node: Any) -> int | None:
 
 def _scalar(value: torch.Tensor) -> torch.Tensor | float:
     """The value before an in-place operation can change it; the mean where it was not reduced."""
+    if value.is_cpu and not value.dim():
+        return value.item()
     value = value.detach()
     if value.dim():
         value = value.float().mean()
-    return value.item() if value.device.type == "cpu" else value.to(torch.float32, copy=True)
+    return value.item() if value.is_cpu else value.to(torch.float32, copy=True)
 
 
 def _mean(values: Sequence[torch.Tensor | float]) -> torch.Tensor | float:

@@ -83,6 +83,11 @@ class StepReader(Probe):
 
     every_step: ClassVar[bool] = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing to do at steps that are not measured in full, until the next one that is."""
+        return not self.every_step
+
     def add_optimizer(self, optimizer_index: int) -> None:
         """An optimizer is watched from now on."""
 

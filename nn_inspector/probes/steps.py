@@ -27,10 +27,9 @@ class StepProbe(Probe):
     def __init__(self, recorder: Recorder, readers: Sequence[StepReader], on_step: Callable[[], None]) -> None:
         super().__init__(recorder)
         self._all = list(readers)
-        cheap = [reader for reader in readers if reader.every_step]
-        self._before_all, self._before_cheap = _that_look(self._all, "before_step"), _that_look(cheap, "before_step")
-        self._after_all, self._after_cheap = _that_look(self._all, "after_step"), _that_look(cheap, "after_step")
+        self._before_all, self._after_all = _that_look(self._all, "before_step"), _that_look(self._all, "after_step")
         self._on_step = on_step
+        self._choose()
 
     def attach(self) -> None:
         self._expect()
@@ -69,7 +68,13 @@ class StepProbe(Probe):
         elif was_due:
             for reader in self._all:
                 self._guard(reader, reader.rest)
+            self._choose()
         self._on_step()
+
+    def _choose(self) -> None:
+        """Who is asked at steps that are not measured in full."""
+        awake = [reader for reader in self._all if not reader.idle]
+        self._before_cheap, self._after_cheap = _that_look(awake, "before_step"), _that_look(awake, "after_step")
 
     def _expect(self) -> None:
         for reader in self._all:

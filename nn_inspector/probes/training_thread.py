@@ -33,6 +33,7 @@ class TrainingThread:
 
     Attributes:
         ident: of that thread, see `threading.get_ident`; `NO_THREAD` while it is none.
+        settled: whether no sign in that thread can tell anything new.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class TrainingThread:
         self._thread = threading.current_thread()
         self._sign = Sign.WATCHED
         self._steps_elsewhere = 0
+        self.settled = False
 
     @property
     def is_here(self) -> bool:
@@ -72,8 +74,10 @@ class TrainingThread:
     def _settle(self, sign: Sign) -> None:
         self._sign = max(self._sign, sign)
         self._steps_elsewhere = 0
+        self.settled = self._sign is Sign.STEP
 
     def _takes_over(self, sign: Sign) -> bool:
+        self.settled = False
         if sign > self._sign or not self._thread.is_alive():
             return True
         if sign is Sign.FORWARD and self._sign is Sign.FORWARD:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from nn_inspector.probes.parameters import ParameterNames
 from nn_inspector.probes.probe import Removable, StepReader
 from nn_inspector.probes.recorder import Recorder
+from nn_inspector.probes.schedule import DENSE_STEPS
 from nn_inspector.stats import norms
 
 
@@ -21,6 +24,14 @@ class ZeroingProbe(StepReader):
     In measured steps of one process the witness also tells how much of its gradient is left between backward() and the step:
     clipping by the norm makes all gradients smaller by the same factor. A scaled loss makes it smaller as well.
 
+    Where the latest steps all began cleared and had one backward() each, as in most loops, only measured steps are looked
+    at from then on, until one is otherwise.
+
+    Args:
+        recorder: takes the measurements.
+        names: of the parameters.
+        is_needed: says whether `arrivals` must not miss a step.
+
     Attributes:
         arrivals: how often a backward() has reached a witness.
     """
@@ -28,20 +39,37 @@ class ZeroingProbe(StepReader):
     name = "zeroing"
     every_step = True
 
-    def __init__(self, recorder: Recorder, names: ParameterNames) -> None:
+    def __init__(self, recorder: Recorder, names: ParameterNames, is_needed: Callable[[], bool]) -> None:
         super().__init__(recorder)
         self._names = names
+        self._is_needed = is_needed
+        self._resting = False
+        self._usual_steps = 0
         self._witnesses: list[_Witness | None] = []
         self.arrivals = 0
+
+    @property
+    def idle(self) -> bool:
+        return self._resting
+
+    def expect_step(self) -> None:
+        if self._resting:
+            self._resting = False
+            for witness in self._witnesses:
+                self._hook(witness)
+
+    def rest(self) -> None:
+        if len(self._witnesses) == 1 and self._usual_steps >= DENSE_STEPS and not self._is_needed():
+            self._resting = True
+            self._release()
 
     def add_optimizer(self, optimizer_index: int) -> None:
         self._witnesses.append(None)
 
     def detach(self) -> None:
         super().detach()
-        for witness in self._witnesses:
-            if witness is not None:
-                witness.release()
+        if not self._resting:
+            self._release()
         self._witnesses = []
 
     def before_step(self, optimizer_index: int) -> None:
@@ -65,7 +93,10 @@ class ZeroingProbe(StepReader):
         """Record what the backward passes since the last step began with."""
         source, gradient = f"optimizer {optimizer_index}", witness.parameter.grad
         witness.judged = True
-        self.recorder.record_scalar("kept_gradient", source, witness.kept())
+        kept = witness.kept()
+        usual = witness.backwards == 1 and isinstance(kept, float) and not kept
+        self._usual_steps = self._usual_steps + 1 if usual else 0
+        self.recorder.record_scalar("kept_gradient", source, kept)
         if gradient is None:
             self.recorder.record("cleared_gradient", source, 1.0)
         elif self.recorder.due and witness.arrived is not None:
@@ -97,9 +128,18 @@ class ZeroingProbe(StepReader):
             order = {id(p): place for place, p in enumerate(trainable)}
             failed = order.get(id(instead_of.parameter), 0)
             chosen = next((p for p in reversed(candidates) if order[id(p)] < failed), chosen)
-        witness = _Witness(chosen)
-        witness.handle = chosen.register_hook(self.hook(self._on_backward, witness))
-        self._witnesses[optimizer_index] = witness
+        self._witnesses[optimizer_index] = witness = _Witness(chosen)
+        self._hook(witness)
+
+    def _hook(self, witness: _Witness | None) -> None:
+        if witness is not None:
+            witness.begin_step()
+            witness.handle = witness.parameter.register_hook(self.hook(self._on_backward, witness))
+
+    def _release(self) -> None:
+        for witness in self._witnesses:
+            if witness is not None:
+                witness.release()
 
 
 class _Witness:
@@ -126,7 +166,8 @@ class _Witness:
         found = [norm for norm in self.left if norm is not None]
         if len(found) < len(self.left):
             return 0.0
-        return torch.stack(found).min() > 0
+        least = torch.stack(found).min() > 0
+        return float(least) if least.is_cpu else least
 
     def release(self) -> None:
         """Take the hook off; the parameter is as it was before."""

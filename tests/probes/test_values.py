@@ -226,15 +226,16 @@ def test_a_loss_over_several_batches_is_their_mean():
     assert inspector.run.series("loss", "train").values == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_loss_of_another_network_does_not_mix_in():
+@pytest.mark.parametrize("every", [1, 10])
+def test_the_loss_of_another_network_does_not_mix_in(every):
     """A GAN of which the generator alone is watched: the discriminator's losses are not its own."""
     torch.manual_seed(0)
     generator, discriminator = nn.Linear(2, 8), nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
     for_generator, for_discriminator = (torch.optim.SGD(m.parameters(), lr=0.1) for m in (generator, discriminator))
     judge, real, fake = F.binary_cross_entropy_with_logits, torch.ones(16, 1), torch.zeros(16, 1)
     losses = []
-    with nni.watch(generator, for_generator, every=1) as inspector:
-        for _ in range(6):
+    with nni.watch(generator, for_generator, every=every) as inspector:
+        for _ in range(45):
             made = generator(torch.randn(16, 2))
             for_discriminator.zero_grad()
             loss = judge(discriminator(torch.randn(16, 8) + 2), real) + judge(discriminator(made.detach()), fake)
