@@ -41,7 +41,7 @@ from nn_inspector.probes.timing import TimeProbe
 from nn_inspector.probes.units import UnitProbe
 from nn_inspector.probes.updates import UpdateProbe
 from nn_inspector.probes.worst_items import WorstItemsProbe
-from nn_inspector.probes.zeroing import ZeroingProbe
+from nn_inspector.probes.zeroing import ZeroingProbe, is_cleared
 
 _CAPACITY, _CAPACITY_A_MODULE = 16384, 700
 """At most so many numbers of one step are merged over processes."""
@@ -95,7 +95,7 @@ class Attachment:
         }
         gradients = GradientProbe(recorder, self._optimizers, names)
         self._loss = LossProbe(
-            recorder, model, loss_fn, lambda: zeroing.arrivals, self._on_pair, self._confusion.end_validation
+            recorder, model, loss_fn, zeroing, self._are_cleared, self._on_pair, self._confusion.end_validation
         )
         self._forward = ForwardProbe(recorder, model, self._begin_forward)
         own = {
@@ -218,6 +218,9 @@ class Attachment:
         for name, probe in self._of_pairs.items():
             if name in self.chosen:
                 probe.observe(prediction, target)
+
+    def _are_cleared(self) -> bool:
+        return len(self._optimizers) == 1 and is_cleared(self._optimizers[0])
 
     def _given(self) -> Any:
         """What the sampler gave for the latest training batch, if that is known."""

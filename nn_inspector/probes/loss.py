@@ -13,6 +13,7 @@ from nn_inspector.probes.loss_calls import CallMode, LossCall, pop, push
 from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.probe import Removable, StepReader
 from nn_inspector.probes.recorder import TRACED_STEPS, Recorder
+from nn_inspector.probes.zeroing import ZeroingProbe
 
 _FACTORS = 4
 """So many factors may stand between a loss and what backward() is called on."""
@@ -47,13 +48,15 @@ class LossProbe(StepReader):
     loss module returned, or a multiple of it, the mode stays off from then on. The forward pass of a compiled model is
     not seen, and its hooks stay as they are; the hook on the loss module is then all there is.
 
-    A backward() that brings the watched parameters no gradient, such as that of another network's loss, is left out.
+    A backward() that brings the watched parameters no gradient, such as that of another network's loss, is left out. So is
+    one whose gradients were cleared before the next one: no step followed it, as where a gradient scaler met Inf.
 
     Args:
         recorder: takes the measurements.
         model: the user's network.
         loss_fn: the user's loss, or None.
-        arrivals: says how often a backward() has reached the watched parameters, as far as is known.
+        zeroing: knows which backward() reached the watched parameters, and whether they were cleared before.
+        are_cleared: whether no watched parameter has a gradient, for certain and without a wait for the device.
         on_pair: called with each prediction and target that the loss is computed of.
         on_validated: called at the end of each validation pass.
 
@@ -69,13 +72,15 @@ class LossProbe(StepReader):
         recorder: Recorder,
         model: nn.Module,
         loss_fn: object | None,
-        arrivals: Callable[[], int],
+        zeroing: ZeroingProbe,
+        are_cleared: Callable[[], bool],
         on_pair: Callable[[object, object], None],
         on_validated: Callable[[], None],
     ) -> None:
         super().__init__(recorder)
         self._model = model
-        self._arrivals = arrivals
+        self._zeroing = zeroing
+        self._are_cleared = are_cleared
         self._on_pair = on_pair
         self._on_validated = on_validated
         self._loss_module = loss_fn if isinstance(loss_fn, nn.Module) else None
@@ -187,7 +192,9 @@ class LossProbe(StepReader):
         if len(backward.terms) != 1 or not _is_multiple(objective, self._last_term):
             self._plain = False
             backward.objective = _scalar(objective)
-        backward.arrived_before = self._arrivals()
+        if len(self._backwards) > 1 and self._are_cleared():
+            self._backwards = [backward]
+        backward.arrived_before = self._zeroing.arrivals
         self._backwards.append(_Backward())
 
     def _of_this_model(self, backwards: list[_Backward]) -> list[_Backward]:
@@ -196,8 +203,13 @@ class LossProbe(StepReader):
         if len(begun) == 1:
             return begun
         self.tells_apart |= len(begun) > 1
-        counts = [*(backward.arrived_before or 0 for backward in begun), self._arrivals()]
-        reached = [one for one, before, after in zip(begun, counts[:-1], counts[1:], strict=True) if after > before]
+        counts = [*(backward.arrived_before or 0 for backward in begun), self._zeroing.arrivals]
+        cleared = self._zeroing.last_cleared
+        reached = [
+            b
+            for b, before, after in zip(begun, counts[:-1], counts[1:], strict=True)
+            if after > before and after >= cleared
+        ]
         return reached or backwards
 
     def _add_term(self, value: torch.Tensor) -> None:
@@ -210,7 +222,7 @@ class LossProbe(StepReader):
         else:  # backward() is not seen, but is known to follow each term
             if self._backwards[-1].terms:
                 self._backwards.append(_Backward())
-            self._backwards[-1].arrived_before = self._arrivals()
+            self._backwards[-1].arrived_before = self._zeroing.arrivals
         self._backwards[-1].terms.append(_scalar(value))
         self._backwards[-1].reduced &= value.dim() == 0
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch.optim import Optimizer
 
 from nn_inspector.probes.parameters import ParameterNames
 from nn_inspector.probes.probe import Removable, StepReader
 from nn_inspector.probes.recorder import Recorder
+from nn_inspector.probes.scaling import scale_at_step
 from nn_inspector.probes.schedule import DENSE_STEPS
-from nn_inspector.stats import norms
+from nn_inspector.stats import is_plain, norms
 
 
 class ZeroingProbe(StepReader):
@@ -25,7 +27,7 @@ class ZeroingProbe(StepReader):
     clipping by the norm makes all gradients smaller by the same factor. A scaled loss makes it smaller as well.
 
     Where the latest steps all began cleared and had one backward() each, as in most loops, only measured steps are looked
-    at from then on, until one is otherwise.
+    at from then on, until one is otherwise. A loop with a gradient scaler, which skips steps, is looked at all the time.
 
     Args:
         recorder: takes the measurements.
@@ -34,6 +36,8 @@ class ZeroingProbe(StepReader):
 
     Attributes:
         arrivals: how often a backward() has reached a witness.
+        last_cleared: the number of the last one, counted from 1, that met a cleared gradient: what came before it since the
+            last step is in no step. 0 with several optimizers, of which each clears its own.
     """
 
     name = "zeroing"
@@ -46,7 +50,7 @@ class ZeroingProbe(StepReader):
         self._resting = False
         self._usual_steps = 0
         self._witnesses: list[_Witness | None] = []
-        self.arrivals = 0
+        self.arrivals = self.last_cleared = 0
 
     @property
     def idle(self) -> bool:
@@ -59,7 +63,8 @@ class ZeroingProbe(StepReader):
                 self._hook(witness)
 
     def rest(self) -> None:
-        if len(self._witnesses) == 1 and self._usual_steps >= DENSE_STEPS and not self._is_needed():
+        usual = len(self._witnesses) == 1 and self._usual_steps >= DENSE_STEPS
+        if usual and not self._is_needed() and scale_at_step() is None:  # a gradient scaler may skip a step at any time
             self._resting = True
             self._release()
 
@@ -108,7 +113,10 @@ class ZeroingProbe(StepReader):
     def _on_backward(self, witness: _Witness, incoming: torch.Tensor) -> None:
         self.arrivals += 1
         gradient = witness.parameter.grad
-        witness.left.append(None if gradient is None else norms([gradient])[0])
+        left = None if gradient is None else norms([gradient])[0]
+        witness.left.append(left)
+        if len(self._witnesses) == 1 and (left is None or (left.is_cpu and not left)):
+            self.last_cleared = self.arrivals
         if self.recorder.due:
             norm = norms([incoming])[0]
             witness.arrived = norm if witness.arrived is None else witness.arrived + norm
@@ -174,3 +182,9 @@ class _Witness:
         self.handle.remove()
         if not self.parameter._backward_hooks:
             self.parameter._backward_hooks = None
+
+
+def is_cleared(optimizer: Optimizer) -> bool:
+    """Whether none of its parameters has a gradient, or only zeros, for certain: nothing waits for a device."""
+    gradients = (p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None)
+    return all(gradient.is_cpu and is_plain(gradient) and not bool(gradient.any()) for gradient in gradients)

@@ -432,3 +432,32 @@ def test_a_lazy_model_is_measured_once_it_has_its_shapes():
             optimizer.step()
     assert inspector.run.steps == 3
     assert inspector.run.last("activation_mean", "0") is not None
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+@pytest.mark.parametrize("zeroed_late", [False, True])
+@pytest.mark.parametrize("loss_fn", [nn.CrossEntropyLoss(), F.cross_entropy], ids=["module", "function"])
+@pytest.mark.parametrize("skipped", [0, 3, 35])
+def test_the_loss_of_a_pass_that_no_step_follows_is_in_no_loss(loss_fn, skipped, zeroed_late, set_to_none):
+    """A gradient scaler met Inf."""
+    case = classifier()
+    case.loss_fn = loss_fn
+    scaler, losses = torch.amp.GradScaler("cpu", init_scale=2.0**10), []
+    x, y = next(iter(case.train_loader))
+    with nni.watch(case.model, case.optimizer, loss_fn, every=10) as inspector:
+        for number in range(45):
+            if not zeroed_late:
+                case.optimizer.zero_grad(set_to_none=set_to_none)
+            loss = loss_fn(case.model(x), y) * (100.0 if number == skipped else 1.0)
+            if zeroed_late:
+                case.optimizer.zero_grad(set_to_none=set_to_none)
+            scaler.scale(loss).backward()
+            if number == skipped:
+                case.model[0].weight.grad.fill_(torch.inf)
+            else:
+                losses.append(loss.item())
+            scaler.step(case.optimizer)
+            scaler.update()
+    assert inspector.run.steps == len(losses) == 44
+    seen = inspector.run.series("loss", "train").values
+    assert seen == pytest.approx(losses, rel=1e-5)
