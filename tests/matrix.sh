@@ -20,6 +20,8 @@ failed=()
 if [ $# -eq 0 ]; then
   echo "== a hundred crashes"
   NNI_CRASHES=100 python -m pytest -q -n auto tests/history/test_crash.py || failed+=("crashes")
+  echo "== a hundred thousand steps"
+  NNI_STEPS=100000 python -m pytest -q tests/probes/test_growth.py || failed+=("a hundred thousand steps")
   echo "== four processes"
   NNI_PROCESSES=4 python -m pytest -q tests/distributed || failed+=("four processes")
 fi
