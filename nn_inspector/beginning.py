@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -64,10 +65,16 @@ class Beginning:
         return cls(
             parameters={name: id(parameter) for name, parameter in model.named_parameters()},
             frozen=frozenset(name for name, parameter in model.named_parameters() if not parameter.requires_grad),
-            unregistered={place: held.detach().cpu().clone() for place, held in unregistered(model).items()},
+            unregistered=_copies(model),
             dropout={place: share for place, share in dropout_of(model).items() if share > 0},
             data={place: marks for place, found in stored_data(loaders).items() if (marks := marks_of(found))},
         )
+
+
+def _copies(model: nn.Module) -> dict[str, torch.Tensor]:
+    with warnings.catch_warnings():  # what a module holds may be something deprecated, which warns when it is looked at
+        warnings.simplefilter("ignore", FutureWarning)
+        return {place: held.detach().cpu().clone() for place, held in unregistered(model).items()}
 
 
 def unregistered(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -75,6 +75,7 @@ class Silences:
         if self._steps.recorder.step >= 1 and self._optimizers:
             found.append(self._replaced() or self._unstepped())
             found.append(self._without_values())
+            found.append(self._sharded())
         if self._steps.recorder.step >= UNSEEN_AFTER:
             found.append(self._unseen())
         if gradients and self._forward.passes and self._outputs.measured_steps >= MEASURED:
@@ -110,6 +111,15 @@ class Silences:
         if not empty:
             return None
         return f"Not measured, because they have no values: {some(empty)} (on the meta device, or of a layer that never ran)."
+
+    def _sharded(self) -> str | None:
+        if not any(hasattr(parameter, "to_local") for parameter in self._model.parameters()):
+            return None
+        return (
+            "The parameters are sharded over several processes (FSDP). What is measured of parameters and gradients is "
+            "that of the part that lies in this process, loss and activations are those of its share of the data: they "
+            "are not put together."
+        )
 
     def _replaced(self) -> str | None:
         gone = replaced_parameters(self._model, self._optimizers, self._names)

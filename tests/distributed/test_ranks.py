@@ -6,6 +6,7 @@ import traceback
 
 import numpy as np
 import pytest
+import torch.distributed.fsdp
 
 from tests.distributed import workers
 
@@ -112,3 +113,17 @@ def test_rank_0_writes(tmp_path):
     assert found[0].endswith("shared.sqlite")
     assert all(found[rank] is None for rank in range(1, WORLD))
     assert len(list(tmp_path.glob("*.sqlite"))) == 1
+
+
+@pytest.mark.skipif(not hasattr(torch.distributed.fsdp, "fully_shard"), reason="PyTorch 2.6 or newer has it")
+def test_sharded_parameters_are_measured_by_their_parts_and_that_is_said(tmp_path):
+    with_us = processes(workers.sharded, tmp_path, True)
+    (tmp_path / "again").mkdir()
+    without = processes(workers.sharded, tmp_path / "again", False)
+    for rank in range(WORLD):
+        measured, problems, weights, parts = with_us[rank]
+        assert all(np.array_equal(a, b) for a, b in zip(weights, without[rank][2], strict=True))
+        assert [problem.startswith("The parameters are sharded") for problem in problems] == [True]
+        assert len(measured["loss", "train"][0]) == workers.STEPS
+        for name, norm in parts.items():
+            assert measured["gradient_norm", name][1][-1] == pytest.approx(norm, rel=1e-5)

@@ -154,6 +154,25 @@ def writes(rank: int, world: int, folder: str) -> Any:
     return str(inspector.run.path) if inspector.run.path else None
 
 
+def sharded(rank: int, world: int, watching: bool) -> Any:
+    """FSDP: each process holds a part of each parameter."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    model, mesh = mlp(), init_device_mesh("cpu", (world,))
+    for module in (model[0], model[2], model):
+        fully_shard(module, mesh=mesh)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    inspector = nni.watch(model, optimizer, every=1, probes="full", show=False) if watching else None
+    train(model, batches(rank, world), optimizer)
+    weights = [p.detach().full_tensor().numpy().copy() for p in model.parameters()]
+    parts = {name: float(p.grad.to_local().norm()) for name, p in model.named_parameters()}
+    if inspector is None:
+        return {}, [], weights, parts
+    inspector.detach()
+    return measured(inspector), inspector.problems, weights, parts
+
+
 def only_nobody(rank: int) -> bool:
     """Nobody watches."""
     return False
