@@ -331,3 +331,37 @@ def hinge_of_probabilities(repaired, seed):
 
     score = lambda: data.accuracy(model, X, y)
     return Scene(model, optimizer, None, loader, train if repaired else train_hinge, score=score)
+
+
+@fault("own-varieties-as-numbers", kind="loss_mismatch/regression_of_classes", causes={"loss_match", "output_layer"},
+       symptoms=SYMPTOMS | {"simpler_baseline", "target_scale"}, learns=0.85)  # fmt: skip
+def varieties_as_numbers(repaired, seed):
+    profiles = torch.randn(8, 10, generator=torch.Generator().manual_seed(3))
+    torch.manual_seed(seed)
+    y = torch.randint(0, 8, (1000,))
+    X = profiles[y] + 0.7 * torch.randn(1000, 10)
+    model = nn.Sequential(
+        nn.Linear(10, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 8 if repaired else 1)
+    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    loader = DataLoader(TensorDataset(X, y), batch_size=40, shuffle=True)
+
+    def variety(x):
+        return model(x).argmax(1) if repaired else model(x).squeeze(1).round().clamp(0, 7).long()
+
+    def train():
+        for epoch in range(10):
+            for measured, kind in loader:
+                if repaired:
+                    loss = F.cross_entropy(model(measured), kind)
+                else:
+                    loss = F.mse_loss(model(measured).squeeze(1), kind.float())
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    def score():
+        with torch.no_grad():
+            return (variety(X) == y).float().mean().item()
+
+    return Scene(model, optimizer, None, loader, train, score=score)

@@ -18,6 +18,7 @@ from nn_inspector.checks.judging.expectations import (
     squashed_twice,
     wrong_family,
 )
+from nn_inspector.checks.judging.nominal import kinds_as_numbers
 from nn_inspector.checks.judging.outputs import one_of_many_for_several
 from nn_inspector.checks.judging.reading import Judged
 from nn_inspector.checks.judging.validation import squashed_in_validation
@@ -37,7 +38,7 @@ INFO = CheckInfo(
     how=(
         "The loss function, and the operations on its prediction, are read from the first steps of your loop. They are "
         "compared with what that loss expects and with the targets. If the structure is suspicious, a copy is trained with the "
-        "loss that fits. It is an error if the loss has no least value, mixes up axes or labels, takes one class to be right where several are, "
+        "loss that fits; where class numbers are predicted as amounts, a small classifier is held against them. It is an error if the loss has no least value, mixes up axes or labels, takes one class to be right where several are, "
         "or if the copy learns far more than your training did. If that did well, it is a remark."
     ),
     remedy=(
@@ -68,6 +69,7 @@ RULES = (
     squashed_twice,
     raw_scores_as_probabilities,
     wrong_family,
+    kinds_as_numbers,
     squashed_in_validation,
 )
 """In the order in which they are asked; the first complaint counts."""
