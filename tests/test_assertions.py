@@ -10,8 +10,10 @@ def watched(case, epochs=3, **options):
     return inspector
 
 
+@pytest.fixture(scope="module")
 def broken():
-    return watched(classifier(data=blobs(600, spread=2.5), lr=0.5), 4, zero_grad=False)
+    with watched(classifier(data=blobs(600, spread=2.5), lr=0.5), 4, zero_grad=False) as inspector:
+        yield inspector
 
 
 def test_a_sound_training_passes_and_gives_its_diagnosis():
@@ -19,17 +21,17 @@ def test_a_sound_training_passes_and_gives_its_diagnosis():
         assert nni.assert_healthy(inspector, warnings=True, active=False).causes == []
 
 
-def test_what_is_wrong_stands_in_the_message():
-    with broken() as inspector, pytest.raises(AssertionError) as raised:
-        nni.assert_healthy(inspector)
+@pytest.mark.parametrize("active", [True, False])
+def test_what_is_wrong_stands_in_the_message(broken, active):
+    with pytest.raises(AssertionError) as raised:
+        nni.assert_healthy(broken, active=active)
     assert str(raised.value).startswith("This training is not healthy: 1 finding.\n[error] zeroed_gradients: ")
     assert "Remedy: " in str(raised.value)
 
 
 @pytest.mark.parametrize("ignore", ["zeroed_gradients", ["zeroed_gradients"], {"zeroed_gradients": "meant so"}])
-def test_what_is_ignored_does_not_fail(ignore):
-    with broken() as inspector:
-        nni.assert_healthy(inspector, ignore=ignore)
+def test_what_is_ignored_does_not_fail(broken, ignore):
+    nni.assert_healthy(broken, ignore=ignore, active=False)
 
 
 def test_warnings_count_where_they_are_to():

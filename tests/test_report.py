@@ -10,7 +10,7 @@ from nn_inspector.report import MOST_ROWS, write_report
 from tests.trainings import blobs, classifier
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def watched():
     case = classifier(data=blobs(600, spread=2.5), lr=0.5)
     with nni.watch(
@@ -22,15 +22,19 @@ def watched():
         motivation="To see <b>it</b>.",
     ) as inspector:
         case.run(4, zero_grad=False)
+        inspector.diagnose(active=False)
         yield inspector
 
 
-def test_a_report_holds_findings_pictures_and_parameters(watched, tmp_path):
-    watched.diagnose(active=False)
-    watched.check("zeroed_gradients")
-    path = watched.report(tmp_path / "report.html")
-    text = path.read_text(encoding="utf-8")
-    assert path == tmp_path / "report.html"
+@pytest.fixture(scope="module")
+def text(watched, tmp_path_factory):
+    """The page of a training with findings."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    assert watched.report(path) == path
+    return path.read_text(encoding="utf-8")
+
+
+def test_a_report_holds_findings_pictures_and_parameters(text):
     assert "zeroed_gradients" in text
     assert "Remedy." in text
     assert "steps of the wizard were made" in text
@@ -40,16 +44,13 @@ def test_a_report_holds_findings_pictures_and_parameters(watched, tmp_path):
     assert len(text) < 2 * 2**20
 
 
-def test_nothing_is_fetched_from_anywhere(watched, tmp_path):
-    watched.diagnose(active=False)
-    text = watched.report(tmp_path / "report.html").read_text(encoding="utf-8")
+def test_nothing_is_fetched_from_anywhere(text):
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
     assert "<script" not in text
     assert "@import" not in text
 
 
-def test_the_signs_of_severity_have_a_colour_for_light_and_one_for_dark(watched, tmp_path):
-    text = watched.report(tmp_path / "report.html").read_text(encoding="utf-8")
+def test_the_signs_of_severity_have_a_colour_for_light_and_one_for_dark(text):
     for _, colour in MARKS.values():
         variable = re.search(r"--[\w-]+", colour)[0]
         assert re.search(rf"{variable}: light-dark\(", text), variable

@@ -173,7 +173,7 @@ def test_samplers_that_even_out_or_take_nothing_away_pass(watched, weigh, shares
 
 def test_a_rare_class_that_is_found_anyway_is_a_remark(watched):
     made = uneven(lambda counts: counts, (0.88, 0.12), items=2400)
-    inspector = watched(made, lambda c: c.run(40))
+    inspector = watched(made, lambda c: c.run(20))
     finding = checked(inspector, made)
     assert finding.severity == "info", finding.message
     assert "Is it meant?" in finding.message
