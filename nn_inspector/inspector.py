@@ -28,6 +28,7 @@ from nn_inspector.probes import (
     Schedule,
     choose_layers,
     choose_probes,
+    clipping_of,
     is_first_rank,
 )
 from nn_inspector.steering import Steering
@@ -510,6 +511,7 @@ class Inspector:
     def _for_a_look(self) -> Any:
         self.settle()
         self.run.parameters = self.training.describe()
+        self.training.clipping = clipping_of(self.run.trace)
         return self._recorder.suspend()
 
 

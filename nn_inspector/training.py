@@ -17,6 +17,7 @@ from nn_inspector.description import description
 from nn_inspector.errors import ExperimentError, describe
 from nn_inspector.optimizers import as_optimizers
 from nn_inspector.probes import (
+    Clipping,
     Phase,
     Tape,
     TapeRecorder,
@@ -59,6 +60,7 @@ class Training:
         stepped_elsewhere: names of parameters that optimizers which are not watched have stepped.
         after_first_step: the weights after the first optimizer step that changed any, where `initial` is known; None before.
         loop: the functions whose source the checks of the loop read; empty where none were given.
+        clipping: how the loop was seen to clip its gradients; None where it does not.
         recorded: how the loop was seen to compute its loss; None before it is watched.
     """
 
@@ -93,6 +95,7 @@ class Training:
         self.beginning = Beginning.of(model, self.loaders)
         self.stepped_elsewhere: set[str] = set()
         self.after_first_step: dict[str, torch.Tensor] | None = None
+        self.clipping: Clipping | None = None
         self.recorded: TapeRecorder | None = None
         self._looks_at_first_step = _FIRST_STEPS
         for one in as_optimizers(optimizer):

@@ -20,6 +20,7 @@ from nn_inspector.experiments.random_state import preserved_random_state
 from nn_inspector.experiments.recurrent import in_one_piece, with_backward
 from nn_inspector.experiments.start import Start, set_rates
 from nn_inspector.experiments.user_hooks import global_hooks, user_hooks
+from nn_inspector.probes import Clipping
 from nn_inspector.training import Training
 
 _NOW = Start()
@@ -44,6 +45,7 @@ class TrainingCopy:
     instead: Callable[[Any], torch.Tensor] | None = None
     _own_loss: Any = field(init=False)
     _modes: list[tuple[nn.Module, bool]] = field(init=False)
+    _clips: list[Any] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._own_loss = self.loss_fn
@@ -55,6 +57,19 @@ class TrainingCopy:
         """Switch the model to training, but for the modules that the user keeps in evaluation mode (frozen ones)."""
         for module, mode in self._modes:
             module.training = mode
+
+    def clip(self, clipping: Clipping | None) -> None:
+        """Clip gradients before each step from now on, in place of what was done before; not at all if None."""
+        for handle in self._clips:
+            handle.remove()
+        self._clips = []
+        if clipping is None:
+            return
+
+        def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+            clipping.clip(parameter for group in optimizer.param_groups for parameter in group["params"])
+
+        self._clips = [optimizer.register_step_pre_hook(before) for optimizer in self.optimizers]
 
     def loss(self, batch: Any) -> torch.Tensor:
         """The loss of the copied model on a copy of a batch; what goes wrong in the user's code is said in one sentence.
@@ -143,6 +158,7 @@ def isolated(training: Training, *, start: Start = _NOW, seed: int = 0) -> Itera
         if start.weights == "initial":
             _rewind(copied)
         set_rates(training, copied.optimizers, start)
+        copied.clip(training.clipping)
         try:
             belongings.set_gradients_aside()
             yield copied

@@ -8,6 +8,7 @@ from nn_inspector.probes.labels import Labels, find_labels, is_label_key, label_
 from nn_inspector.probes.layer_choice import LayerChoice, choose_layers
 from nn_inspector.probes.learning_rate import group_name
 from nn_inspector.probes.lengths import Lengths
+from nn_inspector.probes.loop_clipping import Clipping, clipping_of
 from nn_inspector.probes.loss_calls import CallMode, LossCall
 from nn_inspector.probes.measurement import QUANTITIES, Measured, Measurement, MeasurementTable, TraceEntry, one_by_one
 from nn_inspector.probes.optimizer_finder import OptimizerFinder
@@ -41,6 +42,7 @@ __all__ = [
     "BlockSums",
     "Blocks",
     "CallMode",
+    "Clipping",
     "Epoch",
     "LabelOrder",
     "Labels",
@@ -60,6 +62,7 @@ __all__ = [
     "are_scores",
     "choose_layers",
     "choose_probes",
+    "clipping_of",
     "find_labels",
     "first_tensor",
     "group_name",

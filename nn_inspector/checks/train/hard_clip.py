@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
-from torch.optim import Optimizer
 
 from nn_inspector.checks.base import Subject
-from nn_inspector.checks.model.wiring import parameters_of
 from nn_inspector.checks.race import Race, race
 from nn_inspector.experiments import TrainingCopy
 from nn_inspector.history import Run
+from nn_inspector.probes import Clipping
 
 HARD = 10.0
 """So many times as long as the limit the gradients are at most steps."""
@@ -51,15 +47,8 @@ def hard_clip(run: Run) -> HardClip | None:
 
 def race_without_clipping(subject: Subject, clip: HardClip) -> Race | None:
     """Copies take steps with the whole gradient, and with what the loop leaves of it."""
-    return race(subject, without=_clipping(clip.limit))
+    return race(subject, _whole, without=lambda copied: copied.clip(Clipping("norm", clip.limit)))
 
 
-def _clipping(limit: float) -> Callable[[TrainingCopy], None]:
-    def change(copied: TrainingCopy) -> None:
-        def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-            torch.nn.utils.clip_grad_norm_(parameters_of(optimizer), limit)
-
-        for optimizer in copied.optimizers:
-            optimizer.register_step_pre_hook(before)
-
-    return change
+def _whole(copied: TrainingCopy) -> None:
+    copied.clip(None)

@@ -1,0 +1,79 @@
+import pytest
+import torch
+from torch import nn
+
+import nn_inspector as nni
+from nn_inspector.experiments import Start, isolated, train
+from nn_inspector.probes import Clipping, TraceEntry, clipping_of
+from tests.trainings import classifier
+
+NORM = ("clip", {"kind": "norm", "limit": 0.5, "norm": 3.0})
+VALUE = ("clip", {"kind": "value", "limit": 0.1, "norm": None})
+BACKWARD, STEP = ("backward", {}), ("step", {"optimizer": 0})
+
+
+def trace(*once, steps=6):
+    return [TraceEntry(step, call, facts) for step in range(steps) for call, facts in once]
+
+
+@pytest.mark.parametrize(
+    ("once", "expected"),
+    [
+        ((BACKWARD, NORM, STEP), Clipping("norm", 0.5)),
+        ((BACKWARD, VALUE, STEP), Clipping("value", 0.1)),
+        ((BACKWARD, ("unscale", {"explicit": True}), NORM, STEP), Clipping("norm", 0.5)),
+        ((BACKWARD, BACKWARD, NORM, STEP), Clipping("norm", 0.5)),  # accumulated
+        ((BACKWARD, NORM, ("unscale", {"explicit": False}), STEP), None),
+        ((BACKWARD, STEP, NORM), None),
+        ((NORM, BACKWARD, STEP), None),
+        ((BACKWARD, ("clip", {"kind": "norm", "limit": 0.5, "norm": 0.0}), STEP), None),
+        ((BACKWARD, STEP), None),
+        ((), None),
+    ],
+)
+def test_only_what_reaches_the_step_counts(once, expected):
+    assert clipping_of(trace(*once)) == expected
+
+
+def test_few_steps_or_a_mixture_say_nothing():
+    assert clipping_of(trace(BACKWARD, NORM, STEP, steps=2)) is None
+    assert clipping_of(trace(BACKWARD, NORM, STEP, steps=4) + trace(BACKWARD, STEP, steps=4)) is None
+    assert clipping_of(trace(BACKWARD, NORM, STEP, steps=4) + trace(BACKWARD, VALUE, STEP, steps=4)) is None
+
+
+def run(case, limit, steps=12):
+    for (inputs, target), _ in zip(list(case.train_loader) * steps, range(steps), strict=False):
+        case.optimizer.zero_grad()
+        case.loss_fn(case.model(inputs), target).backward()
+        if limit is not None:
+            nn.utils.clip_grad_norm_(case.model.parameters(), limit)
+        case.optimizer.step()
+
+
+@pytest.mark.parametrize("limit", [None, 0.01])
+def test_a_copy_clips_as_the_loop_does_until_it_is_told_not_to(limit):
+    case = classifier(lr=1.0)
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, show=False) as inspector:
+        run(case, limit)
+        inspector.check("one_batch_fit", seconds=1)
+        batch = next(iter(case.train_loader))
+        moved = []
+        for told in (False, True):
+            with isolated(inspector.training, start=Start()) as copied:
+                before = [parameter.detach().clone() for parameter in copied.model.parameters()]
+                if told:
+                    copied.clip(None)
+                train(copied, [batch], steps=1)
+                pairs = zip(before, map(torch.Tensor.detach, copied.model.parameters()), strict=True)
+                moved.append(float(torch.stack([(a - b).norm() for a, b in pairs]).norm()))
+    assert (moved[0] == pytest.approx(0.01, rel=1e-3)) is (limit is not None)
+    assert moved[1] > 0.011
+
+
+def test_a_rate_that_clipping_keeps_in_bounds_is_not_blamed():
+    case = classifier(lr=2.0)
+    case.model[0].weight.data *= 30
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, show=False) as inspector:
+        run(case, 0.05, steps=240)
+        finding = inspector.check("one_batch_fit")
+    assert finding.severity == "ok", finding.message
