@@ -11,18 +11,27 @@ function view(said: readonly string[], charts: readonly ('picture' | 'table')[])
     '.nni-said > li': said.map(textContent => ({ textContent })),
     '.nni-chart': charts.map(kind => {
       const attributes: Attributes = {};
-      const picture = { setAttribute: (name: string, value: string) => void (attributes[name] = value) };
+      const layer = (prefix: string): object => ({
+        setAttribute: (name: string, value: string) => void (attributes[`${prefix}${name}`] = value)
+      });
+      const layers: Record<string, object> = { '.svg-figure': layer(''), '.svg-background': layer('behind: ') };
       if (kind === 'picture') {
         pictures.push(attributes);
       }
-      return { querySelector: () => (kind === 'picture' ? picture : null) };
+      return {
+        querySelector: (selector: string) => (kind === 'picture' ? layers[selector] : undefined) ?? null
+      };
     })
   };
   const element = { closest: () => element, querySelectorAll: (selector: string) => found[selector] ?? [] };
   return [element as unknown as Element, pictures];
 }
 
-const named = (name: string): Attributes => ({ role: 'img', 'aria-label': name });
+const named = (name: string): Attributes => ({
+  role: 'img',
+  'aria-label': name,
+  'behind: aria-hidden': 'true'
+});
 
 describe('namePictures', () => {
   it('gives each picture the sentence at its place', () => {

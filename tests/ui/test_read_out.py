@@ -24,13 +24,15 @@ def test_each_picture_is_named_by_what_it_shows_and_many_checks_are_folded_into_
     board.evaluate("element => element.scrollIntoView()")
 
     # Each picture says what it shows, and says something else at the next update.
-    pictures = board.locator(".nni-chart .bqplot[role=img]")
+    pictures = board.locator(".nni-chart .svg-figure[role=img]")
     expect(pictures).to_have_count(4, timeout=PATIENCE)
     loss = board.get_by_role("img", name=re.compile(r"^Loss: loss, train, smoothed: 2\.\d+ at step 0, .* at step \d+"))
     expect(loss).to_be_visible(timeout=PATIENCE)
     expect(
         board.get_by_role("img", name=re.compile(r"^Gradient flow: gradient norm, 4 rows; now: greatest"))
     ).to_be_visible()
+    loss.hover()  # bqplot's own buttons come up
+    expect_accessible(page, ".nni-dashboard")
     said = loss.get_attribute("aria-label")
     expect(loss).not_to_have_attribute("aria-label", said, timeout=PATIENCE)
     notes = board.get_by_role("list", name="What the charts show now")
