@@ -31,7 +31,7 @@ def in_words(chart: Chart) -> str:
     Example:
         >>> loss = Curve(np.array([0.0, 420.0, 440.0]), np.array([2.3, 0.39, 0.412]))
         >>> in_words(Chart("lines", "step", "loss", {"train": loss}))
-        'loss, train: 2.3 at step 0, 0.412 at step 440, lowest 0.39 at step 420.'
+        'loss, train: 2.3 at step 0, 0.412 at step 440, lowest 0.39.'
     """
     if chart.empty:
         return chart.note or "nothing to show yet."
@@ -67,10 +67,10 @@ def _lines(chart: Chart) -> list[str]:
     known = _known(chart.series)
     said = []
     for name, curve in list(known.items())[:_MOST_CURVES]:
-        places = {0: "", len(curve.y) - 1: ""}
-        low, high = int(curve.y.argmin()), int(curve.y.argmax())
-        places |= {place: f"{word} " for place, word in ((low, "lowest"), (high, "highest")) if place not in places}
-        told = (f"{word}{curve.y[place]:.3g} at {_place(chart, curve.x[place])}" for place, word in places.items())
+        ends = sorted({0, len(curve.y) - 1})
+        told = [f"{curve.y[place]:.3g} at {_place(chart, curve.x[place])}" for place in ends]
+        beyond = (("lowest", int(curve.y.argmin())), ("highest", int(curve.y.argmax())))
+        told += [f"{word} {curve.y[place]:.3g}" for word, place in beyond if place not in ends]
         said.append(f"{name}: {', '.join(told)}")
     left = len(known) - _MOST_CURVES
     return [*said, f"and {left} more curve{'s' * (left > 1)}"] if left > 0 else said

@@ -90,15 +90,17 @@ def _note(train: Series, top: float | None, beyond: float | None) -> str:
 
 
 def decimate(series: Series, role: str = "main") -> Curve:
-    """At most `MOST_POINTS` points that keep every peak: of each stretch its least and its greatest value."""
+    """At most `MOST_POINTS` points that keep every peak: of each stretch its least and its greatest value, between the first and the last."""
     steps, low, high = series.steps.astype(np.float64), series.low, series.high
     if len(steps) <= MOST_POINTS:
         return Curve(steps, series.values, role)  # type: ignore[arg-type]
-    stretch = -(-2 * len(steps) // MOST_POINTS)
+    stretch = -(-2 * len(steps) // (MOST_POINTS - 4))
     starts = np.arange(0, len(steps), stretch)
     ends = np.minimum(starts + stretch, len(steps)) - 1
     x = np.stack([steps[starts], steps[ends]], axis=1).ravel()
     y = np.stack([np.fmin.reduceat(low, starts), np.fmax.reduceat(high, starts)], axis=1).ravel()
+    x = np.concatenate([steps[:1], x, steps[-1:]])
+    y = np.concatenate([series.values[:1], y, series.values[-1:]])
     return Curve(x, y, role)  # type: ignore[arg-type]
 
 

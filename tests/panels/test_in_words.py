@@ -7,12 +7,13 @@ import pytest
 
 import nn_inspector as nni
 from nn_inspector.history import Chart, Curve, Heat, curve, row_labels
+from nn_inspector.panels import loss
 from nn_inspector.panels.chart_image import png_tag
 from nn_inspector.panels.choice import PANELS
 from nn_inspector.panels.in_words import in_words, said_html
 from nn_inspector.panels.panel import Selection
 from nn_inspector.probes import Measurement
-from tests.panels.runs import EMPTY, trained
+from tests.panels.runs import EMPTY, run_of, trained
 
 AT = np.array([0.0, 10.0, 440.0])
 ROWS = row_labels(["first", "second", "third"])
@@ -30,7 +31,7 @@ def lines(series, **options):
         (lines({"a": curve([2.3])}), "loss, a: 2.3 at step 0."),
         (
             lines({"a": Curve(AT, np.array([2.3, 0.39, 0.41]))}),
-            "loss, a: 2.3 at step 0, 0.41 at step 440, lowest 0.39 at step 10.",
+            "loss, a: 2.3 at step 0, 0.41 at step 440, lowest 0.39.",
         ),
         (
             lines({"a": Curve(AT, np.array([1.0, np.inf, 0.5])), "each": curve([9.0, 8.0], "faint")}),
@@ -47,7 +48,7 @@ def lines(series, **options):
         ),
         (
             Chart("lines", "epoch", "", {"a": curve([1.0, 3.0, 2.0])}),
-            "a: 1 at epoch 0, 2 at epoch 2, highest 3 at epoch 1.",
+            "a: 1 at epoch 0, 2 at epoch 2, highest 3.",
         ),
         (
             Chart("rows", "norm", "", {"now": curve([1.0, 0.1, np.nan], "points")}, ROWS),
@@ -103,6 +104,15 @@ def test_every_panel_can_be_put_into_words(panel, run):
     assert said
     assert len(said) < 500
     assert not re.search(r"nan|inf\b|None", said)
+
+
+def test_a_long_curve_begins_and_ends_with_its_own_values():
+    values = np.full(5000, 1.0)
+    values[[0, 1, 2500, 4998, 4999]] = 2.3, 0.1, 9.0, 0.2, 0.41
+    chart = loss.picture(run_of("loss", values), Selection())
+    each = lines({"each": chart.series["train, each step"]})
+    assert in_words(each) == "loss, each: 2.3 at step 0, 0.41 at step 4,999, lowest 0.1, highest 9."
+    assert len(chart.series["train, each step"].x) <= loss.MOST_POINTS
 
 
 def test_names_of_strangers_are_no_markup():
