@@ -21,7 +21,7 @@ from benchmarks.overhead.problems import CLASSES, Problem
 SIZES = ((4, 64), (16, 64), (64, 64), (4, 256), (4, 1024), (4, 2048))
 """Layers, and units in each."""
 
-PLACES = (1_000, 10_000, 30_000)
+PLACES = (1_000, 6_000)
 """Steps done when the cost is looked at."""
 
 BATCH = 32
