@@ -30,6 +30,9 @@ OF_ONE_PROCESS = {
 ON_CHANGE = {"training_mode", "learning_rate"}
 """Quantities that are reported when they change, here at the first step alone."""
 
+OF_ONE_PROCESS = {"gradient_left"}
+"""Quantities that several processes do not have: before they are averaged, the gradients of one are not those of the batch."""
+
 
 def join(rank: int, world: int, folder: str) -> None:
     """Meet the other processes through a file."""
