@@ -111,6 +111,26 @@ def test_elsewhere_they_are_a_warning_if_the_network_learns_nothing_of_others(va
     assert finding.basis == "statistics"
 
 
+@pytest.mark.parametrize("related", [True, False])
+def test_numbers_that_are_mostly_noise_belong_to_their_inputs(related):
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(15, generator=generator)
+
+    def days(items):
+        inputs = torch.randn(items, 15, generator=generator)
+        signal = inputs @ weights / weights.norm() / 3 if related else 0.0
+        return TensorDataset(inputs, (signal + torch.randn(items, generator=generator))[:, None])
+
+    model = nn.Linear(15, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    loader, val_loader = DataLoader(days(1500), 100, shuffle=True), DataLoader(days(1000), 500)
+    case = Case(model, optimizer, nn.MSELoss(), loader)
+    with nni.watch(model, optimizer, case.loss_fn, train_loader=loader, val_loader=val_loader, show=False) as inspector:
+        case.run(5)
+        finding = inspector.check("label_alignment")
+    assert finding.raised is not related, finding.message
+
+
 def test_a_training_that_was_lost_says_nothing_of_the_labels():
     torch.manual_seed(0)
     model = mlp()

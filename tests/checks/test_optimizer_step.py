@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import nn_inspector as nni
 from tests.trainings import CLASSES, FEATURES, Case, blobs, classifier, mlp
@@ -412,3 +413,16 @@ def test_steps_within_a_task_are_taken_back_after_they_were_used():
     with nni.watch(net, inner, criterion, train_loader=batches, loop=loop, show=False) as inspector:
         loop()
         assert inspector.check("optimizer_step", seconds=300.0).severity == "ok"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_weights_that_pruning_gives_another_name_are_the_same_weights(before):
+    case = classifier(lr=0.1)
+    if before:
+        prune.l1_unstructured(case.model[0], "weight", amount=0.3)
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, show=False) as inspector:
+        for layer in (case.model[0], case.model[2]):
+            prune.l1_unstructured(layer, "weight", amount=0.3)
+        case.run(4)
+        finding = inspector.check("optimizer_step")
+    assert finding.severity == "ok", finding.message

@@ -1,9 +1,12 @@
 import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from nn_inspector.checks import find_check
 from nn_inspector.panels.chart_image import png
 from tests.checks.test_length_and_batches import case
-from tests.trainings import classifier
+from tests.trainings import Case, classifier
 
 
 def run(epochs):
@@ -45,3 +48,21 @@ def test_the_ratios_can_be_drawn(watched):
     chart = find_check("update_ratio").chart(finding)
     assert [label for _, label in chart.labels] == ["0.weight", "2.weight"]
     assert png([("", chart)])
+
+
+def test_the_first_steps_of_weights_that_began_with_zeros_do_not_count(watched):
+    model = nn.Linear(15, 1)
+    nn.init.zeros_(model.weight)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(1000, 15, generator=generator)
+    target = inputs[:, :1] / 3 + torch.randn(
+        1000, 1, generator=generator
+    )  # most of it is noise, so that it stays near chance
+    made = Case(
+        model,
+        torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-3),
+        nn.MSELoss(),
+        DataLoader(TensorDataset(inputs, target), batch_size=100, shuffle=True),
+    )
+    finding = watched(made, run(30)).check("update_ratio")
+    assert not finding.raised, finding.message

@@ -87,6 +87,28 @@ def test_an_input_that_is_used_passes(watched, make):
     assert finding.severity == "ok", finding.message
 
 
+class OfPhases(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(FEATURES, 8, dtype=torch.complex64)
+        self.last = nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        return self.last(self.first(x).abs())
+
+
+def test_complex_inputs_are_no_tokens(watched):
+    torch.manual_seed(0)
+    inputs, labels = blobs().tensors
+    data = TensorDataset(torch.complex(inputs, inputs.flip(1)), labels)
+    model = OfPhases()
+    made = Case(
+        model, torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss(), DataLoader(data, batch_size=16)
+    )
+    finding = watched(made, lambda c: c.run(2)).check("zero_input")
+    assert finding.severity == "ok", finding.message
+
+
 class OfPairs(nn.Module):
     """Takes tokens and their lengths as one argument."""
 

@@ -56,6 +56,9 @@ LEARNED = 0.2
 NOTHING = 0.85
 """A network that has so much still to learn of items that it has not seen has learned nothing about them."""
 
+_SURELY = 5.0
+"""Standard errors of a correlation."""
+
 _LOST = 2.0
 _BATCHES = 20
 
@@ -235,7 +238,7 @@ def _unlearnable(subject: Subject, pairs: Pairs, evidence: Evidence) -> Finding:
         len(pairs.features) >= SURE and not LossCurve.of(subject.run).lost
     )  # one that was lost says nothing of labels
     left = _left_of_others(subject) if sure else None
-    if left is None or not NOTHING <= left <= _LOST:
+    if left is None or not NOTHING <= left <= _LOST or _tells_something(subject):
         message = (
             "A simple model learns no more of these labels than of permuted ones: they are not to be had so easily."
         )
@@ -249,6 +252,22 @@ def _unlearnable(subject: Subject, pairs: Pairs, evidence: Evidence) -> Finding:
         remedy=Remedy("Look at a few pairs by eye, and shuffle inputs and labels together.", _TOGETHER),
         where="train_loader",
     )
+
+
+def _tells_something(subject: Subject) -> bool:
+    """Whether the network's numbers go with those of the validation items more than by chance, however much noise there is."""
+    if subject.training.val_loader is None:
+        return False
+    try:
+        seen = look_at_items(subject, subject.training.val_loader)
+    except ExperimentError:
+        return False
+    if seen.task != "numbers":
+        return False
+    said, right = (one.double().reshape(len(one), -1) for one in (seen.prediction, seen.target))
+    said, right = said - said.mean(0), right - right.mean(0)
+    size = float(said.norm() * right.norm())
+    return size > 0 and float((said * right).sum()) / size * len(said) ** 0.5 > _SURELY
 
 
 def _left_of_others(subject: Subject) -> float | None:

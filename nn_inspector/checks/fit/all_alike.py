@@ -28,7 +28,8 @@ def all_alike(subject: Subject) -> list[torch.Tensor] | None:
         return None
     given = [tuple(one[0]) for one in passes if len(one) == 1 and one[0]]
     if len(given) < len(passes) or any(
-        len(one) != len(given[0]) or min(map(torch.Tensor.dim, one)) < 2 for one in given
+        len(one) != len(given[0]) or min(map(torch.Tensor.dim, one)) < 2 or any(map(torch.is_complex, one))
+        for one in given
     ):
         return None
     first = [one[0].float() for one in given[0]]

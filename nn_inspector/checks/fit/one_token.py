@@ -71,7 +71,8 @@ def one_token(model: nn.Module, batches: Sequence[Any]) -> OneToken | None:
 
 def _texts(batch: Any) -> Iterator[torch.Tensor]:
     for one in tensors_of(batch):
-        if one.dim() == 2 and one.shape[1] > 2 and not one.is_floating_point() and one.dtype is not torch.bool:
+        whole = not one.is_floating_point() and not one.is_complex() and one.dtype is not torch.bool
+        if whole and one.dim() == 2 and one.shape[1] > 2:
             yield one.detach().cpu()
 
 

@@ -13,7 +13,7 @@ from nn_inspector.checks.loop.shrunk import race_to_whole_weights, shrunk_weight
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.loop.undone import place_of_undoing, race_to_plain_steps, set_back_passes, undone_steps
 from nn_inspector.checks.loop.wasted import one_forward, step_behind_batches, wasted_batches
-from nn_inspector.checks.model.wiring import Wiring, wiring_of
+from nn_inspector.checks.model.wiring import Wiring, first_names, wiring_of
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.errors import InspectorError
 from nn_inspector.history import Finding, Remedy, Run
@@ -210,11 +210,11 @@ def _dropped(subject: Subject, wiring: Wiring) -> Finding | None:
     run, moved = subject.run, wiring.moved
     if moved is None or not wiring.stepped & moved:
         return None
-    rates = _rates(subject)
+    rates, known = _rates(subject), first_names(subject.training, wiring.parameters)
     lost = [
         name
         for name in wiring.trainable
-        if name in wiring.stepped and name not in moved | wiring.replaced and rates.get(name, 0.0) > 0
+        if name in known and name in wiring.stepped and name not in moved | wiring.replaced and rates.get(name, 0.0) > 0
         if _should_move(run, name, wiring.parameters[name], rates[name])
     ]
     if not lost:

@@ -103,7 +103,17 @@ def _moved(training: Training, parameters: Mapping[str, torch.Tensor]) -> frozen
     initial = training.initial
     if initial is None:
         return None
-    return frozenset(name for name, p in parameters.items() if name in initial and differs(p, initial[name]))
+    first = first_names(training, parameters)
+    return frozenset(name for name, p in parameters.items() if name in first and differs(p, initial[first[name]]))
+
+
+def first_names(training: Training, parameters: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """What each parameter was called at the time of `watch()`: pruning gives weights another name. New ones had none."""
+    before = {identity: name for name, identity in training.beginning.parameters.items()}
+    named = {
+        name: name if name in training.beginning.parameters else before.get(id(p)) for name, p in parameters.items()
+    }
+    return {name: first for name, first in named.items() if first is not None and first in (training.initial or {})}
 
 
 def differs(now: torch.Tensor, before: torch.Tensor) -> bool:

@@ -96,6 +96,8 @@ def _by_layer(subject: Subject) -> Finding:
 def layer_ratios(subject: Subject) -> Mapping[str, float]:
     """The median size of a step over that of the weights, for each parameter with two axes or more.
 
+    Of weights that began with zeros, to which the first steps are large whatever they are, the last quarter of what was measured counts.
+
     Raises:
         InspectorError: too few steps were measured.
     """
@@ -103,7 +105,13 @@ def layer_ratios(subject: Subject) -> Mapping[str, float]:
     matrices = [name for name, p in subject.training.model.named_parameters() if p.dim() > 1 and p.requires_grad]
     found = {name: run.series("update_ratio", name).values for name in matrices}
     usable = {name: values[np.isfinite(values)] for name, values in found.items()}
-    ratios = {name: float(np.median(values)) for name, values in usable.items() if len(values) >= _LEAST}
+    initial = subject.training.initial or {}
+    began_with_zeros = {name for name in usable if name in initial and not bool(initial[name].any())}
+    counted = {
+        name: values[-max(len(values) // 4, _LEAST) :] if name in began_with_zeros else values
+        for name, values in usable.items()
+    }
+    ratios = {name: float(np.median(values)) for name, values in counted.items() if len(usable[name]) >= _LEAST}
     if not ratios:
         raise InspectorError(
             "The size of too few steps was measured. Run your training loop for a moment, then look again."
