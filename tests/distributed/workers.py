@@ -24,14 +24,12 @@ OF_ONE_PROCESS = {
     "data_seconds": "how long it waited for its loader",
     "own_seconds": "what watching cost it",
     "memory_bytes": "what it needs",
+    "gradient_left": "what clipping left of its gradient, which is not that of the batch before it is averaged",
 }
 """Quantities that are not of the batch but of the process that reports them, and what each is."""
 
 ON_CHANGE = {"training_mode", "learning_rate"}
 """Quantities that are reported when they change, here at the first step alone."""
-
-OF_ONE_PROCESS = {"gradient_left"}
-"""Quantities that several processes do not have: before they are averaged, the gradients of one are not those of the batch."""
 
 
 def join(rank: int, world: int, folder: str) -> None:
