@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from nn_inspector.checks.base import Subject
-from nn_inspector.experiments import BatchSource, Start, TrainingCopy, isolated
+from nn_inspector.experiments import BatchSource, Start, TrainingCopy, batch_size, isolated
 from nn_inspector.experiments.one_pass import one_pass
 from nn_inspector.history import Run
 from nn_inspector.probes import LossCall
@@ -114,6 +114,8 @@ def _labels(copied: TrainingCopy, batches: Sequence[Any]) -> IgnoredClass | None
     calls = [call for batch in batches for call in one_pass(copied, batch).calls]
     if len(calls) != len(batches) or any(call.name not in ("cross_entropy", "nll_loss") for call in calls):
         return None
+    if any(len(call.target) != batch_size(batch) for call, batch in zip(calls, batches, strict=True)):
+        return None  # of positions of sequences, some are padding
     numbers = {call.options.get("ignore_index") for call in calls}
     number, classes = numbers.pop(), calls[0].prediction.shape[-1]
     flat = all(call.target.dim() == 1 and call.prediction.dim() == 2 for call in calls)

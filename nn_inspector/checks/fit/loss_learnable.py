@@ -108,7 +108,7 @@ def look(subject: Subject) -> Finding:
         )
     constant = all(gradient is None or not bool(gradient.any()) for gradient in seen.gradients.values())
     if not found.moved:
-        if constant:
+        if constant and not LossCurve.of(subject.run).falling:
             return _flat(found)
         raise ExperimentError(
             f"The loss does not depend on {layer} alone, so it cannot be looked at without the network."

@@ -6,8 +6,10 @@ import math
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.fit.by_heart import ENOUGH_WEIGHTS, NEARLY, Fit, learn_in_epochs, learned_well
+from nn_inspector.checks.relation import relation
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.levels import loss_levels
+from nn_inspector.checks.train.no_learning import RELATED
 from nn_inspector.checks.train.standing import require_no_turns
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, batch_size, distinct_items, initial_state, preserved_random_state
@@ -112,7 +114,8 @@ def _judged(subject: Subject, fits: dict[str, Fit], evidence: Evidence, items: i
 
 def _learned_nothing(subject: Subject) -> bool:
     levels, seen = loss_levels(subject), LossCurve.of(subject.run)
-    return levels is not None and bool(seen.total) and levels.progress(seen.end) < NOTHING
+    little = levels is not None and bool(seen.total) and levels.progress(seen.end) < NOTHING
+    return little and not relation(subject).holds(RELATED)
 
 
 CHECK = Check(INFO, look, chart)

@@ -23,6 +23,7 @@ from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import Start, TrainingCopy, initial_state, isolated, take_apart
 from nn_inspector.experiments.batch_contents import map_leaves
 from nn_inspector.experiments.flow import LAYERS
+from nn_inspector.experiments.one_pass import one_pass
 from nn_inspector.history import Finding, Remedy, Severity
 from nn_inspector.probes import first_tensor
 from nn_inspector.stats import is_dense
@@ -198,12 +199,27 @@ def _swapped(subject: Subject) -> Finding:
             "units of a layer are dead, or its weights are zero."
         )
         return finding(INFO, "info", message)
+    if _fewer_answers(subject, batch):
+        raise ExperimentError(
+            "The network gives fewer answers than it is given rows: the rows may belong to one item, in any order."
+        )
     message = (
         "No: no answer changes if the items of a batch swap their inputs, whatever the weights are. The input is lost on its "
         "way, or all items look the same to the network."
     )
     remedy = Remedy("Follow the input through forward(), until the items do not differ any more.", _FOLLOW)
     return finding(INFO, "error", message, remedy=remedy, where="model.forward", basis="experiment")
+
+
+def _fewer_answers(subject: Subject, batch: Any) -> bool:
+    """Whether the first axis of what the network returns is shorter than that of what it is given."""
+    with isolated(subject.training, start=Start()) as copied:
+        seen = one_pass(copied, batch)
+    if not seen.inputs or not seen.outputs:
+        return False
+    rows = max((len(one) for one in seen.inputs[-1] if one.dim()), default=0)
+    output = first_tensor(seen.outputs[-1])
+    return output is not None and (len(output) if output.dim() else 1) < rows
 
 
 @torch.no_grad()

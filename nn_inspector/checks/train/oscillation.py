@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.relation import relation
 from nn_inspector.checks.train.course import Course, course_chart, course_of, levelled
 from nn_inspector.history import Finding, Remedy
 
@@ -20,7 +21,7 @@ INFO = CheckInfo(
     how=(
         "The middle half of the losses in the second half of the training is compared with their median. It is a warning if that "
         "range is above 30 % of it, less than 35 % of the way from chance to the least possible loss is done, and the loss does "
-        "not surely fall any more. This is a symptom: the cause stands in another check."
+        "not surely fall any more. It is none if a copy's answers go with the labels. This is a symptom: the cause stands in another check."
     ),
     remedy="Lower the learning rate, or make the batches larger: four times as many items allow about twice the rate.",
     sources=(
@@ -32,6 +33,9 @@ INFO = CheckInfo(
 
 WIDE = 0.3
 """The range of the middle half, over the median: plateaus at chance have about 0.05."""
+
+RELATED = 0.5
+"""Answers that go with the labels so far, see `relation`, have got somewhere as well."""
 
 POOR = 0.35
 """A training that came further has got somewhere."""
@@ -46,6 +50,13 @@ def look(subject: Subject) -> Finding:
     if not width > WIDE or not course.end < POOR or course.curve.falling:
         message = f"No: the middle half of the losses lies within {width:.0%} of their median, and {course.end:.0%} of the way is done."
         return finding(INFO, "ok", message, evidence=evidence)
+    found = relation(subject)
+    if found.holds(RELATED):
+        message = (
+            f"It does, by {width:.0%} of itself around {course.curve.end:.3g}. But the answers go with the labels: some items are far "
+            "off from the rest, and each batch holds others of them."
+        )
+        return finding(INFO, "info", message, evidence={**evidence, "relation": found.strength})
     message = (
         f"Yes: in the second half of the training the loss goes up and down by {width:.0%} of itself around {course.curve.end:.3g}, "
         "and does not get better."

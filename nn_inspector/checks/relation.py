@@ -1,0 +1,93 @@
+"""How surely the answers of the network now go with what is right: noise in the labels leaves a loss high that has learned all there is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from nn_inspector.checks.answers import Answers, answers
+from nn_inspector.checks.base import Subject
+from nn_inspector.errors import ExperimentError
+from nn_inspector.experiments import Start, isolated
+
+SURE = 4.0
+"""Standard errors above chance."""
+
+_BATCHES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Between the answers and the right ones.
+
+    Attributes:
+        strength: of classes, the share of what chance gets wrong that is right; of numbers, the correlation of their ranks, mean
+            over the columns.
+        errors: how many standard errors that is above chance.
+    """
+
+    strength: float
+    errors: float
+
+    def holds(self, strength: float) -> bool:
+        """Whether it is surely there, and as strong as that."""
+        return self.errors > SURE and self.strength >= strength
+
+
+NONE = Relation(0.0, 0.0)
+
+
+def relation(subject: Subject) -> Relation:
+    """Ask a copy about training items; asked once for all checks of a diagnosis. `NONE` where that cannot be told."""
+    found: Relation = subject.once("relation", lambda: _ask(subject))
+    return found
+
+
+def _ask(subject: Subject) -> Relation:
+    if subject.seconds <= 0:
+        return NONE
+    try:
+        with isolated(subject.training, start=Start()) as copied:
+            found = [one for one in (answers(copied, batch) for batch in subject.batches(_BATCHES)) if one is not None]
+    except ExperimentError:
+        return NONE
+    return of_answers(Answers.together(found)) if found else NONE
+
+
+def of_answers(said: Answers) -> Relation:
+    """The relation of answers to the right ones.
+
+    Example:
+        >>> said = Answers("numbers", torch.arange(100.0)[:, None], torch.arange(100.0)[:, None] ** 3)
+        >>> of_answers(said)
+        Relation(strength=1.0, errors=10.0)
+    """
+    items = len(said.right)
+    if items < 2 or not bool(torch.isfinite(said.given.float()).all()):
+        return NONE
+    if said.kind == "classes":
+        chance = float(said.right.unique(return_counts=True)[1].max()) / items
+        gained = float((said.given == said.right).double().mean()) - chance
+        if chance >= 1:
+            return NONE
+        return Relation(gained / (1 - chance), gained / math.sqrt(chance * (1 - chance) / items))
+    given, right = (_ranks(part.reshape(items, -1)) for part in (said.given, said.right))
+    if given.shape != right.shape:
+        return NONE
+    sizes = given.norm(dim=0) * right.norm(dim=0)
+    each = torch.where(sizes > 0, (given * right).sum(0) / sizes.clamp(min=1e-12), 0.0)
+    strength = float(each.mean())
+    return Relation(strength, strength * math.sqrt(items))
+
+
+def _ranks(values: torch.Tensor) -> torch.Tensor:
+    """Ranks of each column around 0, float64; equal numbers have the mean of theirs."""
+    columns = []
+    for column in values.double().cpu().unbind(1):
+        _, which, counts = column.unique(return_inverse=True, return_counts=True)
+        ends = counts.cumsum(0).double()
+        columns.append((ends - (counts.double() + 1) / 2)[which])
+    ranks = torch.stack(columns, 1)
+    return ranks - ranks.mean(0)
