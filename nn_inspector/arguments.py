@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import torch
@@ -68,6 +68,28 @@ def check_callable(name: str, value: object, advice: str) -> None:
         advice = f"Make an instance of it: {value.__name__}()."
     if value is not None and (isinstance(value, type) or not callable(value)):
         raise ArgumentError(name, expected="a function or module", got=describe(value), advice=advice)
+
+
+def as_loss(loss_fn: Any) -> Any:
+    """The loss function; None for several in a mapping or a list, which the loop calls one by one.
+
+    Raises:
+        ArgumentError: it cannot be called.
+
+    Example:
+        >>> import torch
+        >>> as_loss({"kind": torch.nn.CrossEntropyLoss(), "size": torch.nn.MSELoss()}) is None
+        True
+    """
+    several: Any = None
+    if isinstance(loss_fn, Mapping | nn.ModuleDict):
+        several = list(loss_fn.values())
+    elif isinstance(loss_fn, list | tuple | nn.ModuleList):
+        several = list(loss_fn)
+    if several and all(callable(one) and not isinstance(one, type) for one in several):
+        return None
+    check_callable("loss_fn", loss_fn, "Pass a loss such as torch.nn.CrossEntropyLoss().")
+    return loss_fn
 
 
 def as_functions(loop: object) -> tuple[Callable[..., Any], ...]:

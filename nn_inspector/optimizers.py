@@ -15,10 +15,11 @@ def as_optimizers(given: object) -> list[Optimizer]:
     """What was given for `optimizer`, as a list.
 
     An object with a step() of its own stands for the optimizers among its attributes, such as the one that a warm-up
-    wraps. One that holds no parameter of the model is taken as it is: `trainable_parameters` says what is wrong then.
+    wraps. One that holds no parameter of the model is taken as it is: `trainable_parameters` says what is wrong then. One
+    that changes the weights by itself is left aside, as updates by hand are: what it does is seen by the weights.
 
     Raises:
-        ArgumentError: it is no optimizer and holds none.
+        ArgumentError: it is no optimizer, holds none, and has no step() of its own.
 
     Example:
         >>> import torch
@@ -37,7 +38,7 @@ def as_optimizers(given: object) -> list[Optimizer]:
     found: list[Optimizer] = []
     for one in _one_by_one(given):
         held = [one] if isinstance(one, Optimizer) else _held(one)
-        if not held:
+        if not held and not _steps(one):
             raise ArgumentError("optimizer", expected="a torch.optim.Optimizer", got=describe(one), advice=_advice(one))
         found.extend(optimizer for optimizer in held if all(optimizer is not other for other in found))
     return found
@@ -50,9 +51,13 @@ def _one_by_one(given: object) -> list[object]:
 
 
 def _held(wrapper: object) -> list[Optimizer]:
-    if isinstance(wrapper, LRScheduler) or not callable(getattr(wrapper, "step", None)):
+    if not _steps(wrapper):
         return []
     return [one for value in getattr(wrapper, "__dict__", {}).values() for one in _among(value)]
+
+
+def _steps(given: object) -> bool:
+    return not isinstance(given, LRScheduler | type) and callable(getattr(given, "step", None))
 
 
 def _among(value: Any) -> Iterator[Optimizer]:

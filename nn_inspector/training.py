@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
 
-from nn_inspector.arguments import Loop, as_functions, check_callable, check_loader, check_model
+from nn_inspector.arguments import Loop, as_functions, as_loss, check_callable, check_loader, check_model
 from nn_inspector.beginning import Beginning
 from nn_inspector.description import description
 from nn_inspector.errors import ExperimentError, describe
@@ -44,7 +44,7 @@ class Training:
     Args:
         model: the network.
         optimizer: one optimizer, several in a list or a dict, or None to find them by their steps.
-        loss_fn: a module or function of (prediction, target).
+        loss_fn: a module or function of (prediction, target); None where the loop has several.
         train_loader, val_loader: iterables of batches.
         step: computes the loss of a batch, where `loss_fn(model(*inputs), target)` would not do.
         loop: the function, method or functions that make up the training loop; read, never called.
@@ -76,15 +76,11 @@ class Training:
         loop: Loop | None = None,
     ) -> None:
         check_model(model)
-        for name, value, advice in (
-            ("loss_fn", loss_fn, "Pass a loss such as torch.nn.CrossEntropyLoss()."),
-            ("step", step, "Pass a function of (model, batch) that returns the loss."),
-        ):
-            check_callable(name, value, advice)
+        check_callable("step", step, "Pass a function of (model, batch) that returns the loss.")
         check_loader("train_loader", train_loader)
         check_loader("val_loader", val_loader)
         self.model = model
-        self.loss_fn = loss_fn
+        self.loss_fn = as_loss(loss_fn)
         self.train_loader = train_loader
         self.val_loader = val_loader
         self.step = step

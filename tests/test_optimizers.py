@@ -46,7 +46,7 @@ def test_all_forms_are_a_list():
     ("given", "says"),
     [
         ("adam", "expected a torch.optim.Optimizer, got a str. Pass the optimizer whose step()"),
-        (Warmup(None), "expected a torch.optim.Optimizer, got a Warmup"),
+        (Warmup, "expected a torch.optim.Optimizer, got the class Warmup itself"),
         (torch.optim.lr_scheduler.ConstantLR(adam()), "Pass the optimizer itself: scheduler.optimizer."),
     ],
 )
@@ -67,3 +67,29 @@ def test_a_warmup_of_ones_own_is_watched_through():
         assert inspector.run.steps == warmup.steps
         assert inspector.training.optimizers == [case.optimizer]
         assert inspector.run.last("learning_rate", "optimizer 0 group 0") == 0.01
+
+
+class PlainDescent:
+    """Steps by itself."""
+
+    def __init__(self, parameters):
+        self.parameters = list(parameters)
+
+    def step(self):
+        with torch.no_grad():
+            for parameter in self.parameters:
+                parameter.sub_(parameter.grad, alpha=0.1)
+                parameter.grad = None
+
+
+def test_an_optimizer_of_ones_own_is_left_aside_and_its_steps_are_seen():
+    case = classifier()
+    own = PlainDescent(case.model.parameters())
+    with nni.watch(case.model, own, case.loss_fn, train_loader=case.train_loader, show=False) as inspector:
+        assert inspector.training.optimizers == []
+        for _ in range(3):
+            for inputs, target in case.train_loader:
+                case.loss_fn(case.model(inputs), target).backward()
+                own.step()
+        finding = inspector.check("optimizer_step")
+    assert finding.severity == "ok", finding.message

@@ -284,3 +284,22 @@ def test_several_optimizers_may_come_in_a_list_or_a_dict():
             assert inspector.training.optimizers == [first, second]
     with pytest.raises(nni.ArgumentError, match="got a dict"):
         nni.watch(model, {"first": {"second": second}}, nn.CrossEntropyLoss())
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        {"kind": nn.CrossEntropyLoss(), "size": nn.MSELoss()},
+        [nn.CrossEntropyLoss(), nn.functional.mse_loss],
+        nn.ModuleDict({"kind": nn.CrossEntropyLoss()}),
+        nn.ModuleList([nn.CrossEntropyLoss()]),
+    ],
+)
+def test_several_losses_are_seen_as_the_loop_calls_them(losses):
+    assert Training(MODEL, OPTIMIZER, losses).loss_fn is None
+
+
+@pytest.mark.parametrize("losses", [{}, [], {"kind": 1.0}, [nn.CrossEntropyLoss]])
+def test_what_holds_no_losses_is_refused(losses):
+    with pytest.raises(nni.ArgumentError, match="loss_fn: expected a function or module"):
+        Training(MODEL, OPTIMIZER, losses)

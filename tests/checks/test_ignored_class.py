@@ -184,3 +184,29 @@ def test_a_class_of_items_that_the_loss_leaves_out_is_a_warning():
 def test_items_without_a_label_that_validation_does_not_have_are_meant():
     finding = items_with_a_class_left_out(lambda labels: labels.clamp(min=1))
     assert not finding.raised, finding.message
+
+
+def test_padding_of_flattened_sequences_is_no_class_of_items():
+    """Where the validation data are padded likewise."""
+    words = sentences()
+    data = padded(words, [one.flip(0) % TAGS + 1 for one in words], PAD)
+    model, loss_fn = Tagger(TAGS + 1, flat=True), nn.CrossEntropyLoss(ignore_index=PAD)
+    loader = DataLoader(data, batch_size=16, shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    with with_time(
+        nni.watch(
+            model,
+            optimizer,
+            train_loader=loader,
+            val_loader=DataLoader(data, batch_size=80),
+            step=lambda model, batch: loss_fn(model(batch[0]), batch[1].flatten()),
+            show=False,
+        )
+    ) as inspector:
+        for _ in range(3):
+            for x, y in loader:
+                optimizer.zero_grad()
+                loss_fn(model(x), y.flatten()).backward()
+                optimizer.step()
+        finding = inspector.check("label_range")
+    assert not finding.raised, finding.message

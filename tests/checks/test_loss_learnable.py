@@ -328,3 +328,16 @@ def test_a_loss_that_falls_without_end_is_an_error(held):
         found = inspector.check("loss_learnable")
     assert ("has no lowest value" in found.message) == (not held), found.message
     assert (found.severity == "error") == (not held)
+
+
+def test_a_loss_that_is_level_at_the_first_weights_alone_is_none(watched):
+    """In evaluation mode the first statistics of a normalization are not those of the data."""
+    torch.manual_seed(0)
+    inputs = torch.rand(320, 3) * torch.tensor([1.0, 3e4, 90.0]) + torch.tensor([0.0, 1e4, 18.0])
+    labels = (inputs[:, 1] > 2.5e4).float()
+    last = (nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1), nn.Sigmoid(), nn.Flatten(0))
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 16), nn.ReLU(), *last)
+    made = case(model, nn.BCELoss(), TensorDataset(inputs, labels))
+    made.optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    finding = watched(made, lambda c: c.run(8)).check("loss_learnable")
+    assert not finding.raised, finding.message

@@ -109,6 +109,29 @@ def test_complex_inputs_are_no_tokens(watched):
     assert finding.severity == "ok", finding.message
 
 
+class OfBag(nn.Module):
+    """One answer for all rows together, in whatever order they come."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.weigh, self.last = nn.Linear(FEATURES, 8), nn.Linear(8, 1), nn.Linear(8, 1)
+
+    def forward(self, x):
+        h = self.first(x).relu()
+        return self.last((self.weigh(h).softmax(0) * h).sum(0))
+
+
+def test_rows_of_one_bag_may_come_in_any_order(watched):
+    torch.manual_seed(0)
+    bags = [(torch.randn(5, FEATURES), torch.tensor([float(number % 2)])) for number in range(60)]
+    model = OfBag()
+    loader = DataLoader(bags, batch_size=1, collate_fn=lambda batch: batch[0])
+    made = Case(model, torch.optim.SGD(model.parameters(), lr=0.01), nn.BCEWithLogitsLoss(), loader)
+    finding = watched(made, lambda c: c.run(2)).check("zero_input")
+    assert finding.severity == "skipped", finding.message
+    assert "fewer answers than it is given rows" in finding.message
+
+
 class OfPairs(nn.Module):
     """Takes tokens and their lengths as one argument."""
 
