@@ -98,6 +98,15 @@ def test_an_unusual_setting_that_does_no_harm_is_only_mentioned(watched):
     assert "does well" in finding.message
 
 
+def test_betas_that_have_changed_places_are_said_to_a_training_that_does_well(watched):
+    finding = watched(case(torch.optim.Adam, lr=0.01, betas=(0.999, 0.9)), lambda c: c.run(40)).check(
+        "optimizer_settings"
+    )
+    assert finding.severity == "warning", finding.message
+    assert "though the training does well" in finding.message
+    assert "(0.9, 0.999)" in finding.remedy.code
+
+
 def by_hand(c):
     for _ in range(10):
         for x, y in c.train_loader:

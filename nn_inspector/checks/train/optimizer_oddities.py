@@ -31,6 +31,11 @@ class Oddity:
     overshoots: bool = False
 
     @property
+    def swapped(self) -> bool:
+        """Whether two settings stand in each other's place, which nobody means."""
+        return isinstance(self.value, tuple) and self.usual == self.value[::-1]
+
+    @property
     def text(self) -> str:
         """That in words."""
         return f"{self.name}={_said(self.value)} (usual is {_said(self.usual)}): {self.why}"

@@ -60,6 +60,9 @@ def look(subject: Subject) -> Finding:
         return finding(INFO, "ok", "No: epsilon, momentum and betas are within the usual.")
     said = "; ".join(one.text for one in odd)
     if _does_well(subject):
+        if any(one.swapped for one in odd):
+            message = f"Yes, though the training does well: {said}"
+            return finding(INFO, "warning", message, remedy=_remedy(odd), where="optimizer", basis="structure")
         return finding(INFO, "info", f"They are unusual, but the training does well: {said}", where="optimizer")
     return _tried(subject, odd, said)
 
