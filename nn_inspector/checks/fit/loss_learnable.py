@@ -61,6 +61,9 @@ BOTTOMLESS = 1000.0
 FEWEST = 8
 """In a batch of fewer items chance answers many right."""
 
+LOWER = 0.8
+"""A loss that came to this share of what it is said to be always is not always so."""
+
 MOST_ASKED = 0.9
 """Where the loss depends on fewer of the outputs than this, some are left out on purpose."""
 
@@ -108,7 +111,7 @@ def look(subject: Subject) -> Finding:
         )
     constant = all(gradient is None or not bool(gradient.any()) for gradient in seen.gradients.values())
     if not found.moved:
-        if constant and not LossCurve.of(subject.run).falling:
+        if constant and not _was_lower(subject, found.losses[0]):
             return _flat(found)
         raise ExperimentError(
             f"The loss does not depend on {layer} alone, so it cannot be looked at without the network."
@@ -258,6 +261,12 @@ def _misled(subject: Subject, *, single: bool = False) -> Misled | None:
         return misled(subject, single=single)
     except ExperimentError:  # what cannot be said of pairs may still be said of answers
         return None
+
+
+def _was_lower(subject: Subject, flat: float) -> bool:
+    """Whether the training's own loss was far lower: at the first weights a network in evaluation mode may be another one."""
+    seen = LossCurve.of(subject.run)
+    return bool(seen.total) and seen.end < LOWER * abs(flat)
 
 
 def _flat(found: FreeOutputs) -> Finding:
