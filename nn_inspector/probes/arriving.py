@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -20,28 +20,16 @@ class ArrivingBatch:
     """
 
     def __init__(self, batch: Any) -> None:
-        self._transfers: dict[int, Transfer] = {}
-        self._batch = _with_tensors(batch, self._send)
+        self._sent = _mapped(batch, _send)
 
     @property
     def ready(self) -> bool:
         """Whether all of it has arrived."""
-        return all(transfer.ready for transfer in self._transfers.values())
+        return all(one.ready for one in _leaves(self._sent) if isinstance(one, Transfer))
 
     def batch(self) -> Any:
         """The batch with its tensors on the host; waits for them if they are not `ready`."""
-        return _with_tensors(
-            self._batch, lambda one: self._transfers[id(one)].tensor() if id(one) in self._transfers else one
-        )
-
-    def _send(self, tensor: torch.Tensor) -> torch.Tensor:
-        if not lies_elsewhere(tensor):
-            return tensor
-        place = torch.empty(0)
-        plain = tensor.layout is torch.strided and not tensor.is_quantized
-        if plain and tensor.nbytes <= MOST_BYTES:
-            self._transfers[id(place)] = Transfer(tensor.detach())
-        return place
+        return _mapped(self._sent, lambda one: one.tensor() if isinstance(one, Transfer) else one)
 
 
 def lies_elsewhere(tensor: torch.Tensor) -> bool:
@@ -56,24 +44,32 @@ def is_elsewhere(batch: Any) -> bool:
         >>> is_elsewhere((torch.zeros(3, 2), {"label": torch.tensor([0, 1, 2])}))
         False
     """
-    found: list[bool] = []
-
-    def look(tensor: torch.Tensor) -> torch.Tensor:
-        found.append(lies_elsewhere(tensor))
-        return tensor
-
-    _with_tensors(batch, look)
-    return any(found)
+    return any(isinstance(one, torch.Tensor) and lies_elsewhere(one) for one in _leaves(batch))
 
 
-def _with_tensors(value: Any, change: Callable[[torch.Tensor], Any]) -> Any:
-    """A structure of mappings, lists and tuples with its tensors changed."""
-    if isinstance(value, torch.Tensor):
-        return change(value)
+def _send(leaf: Any) -> Any:
+    if not isinstance(leaf, torch.Tensor) or not lies_elsewhere(leaf):
+        return leaf
+    plain = leaf.layout is torch.strided and not leaf.is_quantized
+    return Transfer(leaf.detach()) if plain and leaf.nbytes <= MOST_BYTES else torch.empty(0)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
     if isinstance(value, Mapping):
-        return {key: _with_tensors(part, change) for key, part in value.items()}
+        value = list(value.values())
+    if type(value) in (list, tuple) or hasattr(value, "_fields"):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A structure of mappings, lists and tuples with its leaves changed."""
+    if isinstance(value, Mapping):
+        return {key: _mapped(part, change) for key, part in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_with_tensors(part, change) for part in value))
+        return type(value)(*(_mapped(part, change) for part in value))
     if type(value) in (list, tuple):
-        return type(value)(_with_tensors(part, change) for part in value)
-    return value
+        return type(value)(_mapped(part, change) for part in value)
+    return change(value)

@@ -22,6 +22,9 @@ _DENSE_BATCHES = 64
 _STRIDE = 8
 _FINGERPRINTED = 64
 
+_READING = threading.Lock()
+"""Who trains and who writes the run file may both find that a batch has arrived."""
+
 
 def fingerprint(value: Any, start: int = 0) -> int:
     """A checksum of the tensors on the host, arrays, numbers and texts in `value`, over a bounded number of their elements.
@@ -82,7 +85,6 @@ class Epoch:
     def __post_init__(self) -> None:
         self.parts: dict[str, LabelOrder] = {}
         self._arriving: deque[ArrivingBatch] = deque()
-        self._lock = threading.Lock()
 
     def add(self, batch: Any) -> None:
         """Take the next batch into account."""
@@ -111,7 +113,7 @@ class Epoch:
         """
         if not self._arriving:
             return
-        with self._lock:
+        with _READING:
             while self._arriving and (wait or self._arriving[0].ready):
                 self._read(self._arriving.popleft().batch())
 

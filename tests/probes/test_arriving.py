@@ -1,3 +1,4 @@
+import copy
 from typing import NamedTuple
 
 import pytest
@@ -72,6 +73,15 @@ def test_an_epoch_reads_batches_once_they_have_come_and_in_their_order(on_device
         plain.add(batch)
     assert epoch.order == plain.order != 0
     assert epoch.class_counts.tolist() == plain.class_counts.tolist() == [5, 7, 3]
+
+
+def test_an_epoch_can_be_copied(on_device):
+    epoch = Epoch("train", 0, 0)
+    epoch.add((X, Y))
+    twin = copy.deepcopy(epoch)
+    twin.settle()
+    assert (epoch.read, twin.read) == (0, 1)
+    assert twin.class_counts.tolist() == [2, 3, 1]
 
 
 def test_what_is_still_on_its_way_is_waited_for_when_asked(on_device):
