@@ -211,5 +211,5 @@ def test_views_rest_while_the_page_is_hidden():
         assert dashboard._header.value == before
         answer({"version": PROTOCOL, "request": "snapshot"})
         dashboard._publisher.update()
-        assert f"step {inspector.run.steps}" in dashboard._header.value
+        assert f"{inspector.run.steps} steps" in dashboard._header.value
         dashboard.close()
