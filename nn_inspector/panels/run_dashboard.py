@@ -251,6 +251,6 @@ def header_html(run: Run, standing: Sequence[str] = (), remarks: Sequence[str] =
         value = run.last("loss", source)
         parts += [f"{word} {value:.4g}"] if value is not None else []
     parts += [escape(part) for part in standing]
-    parts += [f"<b>shown: step {shown:,} of 0 to {run.steps - 1:,}</b>"] if shown is not None else []
+    parts += [f"<b>shown: step {shown:,} (0 to {run.steps - 1:,})</b>"] if shown is not None else []
     lines = "".join(f"<div>▲ {escape(remark)}</div>" for remark in remarks)
     return f'{STYLE}<div style="line-height: 1.5; color: {TEXT}">{" · ".join(parts)}{lines}</div>'

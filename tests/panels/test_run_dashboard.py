@@ -68,10 +68,10 @@ def test_it_travels_and_goes_to_the_evidence(path):
     assert "shown:" not in view._header.value
     view._time.slider.value = 5
     assert last_step(view) == 5
-    assert "shown: step 5 of 0 to 11" in view._header.value
+    assert "shown: step 5 (0 to 11)" in view._header.value
     view._findings._causes[0]._button.click()
     assert [view._time.slider.value, last_step(view)] == [3, 3]
-    assert "shown: step 3 of 0 to 11" in view._header.value
+    assert "shown: step 3 (0 to 11)" in view._header.value
     view._layer.name = "0"
     assert view._charts["activation_histogram"]._shown.x_label == "output of 0"
     view._time.latest.click()
@@ -91,7 +91,7 @@ def test_a_run_that_goes_on_elsewhere_is_read_again_when_that_is_asked(training)
     view.children[0].children[1].click()
     assert [view._time.slider.value, view._time.slider.max] == [2, 17]
     assert "18 steps" in view._header.value
-    assert "shown: step 2 of 0 to 17" in view._header.value
+    assert "shown: step 2 (0 to 17)" in view._header.value
     view.close()
 
 
@@ -157,8 +157,8 @@ def test_a_file_that_is_no_run_is_said(tmp_path):
     ("steps", "shown", "said"),
     [
         (40, None, "40 steps"),
-        (40, 3, "40 steps · <b>shown: step 3 of 0 to 39</b>"),
-        (4000, 0, "4,000 steps · <b>shown: step 0 of 0 to 3,999</b>"),
+        (40, 3, "40 steps · <b>shown: step 3 (0 to 39)</b>"),
+        (4000, 0, "4,000 steps · <b>shown: step 0 (0 to 3,999)</b>"),
         (1, None, "1 step"),
     ],
 )

@@ -69,5 +69,5 @@ def test_each_picture_is_named_by_what_it_shows_and_many_checks_are_folded_into_
     expect(pictures.first).to_have_attribute(
         "aria-label", re.compile(r"^Loss: loss, train, smoothed: 2\.\d+ at step 0\b"), timeout=PATIENCE
     )
-    expect(board).to_contain_text(re.compile(r"[\d,]+ steps .* shown: step 0 of 0 to [\d,]+"))
+    expect(board).to_contain_text(re.compile(r"[\d,]+ steps .* shown: step 0 \(0 to [\d,]+\)"))
     expect_accessible(page, ".nni-dashboard")
