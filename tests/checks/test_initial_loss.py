@@ -248,3 +248,15 @@ def test_a_training_that_made_up_for_it_is_not_warned(watched):
     after = watched(case, lambda case: case.run(40)).check("initial_loss")
     assert (before.severity, after.severity) == ("warning", "info")
     assert "made up for that" in after.message
+
+
+def test_tokens_are_not_told_to_be_scaled(untrained):
+    torch.manual_seed(0)
+    tokens = torch.randint(0, 50, (96, 6))
+    model = nn.Sequential(nn.Embedding(50, 8), nn.Flatten(), nn.Linear(48, CLASSES))
+    with torch.no_grad():
+        model[2].weight.mul_(30)
+    finding = untrained(model, nn.CrossEntropyLoss(), TensorDataset(tokens, blobs().tensors[1])).check("initial_loss")
+    assert finding.raised, finding.message
+    assert "last layer" in finding.remedy.text
+    assert "nan" not in finding.remedy.text

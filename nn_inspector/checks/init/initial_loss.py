@@ -164,7 +164,7 @@ def _chance_of(calls: Sequence[LossCall], value: torch.Tensor) -> Chance:
 
 
 def _remedy(subject: Subject, chance: Chance, input_spread: float) -> Remedy:
-    if not 0.2 < input_spread < 5:
+    if math.isfinite(input_spread) and not 0.2 < input_spread < 5:  # tokens have none
         return Remedy(
             text=f"Scale the inputs: their standard deviation is {input_spread:.3g}, and 1 is what layers are made for.",
             code="mean, std = x_train.mean(0), x_train.std(0) + 1e-6\nx_train = (x_train - mean) / std",
@@ -208,7 +208,7 @@ def _try_scaled_inputs(subject: Subject) -> Trial | None:
 
         def scale(batch: Any) -> list[Any]:
             (first, *rest), target = split_batch(batch)
-            return [((first - mean) / spread).to(first.dtype), *rest, target]
+            return [(first - mean) / spread, *rest, target]
 
         return Arm(batches, judge), Arm([scale(batch) for batch in batches], scale(judge))
 
