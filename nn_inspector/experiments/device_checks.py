@@ -70,6 +70,14 @@ def _gathered(input: torch.Tensor, dim: int, index: torch.Tensor, **_: Any) -> N
         raise IndexError(f"index is out of bounds for dimension {dim} with size {input.shape[dim]}")
 
 
+def _indexed(tensor: torch.Tensor, place: Any) -> None:
+    """An index of whole numbers for the first axis, as into a table; of several axes torch itself is asked."""
+    if isinstance(place, torch.Tensor) and place.dtype in (torch.int64, torch.int32) and tensor.dim():
+        rows = tensor.shape[0]
+        if not _within(place, -rows, rows - 1):
+            raise IndexError(f"index is out of bounds for dimension 0 with size {rows}")
+
+
 def _chances(input: torch.Tensor, *_: Any, **__: Any) -> None:  # noqa: A002 - torch's name
     if not _within(input, 0, 1):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true")
@@ -94,7 +102,11 @@ _CHECKS: Mapping[Any, Callable[..., None]] = {
     F.nll_loss: _classes,
     F.multi_margin_loss: _classes,
     F.embedding: _rows,
+    F.embedding_bag: _rows,
     F.one_hot: _one_hot,
+    torch.Tensor.__getitem__: _indexed,
+    torch.index_select: _gathered,
+    torch.Tensor.index_select: _gathered,
     torch.gather: _gathered,
     torch.Tensor.gather: _gathered,
     torch.bernoulli: _chances,

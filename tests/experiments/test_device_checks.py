@@ -15,6 +15,10 @@ BAD = {
     "a class below 0": lambda: F.cross_entropy(LOGITS, LABELS - 1),
     "a class of a log-probability": lambda: F.nll_loss(LOGITS.log_softmax(1), LABELS + 1),
     "a token too many": lambda: nn.Embedding(3, 2)(torch.tensor([1, 3])),
+    "a token of a bag too many": lambda: nn.EmbeddingBag(3, 2)(torch.tensor([[1, 3]])),
+    "a row too many": lambda: LOGITS[LABELS + 2],
+    "a row below all": lambda: LOGITS[torch.tensor([-5])],
+    "a row to select too many": lambda: LOGITS.index_select(0, LABELS + 2),
     "a code too many": lambda: F.one_hot(LABELS, 2),
     "a place too many": lambda: LOGITS.gather(1, LABELS[:, None] + 1),
     "a place below 0": lambda: torch.gather(LOGITS, dim=1, index=LABELS[:, None] - 1),
@@ -32,6 +36,10 @@ GOOD = {
     "classes of one item": lambda: F.cross_entropy(LOGITS[0], LABELS[0]),
     "no items": lambda: F.cross_entropy(LOGITS[:0], LABELS[:0], reduction="sum"),
     "tokens": lambda: nn.Embedding(3, 2)(LABELS),
+    "rows": lambda: LOGITS[torch.tensor([-4, 3])],
+    "rows by a mask": lambda: LOGITS[torch.tensor([True, False, True, False])],
+    "one element": lambda: LOGITS[0, 1],
+    "no axis": lambda: torch.tensor(3.0)[None],
     "codes": lambda: F.one_hot(LABELS),
     "places": lambda: LOGITS.gather(-1, LABELS[:, None]),
     "chances": lambda: torch.bernoulli(torch.tensor([0.0, 1.0])),
@@ -53,8 +61,10 @@ def test_what_the_host_refuses_is_refused_before_it_runs(kind):
     with Runs(), DeviceChecks(), pytest.raises((RuntimeError, IndexError)):
         BAD[kind]()
     refused = {F.binary_cross_entropy, F.cross_entropy, F.nll_loss, F.embedding, F.one_hot, torch.gather,
-               torch.Tensor.gather, torch.bernoulli, torch.multinomial, torch.Tensor.multinomial}  # fmt: skip
+               torch.Tensor.gather, torch.bernoulli, torch.multinomial, torch.Tensor.multinomial, F.embedding_bag,
+               torch.Tensor.index_select}  # fmt: skip
     assert not refused & set(ran)
+    assert "row" not in kind or torch.Tensor.__getitem__ not in ran
 
 
 @pytest.mark.parametrize("kind", GOOD)
