@@ -61,8 +61,8 @@ def watch(
 
     Args:
         model: the network that is trained.
-        optimizer: what steps it: one, several in a list or a dict, an object of yours that holds them or steps the weights itself, or None to find them by
-            their steps.
+        optimizer: what steps it: one, several in a list or a dict, an object of yours that holds them or steps the weights
+            itself, or None to find them by their steps.
         loss_fn: a loss module such as `torch.nn.CrossEntropyLoss()`, or a function of (prediction, target). Several, in a
             dict or a list, are seen as your loop calls them.
         train_loader: where the training batches come from: a `DataLoader`, a loader of a class of your own, or a list of batches.

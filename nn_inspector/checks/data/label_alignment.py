@@ -14,6 +14,7 @@ from nn_inspector.checks.data.misplaced import seen_misplaced
 from nn_inspector.checks.data.pairing import FEWEST, Fit, Pairs, fit
 from nn_inspector.checks.items_seen import look_at_items
 from nn_inspector.checks.race import BADLY, known_left, left_of_validation
+from nn_inspector.checks.relation import of_answers
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.errors import ExperimentError
@@ -56,8 +57,8 @@ LEARNED = 0.2
 NOTHING = 0.85
 """A network that has so much still to learn of items that it has not seen has learned nothing about them."""
 
-_SURELY = 5.0
-"""Standard errors of a correlation."""
+_RELATED = 0.1
+"""Answers that go with the labels so far, see `relation`, were learned from them, however much noise there is."""
 
 _LOST = 2.0
 _BATCHES = 20
@@ -262,12 +263,7 @@ def _tells_something(subject: Subject) -> bool:
         seen = look_at_items(subject, subject.training.val_loader)
     except ExperimentError:
         return False
-    if seen.task != "numbers":
-        return False
-    said, right = (one.double().reshape(len(one), -1) for one in (seen.prediction, seen.target))
-    said, right = said - said.mean(0), right - right.mean(0)
-    size = float(said.norm() * right.norm())
-    return size > 0 and float((said * right).sum()) / size * len(said) ** 0.5 > _SURELY
+    return seen.task == "numbers" and of_answers(Answers("numbers", seen.prediction, seen.target)).holds(_RELATED)
 
 
 def _left_of_others(subject: Subject) -> float | None:
