@@ -17,6 +17,9 @@ _LONG_ENOUGH = 60
 """With every="auto" nn_inspector takes a gap of more than 20 usual steps for a pause of the user's. The other copy's
 block must be such a gap, else its time would be taken for training time that pays for measurements."""
 
+LIGHT_AND_ACTIVATIONS = ("loss", "learning_rate", "gradients", "updates", "zeroing", "time", "activations")
+"""What torch-audit and torchmortem look at, too: loss, gradients, weights, updates and activations."""
+
 
 @contextlib.contextmanager
 def nothing(loop: Loop, folder: Path) -> Iterator[Session]:
@@ -46,10 +49,13 @@ OURS = (
         Variant(f"nn_inspector-{every}", f"every {every}", functools.partial(watch, every=every), period=every)
         for every in (1, 10, 100)
     ),
-    Variant(
-        "nn_inspector-1-full",
-        "every 1, full",
-        functools.partial(watch, every=1, probes="full"),
-        lacking=_without_probes,
+    *(
+        Variant(
+            f"nn_inspector-1-{name}",
+            f"every 1, {name}",
+            functools.partial(watch, every=1, probes=probes),
+            lacking=_without_probes,
+        )
+        for name, probes in {"light": "light", "activations": LIGHT_AND_ACTIVATIONS, "full": "full"}.items()
     ),
 )
