@@ -1,10 +1,13 @@
 """docs/panels.md has every panel as its code describes it, with a small picture of it."""
 
+from pathlib import Path
+
 import pytest
 
 from nn_inspector.panels.choice import PANELS
 from tests.ui.pictures import FOLDER, IN_DARK, PAGE, picture_of, text
 
+README = Path(__file__).parents[2] / "README.md"
 AGAIN = "run python -m tests.ui.pictures"
 SMALL = 60 * 1024
 
@@ -25,3 +28,7 @@ def test_a_panel_has_its_pictures_and_one_line_on_what_it_shows(panel):
 def test_no_picture_is_left_over():
     known = {picture_of(panel, theme) for panel in PANELS for theme in ("light", "dark")}
     assert set(FOLDER.iterdir()) <= known
+
+
+def test_the_readme_counts_the_panels():
+    assert f"choose among the {len(PANELS)} of them" in README.read_text(encoding="utf-8")
