@@ -54,11 +54,24 @@ class Case:
         return losses
 
 
-def classifier(*, shuffle: bool = True, data: TensorDataset | None = None, **options: Any) -> Case:
+def classifier_of(
+    model: nn.Module,
+    data: TensorDataset | None = None,
+    *,
+    optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
+    lr: float = 0.02,
+    batch_size: int = 16,
+    shuffle: bool = True,
+    **options: Any,
+) -> Case:
+    """A training of any network that tells classes apart; options go to its optimizer."""
+    loader = DataLoader(data or blobs(), batch_size=batch_size, shuffle=shuffle)
+    return Case(model, optimizer(model.parameters(), lr=lr, **options), nn.CrossEntropyLoss(), loader)
+
+
+def classifier(*, shuffle: bool = True, data: TensorDataset | None = None, lr: float = 0.1, **options: Any) -> Case:
     """A sound classifier; options go to SGD."""
-    model = mlp()
-    optimizer = torch.optim.SGD(model.parameters(), **{"lr": 0.1, **options})
-    return Case(model, optimizer, nn.CrossEntropyLoss(), DataLoader(data or blobs(), batch_size=16, shuffle=shuffle))
+    return classifier_of(mlp(), data, optimizer=torch.optim.SGD, lr=lr, shuffle=shuffle, **options)
 
 
 def state_of(case: Case) -> dict[str, torch.Tensor]:
