@@ -7,7 +7,7 @@ import nn_inspector as nni
 from nn_inspector.diagnosis import Diagnosis
 from nn_inspector.history import Finding
 from tests.checks.test_catalog import own_check, registered  # noqa: F401 - a fixture
-from tests.trainings import blobs, classifier, sorted_by_label
+from tests.trainings import blobs, classifier, sorted_by_label, watch
 
 HELPED = nni.Trial([2.0, 2.0], [2.0, 0.1], helped=True)
 
@@ -16,13 +16,9 @@ def found(check, severity, tried=None):
     return nni.Finding(check, severity, f"{check} says {severity}.", remedy=nni.Remedy("Do it.", "pass", tried))
 
 
-def watched(case, **options):
-    return nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, **options)
-
-
 def test_a_sound_training_has_no_cause():
     case = classifier()
-    with watched(case) as inspector:
+    with watch(case) as inspector:
         case.run(4)
         diagnosis = inspector.diagnose(budget=300)
     assert diagnosis.causes == []
@@ -33,7 +29,7 @@ def test_a_sound_training_has_no_cause():
 
 def test_three_mistakes_at_once_are_all_named():
     case = classifier(data=sorted_by_label(blobs(600, spread=2.5)), shuffle=False, lr=0.5, weight_decay=1.0)
-    with watched(case) as inspector:
+    with watch(case) as inspector:
         case.run(4, zero_grad=False)
         diagnosis = inspector.diagnose(budget=300)
     assert {finding.check for finding in diagnosis.causes} == {"zeroed_gradients", "shuffling", "regularization_share"}
@@ -48,7 +44,7 @@ def test_what_an_experiment_proved_comes_first(registered):  # noqa: F811
     registered(lambda subject: found("two", "error", HELPED), "two")
     registered(lambda subject: found("three", "warning", HELPED), "three")
     case = classifier()
-    with watched(case) as inspector:
+    with watch(case) as inspector:
         diagnosis = inspector.diagnose(budget=5)
     assert [finding.check for finding in diagnosis.findings][:3] == ["two", "three", "one"]
 
@@ -58,7 +54,7 @@ def test_a_symptom_stands_under_its_cause(registered):  # noqa: F811
     nni.register_check(own_check(lambda subject: found("initial_loss", "warning"), "initial_loss"))
     try:
         case = classifier()
-        with watched(case) as inspector:
+        with watch(case) as inspector:
             diagnosis = inspector.diagnose(budget=300)
     finally:
         nni.unregister_check("initial_loss")
@@ -69,7 +65,7 @@ def test_a_symptom_stands_under_its_cause(registered):  # noqa: F811
 
 def test_without_experiments_it_is_quick_and_says_what_it_left_out():
     case = classifier(weight_decay=2.0)
-    with watched(case) as inspector:
+    with watch(case) as inspector:
         case.run(3)
         begin = time.monotonic()
         diagnosis = inspector.diagnose(active=False)
@@ -104,7 +100,7 @@ def test_a_budget_that_is_used_up_is_said(registered):  # noqa: F811
     info = nni.CheckInfo("late", "fit", "active", "Late?", "Why.", "How.", "Remedy.", ())
     nni.register_check(nni.Check(info, lambda subject: found("late", "ok")))
     case = classifier()
-    with watched(case) as inspector:
+    with watch(case) as inspector:
         diagnosis = inspector.diagnose(budget=0.05)
     assert diagnosis.left_out["late"] == "the budget of 0.05 s was used up"
 
@@ -112,7 +108,7 @@ def test_a_budget_that_is_used_up_is_said(registered):  # noqa: F811
 @pytest.mark.parametrize("budget", [0, -1, float("nan"), "long", None])
 def test_a_budget_that_is_none_is_refused(budget):
     case = classifier()
-    with watched(case) as inspector, pytest.raises(nni.ArgumentError, match="budget: expected seconds above 0"):
+    with watch(case) as inspector, pytest.raises(nni.ArgumentError, match="budget: expected seconds above 0"):
         inspector.diagnose(budget=budget)
 
 

@@ -8,11 +8,7 @@ from torch import nn
 
 import nn_inspector as nni
 from nn_inspector.watching import current_inspector
-from tests.trainings import blobs, classifier, mlp, sorted_by_label
-
-
-def watch(case, **options):
-    return nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, **options)
+from tests.trainings import blobs, classifier, mlp, sorted_by_label, watch
 
 
 def test_stop_ends_the_loop_at_the_next_step_boundary():

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import nn_inspector as nni
+
 CLASSES, FEATURES, ITEMS = 4, 8, 96
 
 
@@ -72,6 +74,11 @@ def classifier_of(
 def classifier(*, shuffle: bool = True, data: TensorDataset | None = None, lr: float = 0.1, **options: Any) -> Case:
     """A sound classifier; options go to SGD."""
     return classifier_of(mlp(), data, optimizer=torch.optim.SGD, lr=lr, shuffle=shuffle, **options)
+
+
+def watch(case: Case, **options: Any) -> nni.Inspector:
+    """Watch a case with all that belongs to it."""
+    return nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, **options)
 
 
 def state_of(case: Case) -> dict[str, torch.Tensor]:

@@ -5,10 +5,15 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
 from nn_inspector.checks.data.pairing import Pairs, fit
-from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, mlp, state_of
+from tests.checks.untouched import finding_of
+from tests.trainings import CLASSES, FEATURES, Case, blobs, mlp
 
 G = torch.Generator().manual_seed(0)
+
+
 X = torch.randn(300, FEATURES, generator=G)
+
+
 REAL = (X[:, :1] + (2 * X[:, 1:2]).sin()) / 1.2
 
 
@@ -25,13 +30,6 @@ def watched_case(data, *, val=None, real=False, wide=False, epochs=3):
     return inspector, case
 
 
-def checked(inspector, case):
-    before = state_of(case)
-    finding = inspector.check("label_alignment", seconds=300.0)
-    assert_equal(before, state_of(case))
-    return finding
-
-
 def apart(data):
     return TensorDataset(data.tensors[0], data.tensors[1][torch.randperm(len(data), generator=G)])
 
@@ -45,7 +43,7 @@ def apart(data):
     ],
 )
 def test_labels_of_another_row_are_an_error(by, says, code):
-    finding = checked(*watched_case(TensorDataset(X, REAL.roll(by, 0)), real=True))
+    finding = finding_of("label_alignment", *watched_case(TensorDataset(X, REAL.roll(by, 0)), real=True))
     assert finding.severity == "error", finding.message
     assert finding.basis == "experiment"
     assert says in finding.message
@@ -53,7 +51,7 @@ def test_labels_of_another_row_are_an_error(by, says, code):
 
 
 def test_labels_shuffled_apart_are_an_error_where_validation_shows_it():
-    finding = checked(*watched_case(apart(blobs(300)), val=blobs(150, seed=5)))
+    finding = finding_of("label_alignment", *watched_case(apart(blobs(300)), val=blobs(150, seed=5)))
     assert finding.severity == "error", finding.message
     assert "do not belong to their inputs" in finding.message
     assert "one order for both" in finding.remedy.code
@@ -68,7 +66,9 @@ def partly_wrong(data, share):
 
 
 def test_labels_that_are_wrong_in_part_are_an_error_where_validation_shows_it():
-    finding = checked(*watched_case(partly_wrong(blobs(300), 0.75), val=blobs(200, seed=5), wide=True, epochs=120))
+    finding = finding_of(
+        "label_alignment", *watched_case(partly_wrong(blobs(300), 0.75), val=blobs(200, seed=5), wide=True, epochs=120)
+    )
     assert finding.severity == "error", finding.message
     assert "of the validation labels that it has not seen" in finding.message
     assert "one order for both" in finding.remedy.code
@@ -80,7 +80,9 @@ def test_labels_that_are_wrong_in_part_are_an_error_where_validation_shows_it():
     ids=["a few", "learned all the same", "of the validation as well"],
 )
 def test_noise_in_labels_alone_is_no_alarm(share, val, epochs):
-    assert not checked(*watched_case(partly_wrong(blobs(400), share), val=val, epochs=epochs)).raised
+    assert not finding_of(
+        "label_alignment", *watched_case(partly_wrong(blobs(400), share), val=val, epochs=epochs)
+    ).raised
 
 
 class Moved(torch.utils.data.Dataset):
@@ -99,13 +101,15 @@ class Moved(torch.utils.data.Dataset):
 
 @pytest.mark.parametrize("epochs", [2, 40])
 def test_items_that_are_changed_at_random_have_no_wrong_labels(epochs):
-    finding = checked(*watched_case(Moved(blobs(400), 6.0), val=blobs(200, seed=5), epochs=epochs))
+    finding = finding_of(
+        "label_alignment", *watched_case(Moved(blobs(400), 6.0), val=blobs(200, seed=5), epochs=epochs)
+    )
     assert finding.severity != "error", finding.message
 
 
 @pytest.mark.parametrize("val", [None, apart(blobs(150, seed=5))])
 def test_elsewhere_they_are_a_warning_if_the_network_learns_nothing_of_others(val):
-    finding = checked(*watched_case(apart(blobs(300)), val=val, epochs=10))
+    finding = finding_of("label_alignment", *watched_case(apart(blobs(300)), val=val, epochs=10))
     assert finding.severity == "warning", finding.message
     assert "do not belong together" in finding.message
     assert finding.basis == "statistics"
@@ -144,7 +148,7 @@ def test_a_training_that_was_lost_says_nothing_of_the_labels():
 
 
 def test_of_few_items_it_is_a_remark():
-    assert checked(*watched_case(apart(blobs(120)))).severity == "info"
+    assert finding_of("label_alignment", *watched_case(apart(blobs(120)))).severity == "info"
 
 
 class Parity(nn.Module):
@@ -163,7 +167,7 @@ def test_what_the_network_learns_is_no_alarm(watched):
     loader = DataLoader(TensorDataset(X, target), batch_size=16, shuffle=True)
     model = Parity()
     case = Case(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.MSELoss(), loader)
-    finding = checked(watched(case, lambda c: c.run(5)), case)
+    finding = finding_of("label_alignment", watched(case, lambda c: c.run(5)), case)
     assert finding.severity == "info"
     assert "not to be had so easily" in finding.message
 
@@ -178,7 +182,7 @@ def test_what_the_network_learns_is_no_alarm(watched):
     ],
 )
 def test_labels_that_belong_to_their_inputs_pass(data, real):
-    finding = checked(*watched_case(data, real=real))
+    finding = finding_of("label_alignment", *watched_case(data, real=real))
     assert finding.severity == "ok"
     assert "a simple model explains" in finding.message
 
@@ -201,7 +205,7 @@ def test_targets_instead_of_the_inputs():
 
 
 def test_too_few_items_are_not_judged():
-    finding = checked(*watched_case(blobs(40)))
+    finding = finding_of("label_alignment", *watched_case(blobs(40)))
     assert finding.severity == "skipped"
     assert "Only 32 items" in finding.message
 
@@ -220,218 +224,7 @@ def test_missing_inputs_are_no_reason_to_doubt_the_labels():
     """Their items are left out; `missing_values` is about them."""
     data = blobs(400)
     data.tensors[0][range(0, 10 * FEATURES, 10), range(FEATURES)] = torch.nan  # one in each column
-    assert checked(*watched_case(data, val=blobs(150, seed=5), epochs=0)).severity == "ok"
-
-
-class Scores(nn.Module):
-    """Class scores for each position of a sequence, in one order of axes or another."""
-
-    def __init__(self, *order):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 3))
-        self.order = order
-
-    def forward(self, x):
-        return self.net(x).permute(self.order)
-
-
-def positions():
-    x = torch.randn(96, 5, 3, generator=G)
-    return TensorDataset(x, x.argmax(-1))
-
-
-def flattening(*order, by=lambda scores: scores.reshape(-1, 3), to=lambda y: y.reshape(-1), epochs=6):
-    torch.manual_seed(0)
-    model = Scores(*order)
-    loader = DataLoader(positions(), batch_size=16, shuffle=True)
-    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), loader)
-    inspector = nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader, show=False)
-    for _ in range(epochs):
-        for x, y in loader:
-            case.optimizer.zero_grad()
-            case.loss_fn(by(model(x)), to(y)).backward()
-            case.optimizer.step()
-    return inspector, case
-
-
-def test_scores_that_are_flattened_with_their_classes_in_the_middle_are_an_error():
-    finding = checked(*flattening(0, 2, 1, by=lambda scores: scores.contiguous().view(-1, 3)))
-    assert finding.severity == "error", finding.message
-    assert "scores of shape [16, 3, 5] are flattened to [..., 3], but their classes lie on axis 1" in finding.message
-    assert "scores.permute(0, 2, 1).reshape(-1, 3)" in finding.remedy.code
-
-
-@pytest.mark.parametrize(
-    "by",
-    [lambda scores: scores.view(-1, 3, 5), lambda scores: scores.reshape(-1, 3).view(-1, 3, 5).log_softmax(1)],
-    ids=["of one shape", "of what was flattened"],
-)
-def test_scores_that_are_given_another_shape_instead_of_another_order_are_an_error(by):
-    finding = checked(*flattening(0, 1, 2, by=by, to=lambda y: y))
-    assert finding.severity == "error", finding.message
-    assert "given another shape with their 3 classes on axis 1" in finding.message
-    assert "scores.transpose(1, 2)" in finding.remedy.code
-
-
-def test_predictions_in_another_order_of_axes_than_their_targets_are_an_error():
-    finding = checked(*flattening(1, 0, 2))
-    assert finding.severity == "error", finding.message
-    assert "the predictions lie in another order than the targets" in finding.message
-    assert "transpose(0, 1)" in finding.remedy.code
-    assert finding.evidence["apart"] > 0.5
-
-
-class Forecast(nn.Module):
-    """Four numbers for each item, computed time by time."""
-
-    def __init__(self, by):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 4))
-        self.by = by
-
-    def forward(self, x):
-        return self.by(torch.stack(self.net(x).unbind(1)))  # [times, batch]
-
-
-def forecasting(by):
-    torch.manual_seed(0)
-    x = torch.randn(96, 3, generator=G)
-    model = Forecast(by)
-    loader = DataLoader(TensorDataset(x, x @ torch.randn(3, 4, generator=G)), batch_size=16, shuffle=True)
-    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.MSELoss(), loader)
-    inspector = nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader, show=False)
-    case.run(6)
-    return inspector, case
-
-
-def test_numbers_that_are_given_another_shape_instead_of_another_order_are_an_error():
-    finding = checked(*forecasting(lambda times: times.reshape(times.shape[1], -1)))
-    assert finding.severity == "error", finding.message
-    assert "75% of the targets of an item meet predictions for other items" in finding.message
-    assert "transpose(0, 1)" in finding.remedy.code
-
-
-def test_numbers_in_the_order_of_their_targets_pass():
-    assert checked(*forecasting(lambda times: times.transpose(0, 1))).severity in ("ok", "info")
-
-
-@pytest.mark.parametrize(
-    ("order", "by", "to"),
-    [
-        ((0, 1, 2), lambda scores: scores.reshape(-1, 3), torch.flatten),
-        ((0, 2, 1), lambda scores: scores.permute(0, 2, 1).reshape(-1, 3), torch.flatten),
-        ((1, 0, 2), lambda scores: scores.transpose(0, 1).reshape(-1, 3), torch.flatten),
-        ((0, 2, 1), lambda scores: scores, lambda y: y),
-        ((0, 2, 1), lambda scores: scores.unflatten(2, (5, 1)), lambda y: y.unsqueeze(2)),
-    ],
-    ids=["as they are", "classes moved to the end", "moved back", "classes in the middle", "of images"],
-)
-def test_scores_that_meet_their_own_targets_pass(order, by, to):
-    assert checked(*flattening(*order, by=by, to=to)).severity in ("ok", "info", "skipped")
-
-
-def test_scores_of_one_position_for_each_item_pass():
-    """As in networks of convolutions only: [items, classes, 1, 1] has nothing that could be mixed."""
-    torch.manual_seed(0)
-    x = torch.randn(96, 3, 6, 6, generator=G)
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1))
-    loader = DataLoader(TensorDataset(x, torch.arange(96) % 4), batch_size=16, shuffle=True)
-    case = Case(model, torch.optim.SGD(model.parameters(), lr=1e-3), nn.CrossEntropyLoss(), loader)
-    inspector = nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader, show=False)
-    for _ in range(4):
-        for inputs, y in loader:
-            case.optimizer.zero_grad()
-            case.loss_fn(model(inputs).view(-1, 4), y).backward()
-            case.optimizer.step()
-    assert "flattened" not in checked(inspector, case).message
-
-
-def test_a_last_layer_that_has_learned_the_order_is_left_alone():
-    """What a linear layer gives is in no order of its own: it learns whichever is asked of it."""
-    torch.manual_seed(0)
-    x = torch.randn(300, 4, 3, generator=G)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, 12), nn.Unflatten(1, (3, 4)))
-    loader = DataLoader(TensorDataset(x, x.argmax(-1)), batch_size=20, shuffle=True)
-    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), loader)
-    inspector = nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader, show=False)
-    for _ in range(30):
-        for inputs, y in loader:
-            case.optimizer.zero_grad()
-            case.loss_fn(model(inputs).view(-1, 3), y.reshape(-1)).backward()
-            case.optimizer.step()
-    assert checked(inspector, case).severity in ("ok", "info", "skipped")
-
-
-class Bags(nn.Module):
-    def __init__(self, *, named=False):
-        super().__init__()
-        torch.manual_seed(0)
-        self.words, self.last = nn.EmbeddingBag(12, 8), nn.Linear(8, 3)
-        self.named = named
-
-    def forward(self, words, offsets):
-        return self.last(self.words(words, offsets=offsets) if self.named else self.words(words, offsets))
-
-
-def with_offsets(offsets_of, *, named=False):
-    texts = [(torch.randint(12, (2 + place % 5,), generator=G), place % 3) for place in range(96)]
-
-    def collate(batch):
-        offsets = offsets_of(torch.tensor([0, *(len(words) for words, _ in batch[:-1])]))
-        return torch.cat([words for words, _ in batch]), offsets, torch.tensor([label for _, label in batch])
-
-    model = Bags(named=named)
-    loader = DataLoader(texts, batch_size=16, shuffle=True, collate_fn=collate)
-    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), loader)
-    inspector = nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader, show=False)
-    for _ in range(3):
-        for words, offsets, y in loader:
-            case.optimizer.zero_grad()
-            case.loss_fn(model(words, offsets), y).backward()
-            case.optimizer.step()
-    return inspector, case
-
-
-@pytest.mark.parametrize("named", [False, True])
-def test_bags_that_hold_the_words_of_other_items_are_an_error(named):
-    finding = checked(*with_offsets(lambda lengths: lengths, named=named))
-    assert finding.severity == "error", finding.message
-    assert "the offsets of words go down as well as up (0, " in finding.message
-    assert "cumsum(0)" in finding.remedy.code
-    assert (finding.where, finding.basis) == ("words", "structure")
-
-
-def test_bags_that_begin_where_the_one_before_ends_pass():
-    finding = checked(*with_offsets(lambda lengths: lengths.cumsum(0)))
-    assert finding.severity in ("ok", "info", "skipped", "warning")
-    assert "offsets" not in finding.message
-
-
-def test_bags_of_words_in_a_row_are_taken_apart():
-    """Each bag's first words tell its label."""
-    generator = torch.Generator().manual_seed(0)
-    kinds = torch.randint(0, 3, (480,), generator=generator).tolist()
-    texts = [
-        (torch.cat([torch.tensor([kind, kind]), torch.randint(3, 12, (2 + place % 5,), generator=generator)]), kind)
-        for place, kind in enumerate(kinds)
-    ]
-
-    def collate(batch):
-        begins = torch.tensor([0, *(len(words) for words, _ in batch[:-1])]).cumsum(0)
-        return torch.cat([words for words, _ in batch]), begins, torch.tensor([label for _, label in batch])
-
-    model = Bags()
-    loader = DataLoader(texts, batch_size=16, shuffle=True, collate_fn=collate)
-    case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), loader)
-    inspector = nni.watch(model, case.optimizer, case.loss_fn, train_loader=loader, show=False)
-    for words, begins, y in loader:
-        case.optimizer.zero_grad()
-        case.loss_fn(model(words, begins), y).backward()
-        case.optimizer.step()
-    finding = checked(inspector, case)
-    assert finding.severity == "ok", finding.message
-    assert "a simple model explains" in finding.message
-    assert inspector.check("simpler_baseline", seconds=300).severity != "skipped"
+    assert finding_of("label_alignment", *watched_case(data, val=blobs(150, seed=5), epochs=0)).severity == "ok"
 
 
 def test_batches_of_different_lengths_are_not_judged(watched):

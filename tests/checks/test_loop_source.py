@@ -1,9 +1,6 @@
 """What is read from the source of a loop."""
 
-import ast
 import functools
-import linecache
-import sys
 
 import pytest
 import torch
@@ -11,22 +8,41 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from nn_inspector.checks.loop.reading import Code, Held, Reader, code_of
-from nn_inspector.checks.loop.reading.events import Reading
-from nn_inspector.checks.loop.source import _read, _read_forward, _read_items, _read_loop
+from nn_inspector.checks.loop.reading import Held
+from nn_inspector.checks.loop.source import _read_forward, _read_items, _read_loop
 from nn_inspector.training import Training
 from tests.trainings import FEATURES, blobs, classifier, mlp
 
 model = mlp()
+
+
 other = nn.Linear(FEATURES, FEATURES)
+
+
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+
 other_optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
+
+
 scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 10)
+
+
 scaler = torch.amp.GradScaler("cpu")
+
+
 criterion = nn.CrossEntropyLoss()
+
+
 train_loader = DataLoader(blobs(), batch_size=16, shuffle=True)
+
+
 val_loader = DataLoader(blobs(seed=1), batch_size=16)
+
+
 debug, use_amp, k = False, True, 4
+
+
 watched = Training(model, optimizer, criterion, train_loader=train_loader, val_loader=val_loader)
 
 
@@ -260,52 +276,6 @@ def test_a_place_in_another_file_names_it():
     assert reading.first("backward").within == ("run",)
 
 
-def terms(code, **names):
-    """The summands of what `backward()` is called on, and the networks by name that each reaches or is cut off from."""
-    known = {
-        "G": model,
-        "D": other,
-        "x": torch.zeros(4, FEATURES),
-        "F": F,
-        "torch": torch,
-        "criterion": criterion,
-        **names,
-    }
-    tree = ast.parse(code)
-    reader = Reader(watched)
-    reader.read(Code("loop", "loop", tree, code.splitlines(), known))
-    found = Reading(tuple(reader.events)).first("backward").terms
-    of = {Held(model): "G", Held(other): "D", "?": "?"}
-    return [("".join(sorted(of[n] for n in t.live)), "".join(sorted(of[n] for n in t.cut)), t.sign) for t in found]
-
-
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        ("criterion(G(x), 0).backward()", [("G", "", 1)]),
-        ("(-criterion(G(x), 0)).backward()", [("G", "", -1)]),
-        ("loss = -1 * criterion(G(x), 0)\nloss.backward()", [("G", "", -1)]),
-        ("loss = 0\nloss += criterion(G(x), 0)\nloss.backward()", [("G", "", 1)]),
-        ("a = G(x).mean()\nb = D(x).mean()\nloss = a - 0.1 * b\nloss.backward()", [("G", "", 1), ("D", "", -1)]),
-        ("a, b = G(x), D(x)\n(a + b).sum().backward()", [("G", "", 1), ("D", "", 1)]),
-        ("F.mse_loss(D(G(x)), x).backward()", [("DG", "", 1)]),
-        ("F.mse_loss(D(G(x).detach()), x).backward()", [("D", "G", 1)]),
-        ("f = G(x).detach()\nF.mse_loss(D(f), x).backward()", [("D", "G", 1)]),
-        ("f = G(x)\nf = f.data\nF.mse_loss(D(f), x).backward()", [("D", "G", 1)]),
-        ("with torch.no_grad():\n    f = G(x)\nF.mse_loss(D(f), x).backward()", [("D", "G", 1)]),
-        ("a = criterion(G(x), 0)\nb = D(x).mean()\n(a + 0.1 * b.item()).backward()", [("G", "", 1), ("", "D", 1)]),
-        ("a = criterion(G(x), 0)\nb = float(D(G(x)).mean())\n(a + b).backward()", [("G", "", 1), ("", "DG", 1)]),
-        ("a = criterion(G(x), 0)\nb = torch.tensor(D(x).mean())\nloss = a + b\nloss.backward()", [("G", "", 1), ("", "D", 1)]),
-        ("def f(z):\n    return criterion(G(z), 0), D(z).sum()\na, b = f(x)\n(a + b).backward()", [("G", "", 1), ("D", "", 1)]),
-        ("p = G(x)\nF.mse_loss(p.argmax(1).float(), x).backward()", [("", "G", 1)]),
-        ("p = G(x)\n(p.log() * (1 - p.detach())).mean().backward()", [("G", "G", 1)]),
-        ("import unheard_of\nunheard_of.loss(G(x)).backward()", [("?G", "", 1)]),
-    ],
-)  # fmt: skip
-def test_what_a_loss_is_made_of(code, expected):
-    assert terms(code) == expected
-
-
 class Own(nn.Module):
     def __init__(self):
         super().__init__()
@@ -369,72 +339,3 @@ def test_an_item_that_changes_what_is_stored_is_seen(data, count):
     reading = _read_items(Training(model, train_loader=DataLoader(data)))
     assert len(reading.of("inplace")) == count
     assert all(event.target.known is data.data for event in reading.of("inplace"))
-
-
-def made_of_text():
-    names = {}
-    exec("def loop():\n    optimizer.step()", names)
-    return names["loop"]
-
-
-@pytest.mark.parametrize(
-    ("loop", "reason"),
-    [
-        (made_of_text(), "The source of the loop cannot be read."),
-        (None, "The source of the loop is not known: pass the function that trains, watch(..., loop=train)."),
-    ],
-)
-def test_what_cannot_be_read_is_said(loop, reason):
-    reading = read(loop)
-    assert (reading.events, reading.reason) == ((), reason)
-
-
-def test_a_file_that_changed_since_it_was_imported_is_not_read(tmp_path):
-    path = tmp_path / "changing_loop.py"
-    path.write_text("def loop():\n    optimizer.step()\n")
-    sys.path.insert(0, str(tmp_path))
-    try:
-        from changing_loop import loop
-    finally:
-        sys.path.remove(str(tmp_path))
-    assert read(loop).place("step") == "line 2: optimizer.step()"
-    path.write_text("# new\n\n\ndef loop():\n    optimizer.zero_grad()\n")
-    linecache.checkcache(str(path))
-    assert read(loop).reason == "The source of the loop cannot be read."
-
-
-def test_the_reader_gives_up_on_what_never_ends():
-    def endless(n):
-        return endless(n - 1) if n else endless(n)
-
-    assert read(endless).events == ()
-
-
-def test_an_error_while_reading_is_a_reason(monkeypatch):
-    monkeypatch.setattr(Reader, "statement", lambda self, node: 1 / 0)
-    reading = _read(watched, [(code_of(usual), {})], "")
-    assert reading.reason == "The source of the loop could not be followed (ZeroDivisionError: division by zero)."
-
-
-class Shell:
-    def __init__(self, *cells):
-        self.user_ns = {"In": ["", *cells]}
-
-
-def test_in_a_notebook_the_cells_since_watch_are_read(monkeypatch):
-    shell = Shell(
-        "optimizer.step()",
-        "%load_ext nn_inspector\ninspector = nni.watch(model, optimizer)",
-        "%%time\nfor x, y in train_loader:\n    %pip list\n    optimizer.zero_grad()\n    model(x)",
-        "%%html\n<b>bold</b>",
-        "this is no Python",
-    )
-    monkeypatch.setitem(sys.modules, "IPython", type("I", (), {"get_ipython": staticmethod(lambda: shell)}))
-    main = type(sys)("__main__")
-    vars(main).update(model=model, optimizer=optimizer, train_loader=train_loader)
-    monkeypatch.setitem(sys.modules, "__main__", main)
-    reading = read(None)
-    assert reading.reason is None
-    assert [event.kind for event in reading.events if event.kind != "assign"] == ["zero_grad", "forward"]
-    assert reading.place("zero_grad") == "cell 3 line 4: optimizer.zero_grad()"
-    assert reading.first("zero_grad").target is optimizer

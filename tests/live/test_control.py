@@ -10,11 +10,7 @@ from nn_inspector.live.control import answer
 from nn_inspector.live.loss_history import POINTS, loss_history
 from nn_inspector.panels.dashboard import Dashboard
 from nn_inspector.probes import Measurement
-from tests.trainings import classifier
-
-
-def watch(case, **options):
-    return nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, **options)
+from tests.trainings import classifier, watch
 
 
 def request(what):
