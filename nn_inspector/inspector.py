@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-import torch
 from torch.optim import Optimizer
 
 from nn_inspector.checks import Subject, checks, find_check
 from nn_inspector.checks.examine import examine
+from nn_inspector.controls import Controls
 from nn_inspector.diagnosis import Diagnosis, diagnose
-from nn_inspector.errors import ArgumentError, InspectorError, TrainingStopped, describe, describe_error
+from nn_inspector.errors import ArgumentError, InspectorError, TrainingStopped
 from nn_inspector.experiments import FixedBatch, look_up
 from nn_inspector.history import Finding, Run, surroundings
 from nn_inspector.overhead import Overhead
+from nn_inspector.own_numbers import OwnNumbers
+from nn_inspector.pace import Pace
 from nn_inspector.probes import (
     Attachment,
     LayerChoice,
@@ -32,18 +33,16 @@ from nn_inspector.probes import (
     is_first_rank,
 )
 from nn_inspector.steering import Steering
+from nn_inspector.subscribers import Subscribers
 from nn_inspector.training import Training
 from nn_inspector.views import open_view
-
-_RUNNING_FOR = 3.0
-"""Seconds after a step during which the training counts as running, if its steps are not slower than that."""
 
 
 class InspectorWarning(UserWarning):
     """Something was not measured that should have been, or a view failed. The training is not affected."""
 
 
-class Inspector:
+class Inspector(Controls, OwnNumbers):
     """Watches one training.
 
     Made by `watch()`. It is a context manager: leaving the block detaches it. All that was measured stays readable, and
@@ -72,13 +71,12 @@ class Inspector:
         self.run.metadata = surroundings()
         self._schedule = Schedule(every, max_overhead)
         self._recorder = Recorder(self._schedule, self.run.record, self.run.trace.append)
-        self._subscribers: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        Controls.__init__(self, Steering(training.optimizers))
+        OwnNumbers.__init__(self, self.run, self._recorder)
+        self._subscribers = Subscribers(self._report)
         self._silenced: dict[str, str] = {}
-        self._logged: dict[tuple[str, str], None] = {("loss", "train"): None, ("loss", "validation"): None}
         self._trouble: list[str] = []
-        self._steering = Steering(training.optimizers)
-        self._last_step = -_RUNNING_FOR
-        self._usual_step = 0.0
+        self._pace = Pace()
         self._attached = True
         wanted = choose_probes(probes)
         self._fixed = FixedBatch(training, self._recorder) if "fixed_batch" in wanted else None
@@ -229,45 +227,6 @@ class Inspector:
             found.append("No loss was seen. Pass loss_fn=... as a module, or log it with inspector.log(loss=...).")
         return found
 
-    # what the loop may add
-
-    def log(self, **scalars: float | torch.Tensor) -> None:
-        """Record numbers of your own at the present step.
-
-        Raises:
-            ArgumentError: a value is not one number.
-
-        Example:
-            >>> inspector.log(accuracy=0.91)
-        """
-        for name, value in scalars.items():
-            self._recorder.record(name, "train", _number(name, value))
-            self._logged[name, "train"] = None
-
-    def validation(self, **metrics: float | torch.Tensor) -> None:
-        """Record results of a validation pass that could not be seen from outside, such as `loss=...` or `accuracy=...`.
-
-        Raises:
-            ArgumentError: a value is not one number.
-        """
-        for name, value in metrics.items():
-            self._recorder.record(name, "validation", _number(name, value))
-            self._logged[name, "validation"] = None
-        self._recorder.flush()
-
-    @property
-    def latest(self) -> dict[str, float]:
-        """The latest loss and validation loss, and the latest of what was logged, by name.
-
-        Example:
-            >>> inspector.validation(accuracy=0.91)
-            >>> list(inspector.latest)
-            ['loss', 'validation accuracy']
-        """
-        values = {pair: self.run.last(*pair) for pair in self._logged}
-        words = {"train": "", "validation": "validation "}
-        return {words[source] + name: value for (name, source), value in values.items() if value is not None}
-
     # views
 
     @property
@@ -363,59 +322,7 @@ class Inspector:
         Returns:
             A function that ends this.
         """
-        pair = (after_step, before_waiting or after_step)
-        self._subscribers.append(pair)
-        return lambda: self._subscribers.remove(pair) if pair in self._subscribers else None
-
-    def renew_views(self) -> None:
-        """If the training waits, let its views show it once more: something about them was chosen. From any thread."""
-        self._steering.look()
-
-    # control
-
-    def stop(self) -> None:
-        """End the training loop at the next step boundary. May be called from any thread, as all of these."""
-        self._steering.stop()
-
-    def pause(self) -> None:
-        """Let the training wait at the next step boundary, until `resume()`, `stop()` or an interrupt."""
-        self._steering.pause()
-
-    def resume(self) -> None:
-        """Let a paused training go on."""
-        self._steering.resume()
-
-    def single_step(self) -> None:
-        """Let a paused training make one step and wait again."""
-        self._steering.single_step()
-
-    def set_learning_rate(self, value: float, group: str | int | None = None) -> None:
-        """Change the learning rate at the next step boundary; the run keeps a note of it.
-
-        Args:
-            value: the new rate, 0 or above. A scheduler of yours may change it again.
-            group: a parameter group by its number or its name in the run; None for all.
-
-        Raises:
-            ArgumentError: the value is no rate, or there is no such group.
-        """
-        self._steering.set_learning_rate(value, group)
-
-    def scale_learning_rate(self, factor: float, group: str | int | None = None) -> None:
-        """Multiply the learning rate at the next step boundary, that of each group by the same; the run keeps a note of it.
-
-        Args:
-            factor: above 0; 0.5 halves the rate. A scheduler of yours may change it again.
-            group: a parameter group by its number or its name in the run; None for all.
-
-        Raises:
-            ArgumentError: it is no factor, or there is no such group.
-        """
-        self._steering.scale_learning_rate(factor, group)
-
-    def forget_requests(self) -> None:
-        """Take back what was asked for and no step has met: it was meant for a training that is over."""
-        self._steering.forget()
+        return self._subscribers.add(after_step, before_waiting or after_step)
 
     @property
     def is_attached(self) -> bool:
@@ -423,20 +330,13 @@ class Inspector:
         return self._attached
 
     @property
-    def is_paused(self) -> bool:
-        """Whether the training waits, or will at its next step boundary."""
-        return self._steering.is_paused
-
-    @property
     def is_training(self) -> bool:
         """Whether steps are being made now."""
-        if self._steering.is_waiting:
-            return True
-        return self._attached and time.monotonic() - self._last_step < max(_RUNNING_FOR, 5 * self._usual_step)
+        return self._steering.is_waiting or (self._attached and self._pace.is_running)
 
     def settle(self) -> None:
         """The loop has ended, for now: hand on all that was measured and leave nothing on torch's stacks."""
-        self._last_step = -_RUNNING_FOR - 5 * self._usual_step + time.monotonic()
+        self._pace.settle()
         self._attachment.settle()
 
     def detach(self) -> None:
@@ -463,23 +363,12 @@ class Inspector:
     def _on_step(self) -> None:
         self.run.steps = self._recorder.step
         self.training.note_step()
-        now = time.monotonic()
-        self._usual_step = 0.9 * self._usual_step + 0.1 * min(now - self._last_step, 10.0)
-        self._last_step = now
+        self._pace.note_step()
         if self._fixed is not None:
             self._fixed.after_step()
-        if self._subscribers:
-            self._tell_subscribers(waiting=False)
+        self._subscribers.tell(waiting=False)
         if self._steering.is_asked:
             self._follow_requests()
-
-    def _tell_subscribers(self, *, waiting: bool) -> None:
-        for pair in list(self._subscribers):
-            try:
-                pair[waiting]()
-            except Exception as error:  # noqa: BLE001 - a view that fails must not stop the training
-                self._subscribers.remove(pair)
-                self._report(f"A live view was switched off: {describe_error(error)}")
 
     def _follow_requests(self) -> None:
         self._schedule.stop()  # a pause is no cost of ours
@@ -496,7 +385,7 @@ class Inspector:
     def _before_waiting(self) -> None:
         """What stands still is shown as it is."""
         self._recorder.flush()
-        self._tell_subscribers(waiting=True)
+        self._subscribers.tell(waiting=True)
 
     def _write_to(self, path: Path) -> None:
         try:
@@ -513,13 +402,3 @@ class Inspector:
         self.run.parameters = self.training.describe()
         self.training.clipping = clipping_of(self.run.trace)
         return self._recorder.suspend()
-
-
-def _number(name: str, value: object) -> float:
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
-        return float(value.detach())
-    if isinstance(value, int | float):
-        return float(value)
-    raise ArgumentError(
-        name, expected="one number", got=describe(value), advice="Reduce it first, for example .mean()."
-    )
