@@ -217,8 +217,8 @@ class ModuleOutputs(StepReader):
     def _note(self, name: str, tensor: torch.Tensor) -> None:
         if self.recorder.step < ORDER_STEPS and self._noted < _ORDER_LIMIT:
             self._noted += 1
-            shape, dtype = shape_of(tensor), str(tensor.dtype)
-            self.recorder.trace("module", module=name, output_shape=shape, output_dtype=dtype)
+            shape, dtype, in_graph = shape_of(tensor), str(tensor.dtype), tensor.requires_grad
+            self.recorder.trace("module", module=name, output_shape=shape, output_dtype=dtype, in_graph=in_graph)
 
     def _note_passed(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """A module that is not measured returned: that is noted once."""

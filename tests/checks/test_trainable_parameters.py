@@ -273,6 +273,35 @@ def test_what_nobody_steps_is_an_error(watched, make, message, where):
     assert finding.remedy.tried is not None
 
 
+class WithTarget(nn.Module):
+    """A network that is to answer like a frozen one, which runs last; `quietly` says whether without a graph."""
+
+    def __init__(self, *, quietly):
+        super().__init__()
+        self.quietly = quietly
+        self.online = mlp()
+        self.target = mlp(seed=1).requires_grad_(False)
+
+    def forward(self, x):
+        answer = self.online(x)
+        with torch.set_grad_enabled(not self.quietly):
+            return answer, self.target(x)
+
+
+@pytest.mark.parametrize("quietly", [True, False], ids=["no_grad", "frozen"])
+def test_a_frozen_network_that_says_what_is_right_is_not_the_last_layer(watched, quietly):
+    def loop(case):
+        for x, _ in case.train_loader:
+            answer, right = case.model(x)
+            case.optimizer.zero_grad()
+            (answer - right).square().mean().backward()
+            case.optimizer.step()
+
+    model = WithTarget(quietly=quietly)
+    finding = watched(case_of(model, *model.online.parameters()), loop).check("trainable_parameters")
+    assert finding.severity == "ok", finding.message
+
+
 def test_everything_frozen_is_an_error(watched):
     model = net().requires_grad_(False)
 

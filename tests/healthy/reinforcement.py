@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Categorical
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 from tests.scenes import Scene, healthy
 
@@ -221,3 +222,45 @@ def q_learning_with_target_network(seed):
             return mean_return(lambda state: q_net(state).argmax().item(), episodes=1)
 
     return Scene(q_net, optimizer, criterion, None, train, score=score)
+
+
+class Curiosity(nn.Module):
+    """How new a state is: how badly a network answers like a random one that nobody trains."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.predictor = nn.Sequential(
+            nn.Linear(features, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 16)
+        )
+        self.target = nn.Sequential(nn.Linear(features, 32), nn.ReLU(), nn.Linear(32, 16))
+        for p in self.target.parameters():
+            p.requires_grad_(False)
+
+    def forward(self, x):
+        return (self.predictor(x) - self.target(x)).pow(2).mean(1)
+
+
+@healthy("novelty_by_a_random_network", kind="reinforcement", learns=0.9)
+def novelty_by_a_random_network(seed):
+    torch.manual_seed(seed)
+    visited = torch.randn(1280, 12) * torch.tensor([1.0] * 6 + [0.0] * 6)
+    strange = torch.randn(400, 12) * torch.tensor([0.0] * 6 + [1.0] * 6)
+    model = Curiosity(12)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    loader = DataLoader(TensorDataset(visited), batch_size=64, shuffle=True)
+
+    def train():
+        for epoch in range(10):
+            for (states,) in loader:
+                loss = model(states).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            print(f"epoch {epoch}: novelty {loss.item():.4f}")
+
+    def score():
+        with torch.no_grad():
+            known, new = model(visited[:400]), model(strange)
+            return (new[:, None] > known[None]).float().mean().item()
+
+    return Scene(model, optimizer, None, loader, train, score=score)

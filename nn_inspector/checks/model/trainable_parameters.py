@@ -268,10 +268,14 @@ def _sound(wiring: Wiring) -> Finding:
 
 
 def last_layer(subject: Subject, wiring: Wiring) -> str | None:
-    """The layer with parameters that ran last in the first steps; the last one that was registered if that was not seen."""
+    """The layer with parameters that ran last in the first steps; the last one that was registered if that was not seen.
+
+    A layer that hands on no gradient, as a target network or a teacher, says what is right and is not the last one.
+    """
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name in wiring.parameters))
-    ran = [str(entry.facts["module"]) for entry in subject.run.trace if entry.call == "module" and entry.step == 0]
-    last = next((name for name in reversed(ran) if name in layers), None)
+    ran = [entry.facts for entry in subject.run.trace if entry.call == "module" and entry.step == 0]
+    learning = [str(facts["module"]) for facts in ran if facts.get("in_graph", True)]
+    last = next((name for name in reversed(learning) if name in layers), None)
     return last if last is not None else (layers[-1] if layers else None)
 
 
