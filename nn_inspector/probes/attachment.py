@@ -33,6 +33,7 @@ from nn_inspector.probes.probe import Probe, StepReader
 from nn_inspector.probes.ranks import Ranks
 from nn_inspector.probes.recorder import Phase, Recorder
 from nn_inspector.probes.scripting import allow_scripting
+from nn_inspector.probes.regular_writes import RegularWrites
 from nn_inspector.probes.set_back import SetBack
 from nn_inspector.probes.silences import Silences
 from nn_inspector.probes.steps import StepProbe
@@ -108,6 +109,7 @@ class Attachment:
         ]
         self._trace = LoopTrace(recorder, model, self._optimizers, loaders.get("train"), loss_fn)
         self._set_back = SetBack(recorder, self._optimizers)
+        self._regular = RegularWrites(recorder, self._optimizers)
         self._train_loader = next((probe for probe in observed if probe.role == "train"), None)
         self._time = TimeProbe(recorder, None if self._train_loader is None else _waiting(self._train_loader))
         of_outputs: dict[str, OutputReader] = {
@@ -139,6 +141,7 @@ class Attachment:
         others = OtherSteps(recorder, self._optimizers, on_other)
         readers = [
             self._trace,
+            self._regular,
             self._outputs,
             *observers,
             *(reader for name, reader in of_steps.items() if name in self.chosen),
@@ -202,6 +205,8 @@ class Attachment:
             probe.detach()
 
     def _begin_forward(self, args: tuple[Any, ...]) -> None:
+        if self._recorder.phase == "validation":
+            self._regular.validation()
         if "loss" in self.chosen:
             self._loss.begin_forward(args)
         if "worst_items" in self.chosen:

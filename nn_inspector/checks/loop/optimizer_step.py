@@ -11,7 +11,13 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.loop.rounded import rounded_away
 from nn_inspector.checks.loop.shrunk import race_to_whole_weights, shrunk_weights
 from nn_inspector.checks.loop.source import loop_of
-from nn_inspector.checks.loop.undone import place_of_undoing, race_to_plain_steps, set_back_passes, undone_steps
+from nn_inspector.checks.loop.undone import (
+    place_of_undoing,
+    race_to_plain_steps,
+    set_back_passes,
+    set_back_regularly,
+    undone_steps,
+)
 from nn_inspector.checks.loop.wasted import one_forward, step_behind_batches, wasted_batches
 from nn_inspector.checks.model.wiring import Wiring, first_names, wiring_of
 from nn_inspector.checks.symptoms import OF_THE_LOOP
@@ -31,7 +37,8 @@ INFO = CheckInfo(
         "Steps, gradients and changes are counted. It is an error if your loop ran and no weight is other than it was, if "
         "every learning rate is 0, or if parameters get gradients while not one of their numbers ever changes. So it is if "
         "the step stands behind the loop over the batches, which clears the gradients of all but the last. Where most of each "
-        "step is taken back before the model is called again, or half of what each pass over the data changes, copies train with "
+        "step is taken back before the model is called again, or half of what each pass over the data changes, or of what the steps between "
+        "two validations do, copies train with "
         "and without that. Updates by hand count as steps."
     ),
     remedy="Call loss.backward() and then optimizer.step() for each batch, with a learning rate above 0.",
@@ -136,20 +143,18 @@ def _behind_the_loop(subject: Subject) -> Finding | None:
 
 def _undone(subject: Subject) -> Finding | None:
     """Steps that are taken back before they are used, as where an average of the weights is put into the model each time."""
-    undone = undone_steps(subject.run) or set_back_passes(subject.run)
+    run = subject.run
+    undone = undone_steps(run) or set_back_passes(run) or set_back_regularly(run)
     if undone is None:
         return None
     tried = race_to_plain_steps(subject, undone)
     raised = tried is not None and tried.severity != "info"
-    each = "each step changes is taken back before the model is called again"
-    if undone.steps > 1:
-        each = "each pass over the data changes is taken back before the next one begins"
-    message = f"{undone.share:.0%} of what {each}"
+    message = undone.text
     return finding(
         INFO,
         tried.severity if tried is not None else "info",
         f"No: {message}. {tried.text}" if tried is not None and raised else f"{message}. No harm of it is known.",
-        evidence={"undone": undone.share, "steps": float(subject.run.steps)},
+        evidence={"undone": undone.share, "steps": float(run.steps)},
         remedy=Remedy(
             "Leave the weights that are trained as step() made them. Keep an average of them in a copy, and validate that: what is put "
             "into the model for validation has to be taken out again (and what is kept meanwhile must be a clone).",

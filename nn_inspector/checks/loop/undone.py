@@ -38,12 +38,25 @@ class Undone:
     Attributes:
         share: of a step's change, or of that of a pass, from 0 to 1.
         optimizer: which one.
-        steps: after so many, 1 or those of a pass over the data.
+        steps: after so many, 1 or those of a pass over the data or of another stretch.
+        at: what ends a stretch of them: "step", "pass", "validation", or "write" to the weights.
     """
 
     share: float
     optimizer: int
     steps: int = 1
+    at: str = "step"
+
+    @property
+    def text(self) -> str:
+        """What is taken back, in words."""
+        told = {
+            "step": "what each step changes is taken back before the model is called again",
+            "pass": "what each pass over the data changes is taken back before the next one begins",
+            "validation": f"what the {self.steps} steps between two validations change is taken back before training goes on",
+            "write": f"what each {self.steps} steps change is taken back by something that writes to the weights after them",
+        }
+        return f"{self.share:.0%} of {told[self.at]}"
 
 
 def undone_steps(run: Run) -> Undone | None:
@@ -68,13 +81,25 @@ def set_back_passes(run: Run) -> Undone | None:
     An average of the weights that stays in the model after it was validated is not the pass itself taken back: what is
     changed besides counts as well.
     """
-    found = [entry.facts for entry in run.trace if entry.call == "set_back"]
+    found = [entry.facts for entry in run.trace if entry.call == "set_back" and "at" not in entry.facts]
     for optimizer in {facts["optimizer"] for facts in found}:
         own: list[dict[str, Any]] = [dict(facts) for facts in found if facts["optimizer"] == optimizer]
         shares = [one["share"] for one in own if one["share"] >= LARGE_OF_A_PASS]
         if len(shares) >= max(_ENOUGH_PASSES, _MOST * (min(len(run.epochs("train")), WATCHED_PASSES) - 1)):
             share = min(float(np.median(shares)), 1.0)
-            return Undone(share, int(optimizer), int(np.median([one["steps"] for one in own])))  # type: ignore[arg-type]
+            return Undone(share, int(optimizer), int(np.median([one["steps"] for one in own])), "pass")  # type: ignore[arg-type]
+    return None
+
+
+def set_back_regularly(run: Run) -> Undone | None:
+    """What was taken back of nearly all stretches of steps between two validations, or two writes; None if it was not."""
+    found = [dict(entry.facts) for entry in run.trace if entry.call == "set_back" and "at" in entry.facts]
+    for at in ("validation", "write"):
+        own: list[dict[str, Any]] = [facts for facts in found if facts["at"] == at]
+        large = [one for one in own if one["share"] >= LARGE_OF_A_PASS]
+        if len(large) >= max(_ENOUGH_PASSES, _MOST * max((one["compared"] for one in own), default=0)):
+            share, steps = (float(np.median([one[name] for one in large])) for name in ("share", "steps"))
+            return Undone(min(share, 1.0), int(large[0]["optimizer"]), int(steps), at)
     return None
 
 
