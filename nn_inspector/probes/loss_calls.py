@@ -66,6 +66,12 @@ class LossCall:
     options: Mapping[str, Any]
     value: torch.Tensor
 
+    @property
+    def sign(self) -> torch.Tensor | None:
+        """What a loss that compares two inputs is told of each pair: its third argument; None for all other losses."""
+        third = self.options.get("target")
+        return third if isinstance(third, torch.Tensor) else None
+
     def facts(self) -> dict[str, Fact]:
         """What may be kept of the call: shapes, dtypes and options."""
         facts: dict[str, Fact] = {
@@ -75,6 +81,8 @@ class LossCall:
             "target_dtype": str(self.target.dtype),
             "result_shape": shape_of(self.value),
         }
+        if self.sign is not None:
+            facts |= {"sign_shape": shape_of(self.sign), "sign_dtype": str(self.sign.dtype)}
         facts.update({name: option for name, option in self.options.items() if isinstance(option, _PLAIN)})
         facts["weighted"] = any(self.options.get(name) is not None for name in ("weight", "pos_weight"))
         return facts

@@ -34,12 +34,20 @@ def loss_numbers(call: LossCall) -> dict[str, Fact]:
         "prediction_origin": origin(prediction),
     }
     facts |= {f"prediction_{name}": value for name, value in _numbers(prediction).items()}
-    facts |= {f"target_{name}": value for name, value in _numbers(target).items()}
+    facts |= {f"target_{name}": value for name, value in _of_answers(target).items()}
+    if call.sign is not None:
+        facts |= {f"sign_{name}": value for name, value in _of_answers(call.sign).items()}
     facts |= _of_rows(prediction)
-    if _has_values(target):
-        values = strided_sample(target.detach(), _COUNTED).to(torch.float64)
-        facts["target_whole"] = bool((values == values.floor()).all())
-        facts["target_distinct"] = min(int(values.unique().numel()), MOST_DISTINCT)
+    return facts
+
+
+def _of_answers(tensor: torch.Tensor) -> dict[str, Fact]:
+    """The numbers of what is right, and what kind of numbers they are."""
+    facts = _numbers(tensor)
+    if _has_values(tensor):
+        values = strided_sample(tensor.detach(), _COUNTED).to(torch.float64)
+        facts["whole"] = bool((values == values.floor()).all())
+        facts["distinct"] = min(int(values.unique().numel()), MOST_DISTINCT)
     return facts
 
 

@@ -47,6 +47,19 @@ def difference(output, y):
     return ((output - y) ** 2).mean()
 
 
+def pairs(output, y):
+    """Each item of the batch beside the one behind it."""
+    return F.cosine_embedding_loss(output, output.roll(1, 0), y, margin=0.2)
+
+
+def distances(output, y):
+    return F.hinge_embedding_loss((output - output.roll(1, 0)).abs().sum(1), y)
+
+
+def order(output, y):
+    return F.margin_ranking_loss(output[:, 0], output[:, 1], y, margin=0.5)
+
+
 column = YES.unsqueeze(1)
 bce, ce = F.binary_cross_entropy_with_logits, F.cross_entropy
 SIGMOID, TANH = (nn.Sigmoid(),), (nn.Tanh(),)
@@ -71,6 +84,11 @@ WRONG = {
     "shares below 0": (F.one_hot(CLASS) - 0.5, 4, ce, {}, "shares of the classes", "argmax"),
     "answers for signs": (column, 1, F.soft_margin_loss, {}, "teach nothing", "2 * target - 1"),
     "signed counts": (REAL, 1, F.poisson_nll_loss, {}, "below 0", "MSELoss"),
+    "answers for pairs": (YES, 3, pairs, {}, "Items with a 0", "2 * target - 1"),
+    "answers for pairs that are true or false": (YES > 0, 3, pairs, {}, "Items with a 0", "2 * target - 1"),
+    "numbers of classes for pairs": (YES + 1, 3, pairs, {}, "neither -1 nor 1", "torch.where(same"),
+    "answers for distances": (YES, 3, distances, {}, "Items with a 0", "2 * target - 1"),
+    "shares for distances": (X[:, 0].sigmoid(), 3, distances, {}, "100% of the targets are neither", "torch.where(same"),
     "beyond a sigmoid": (REAL - 0.2, 1, F.mse_loss, {"last": SIGMOID}, "ends in a sigmoid", "target - "),
     "beyond tanh": (5 * REAL, 1, F.l1_loss, {"last": TANH}, "which gives -1 to 1", "* 2 - 1"),
     "beyond a sigmoid, by hand": (REAL - 0.2, 1, difference, {"last": SIGMOID}, "ends in a sigmoid", "target - "),
@@ -112,6 +130,14 @@ SOUND = {
     "answers": (column, 1, bce, {}),
     "answers by hand": (YES, 1, log_loss, {"epochs": 20}),
     "signs": (2 * column - 1, 1, F.soft_margin_loss, {}),
+    "signs of pairs": (2 * YES - 1, 3, pairs, {}),
+    "signs of pairs that the loop makes": (YES, 3, lambda o, y: pairs(o, 2 * y - 1), {}),
+    "pairs that are all alike": (torch.ones(96), 3, pairs, {}),
+    "pairs that are left out": ((2 * YES - 1) * (X[:, 1] > 0), 3, pairs, {}),
+    "signs of distances": (2 * YES - 1, 3, distances, {}),
+    "orders, all the same way round": (torch.ones(96), 2, order, {}),
+    "orders and draws": ((X[:, 0] > 0).float(), 2, order, {}),
+    "orders by how much": (X[:, 0], 2, order, {}),
     "numbers": (50 * REAL, 1, F.mse_loss, {}),
     "a little beyond tanh": (X[:, :1].tanh() * 1.1, 1, F.mse_loss, {"last": TANH}),
     "a mask after the loss": (
@@ -179,3 +205,14 @@ def test_how_much_is_out_of_reach():
     assert out_of_reach(torch.ones(3), (0, 0.5)) == 0
     assert out_of_reach(torch.tensor([10.0, 12.0]), (0, 1)) > 1
     assert number(0.5) == "0.5"
+
+
+def test_of_pairs_the_signs_are_looked_at_and_not_the_second_input():
+    finding = watched_loop(2 * YES - 1, 3, pairs)[0].check("label_range", seconds=100.0)
+    assert finding.message == "Yes: the targets go from -1 to 1, as cosine embedding loss takes them."
+
+
+def test_draws_are_mentioned():
+    finding = watched_loop(YES, 2, order)[0].check("label_range", seconds=100.0)
+    assert finding.severity == "info"
+    assert finding.message.endswith("if 0 stands for a draw.")

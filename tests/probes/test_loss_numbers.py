@@ -82,3 +82,19 @@ def test_the_costly_facts_end_after_three_steps():
     assert ["prediction_mean" in facts(trace, "cross_entropy", step)[0] for step in range(5)] == [True] * 3 + [
         False
     ] * 2
+
+
+def test_what_a_loss_that_compares_is_told_of_each_pair():
+    def pairs(c, x, y):
+        output = c.model(x)
+        return F.cosine_embedding_loss(output, output.roll(1, 0), (y > 0).long())
+
+    found = facts(traced(step_of(pairs), steps=1), "cosine_embedding_loss")[0]
+    items, outputs = found["prediction_shape"]
+    assert (found["sign_shape"], found["sign_dtype"], found["sign_distinct"]) == ([items], "torch.int64", 2)
+    assert (found["sign_low"], found["sign_high"], found["sign_whole"]) == (0.0, 1.0, True)
+    assert found["target_shape"] == [items, outputs]
+
+
+def test_losses_with_a_target_have_no_sign():
+    assert not [name for name in facts(traced(usual, steps=1), "cross_entropy")[0] if name.startswith("sign")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -251,6 +251,35 @@ def _signs(given: Given) -> Verdict | None:
     )
 
 
+def _order(given: Given) -> Verdict | None:
+    """Of pairs, where 1 stands for the first one being the greater and -1 for the second; a 0 may be meant for neither."""
+    found = _signs(given)
+    if found is None:
+        return None
+    message = found.message.replace("No:", "Perhaps not:") + " That is as it should be only if 0 stands for a draw."
+    return replace(found, severity="info", message=message)
+
+
+def _same_or_not(given: Given) -> Verdict | None:
+    """Of pairs, where 1 stands for alike and -1 for different; a 0 beside these leaves a pair out."""
+    stray = ~torch.isin(given.values, torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64))
+    share = float(stray.double().mean())
+    if share < _RARE:
+        return _signs(given)
+    advice, code = (
+        "Make 1 of pairs that are alike, and -1 of those that are not.",
+        "target = torch.where(same, 1.0, -1.0)",
+    )
+    return Verdict(
+        "error",
+        f"No: {share:.0%} of the targets are neither -1 nor 1 (they go from {range_of(given)}), but {given.name} takes 1 for pairs "
+        "that are alike, and -1 for those that are not. What else it is given teaches next to nothing.",
+        advice,
+        code,
+        {"lowest": given.low, "highest": given.high, "neither": share},
+    )
+
+
 def _counts(given: Given) -> Verdict | None:
     below = float((given.values < 0).double().mean())
     if below == 0:
@@ -320,7 +349,9 @@ _RULES: Mapping[str, Callable[[Given], Verdict | None]] = {
     "binary_cross_entropy_with_logits": _yes_or_no,
     LOG_LOSS: _yes_or_no,
     "soft_margin_loss": _signs,
-    "hinge_embedding_loss": _signs,
+    "hinge_embedding_loss": _same_or_not,
+    "cosine_embedding_loss": _same_or_not,
+    "margin_ranking_loss": _order,
     "poisson_nll_loss": _counts,
     "kl_div": _shares_of_kl,
     "mse_loss": _numbers,

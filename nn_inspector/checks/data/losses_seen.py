@@ -30,7 +30,7 @@ class Given:
 
     Attributes:
         name: of the function in torch.nn.functional, or one of those in `checks.data.losses_by_hand`.
-        prediction, target: their shapes.
+        prediction, target: their shapes; of a loss that compares two inputs, that of the first and of what it is told of each pair.
         dtype: of the target, such as "int64".
         options: those of the function that are plain values.
         ends: the operation that made the prediction, such as "sigmoid"; "" where it is not known.
@@ -104,13 +104,14 @@ def _traced(run: Run) -> Iterator[Given]:
 
 def _of_facts(entry: TraceEntry) -> Given:
     facts: dict[str, Any] = dict(entry.facts)
+    right = "sign" if "sign_low" in facts else "target"
     plain = ("reduction", "ignore_index", "log_input", "log_target", "label_smoothing", "margin")
     return Given(
         entry.call,
         tuple(facts["prediction_shape"]),
-        tuple(facts["target_shape"]),
-        str(facts["target_dtype"]).removeprefix("torch."),
-        _like(facts),
+        tuple(facts[f"{right}_shape"]),
+        str(facts[f"{right}_dtype"]).removeprefix("torch."),
+        _like({name.removeprefix(f"{right}_"): value for name, value in facts.items() if name.startswith(right)}),
         {name: facts[name] for name in plain if name in facts},
         next(iter(facts.get("prediction_origin") or ()), ""),
         bool(facts.get("weighted")),
@@ -119,16 +120,14 @@ def _of_facts(entry: TraceEntry) -> Given:
 
 def _like(facts: Mapping[str, Any]) -> torch.Tensor:
     """A few numbers with the same least, greatest and mean value and, within these, about the same spread."""
-    low, high, mean, spread = (float(facts[f"target_{name}"]) for name in ("low", "high", "mean", "spread"))
-    if facts.get("target_distinct") == 2 and high > low:
+    low, high, mean, spread = (float(facts[name]) for name in ("low", "high", "mean", "spread"))
+    if facts.get("distinct") == 2 and high > low:
         ones = round(_POINTS * (mean - low) / (high - low))
         return torch.tensor([low] * max(_POINTS - ones, 1) + [high] * max(ones, 1), dtype=torch.float64)
-    if (
-        facts["target_dtype"] == "torch.int64"
-    ):  # between a label that stands for none and the others there may be nothing
+    if facts["dtype"] == "torch.int64":  # between a label that stands for none and the others there may be nothing
         return torch.tensor([low, high], dtype=torch.float64)
     around = [max(low, mean - spread), min(high, mean + spread)]
-    around = [round(one) for one in around] if facts.get("target_whole") else around
+    around = [round(one) for one in around] if facts.get("whole") else around
     return torch.tensor([low, high, *(around * (_POINTS // 2))], dtype=torch.float64)
 
 
@@ -177,18 +176,19 @@ def _asked(subject: Subject) -> Iterator[Given]:
 
 
 def _is_plain(call: LossCall) -> bool:
-    tensors = (call.prediction, call.target)
+    tensors = (call.prediction, call.target, call.prediction if call.sign is None else call.sign)
     return all(isinstance(one, torch.Tensor) and one.numel() and not one.is_complex() for one in tensors)
 
 
 def _of_call(call: LossCall, failed: bool) -> Given:
-    target = call.target.detach().to("cpu", torch.float64)
-    shares = call.name == "cross_entropy" and call.target.is_floating_point() and target.dim() == 2
+    right = call.target if call.sign is None else call.sign
+    target = right.detach().to("cpu", torch.float64)
+    shares = call.name == "cross_entropy" and right.is_floating_point() and target.dim() == 2
     return Given(
         call.name,
         tuple(call.prediction.shape),
-        tuple(call.target.shape),
-        str(call.target.dtype).removeprefix("torch."),
+        tuple(right.shape),
+        str(right.dtype).removeprefix("torch."),
         target if shares else target.flatten(),
         {name: value for name, value in call.options.items() if isinstance(value, bool | int | float | str)},
         next(iter(origin(call.prediction)), ""),
