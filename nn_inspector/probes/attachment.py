@@ -32,8 +32,8 @@ from nn_inspector.probes.presets import choose_probes
 from nn_inspector.probes.probe import Probe, StepReader
 from nn_inspector.probes.ranks import Ranks
 from nn_inspector.probes.recorder import Phase, Recorder
-from nn_inspector.probes.scripting import allow_scripting
 from nn_inspector.probes.regular_writes import RegularWrites
+from nn_inspector.probes.scripting import allow_scripting
 from nn_inspector.probes.set_back import SetBack
 from nn_inspector.probes.silences import Silences
 from nn_inspector.probes.steps import StepProbe
