@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, def
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.model.by_place import ByPlace, by_place, comes_by_chance
+from nn_inspector.checks.model.lost_axis import LostAxis, lost_axis
 from nn_inspector.checks.model.mixing import Mixing, leaks, mixing
 from nn_inspector.checks.race import BADLY, known_left
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
@@ -31,7 +32,7 @@ INFO = CheckInfo(
     ),
     how=(
         "On a copy in evaluation mode one item of a batch is exchanged for another one, and then all others are. No output "
-        "may change both times. A batch that holds one and the same item at all places has to give one answer. Where the targets are the inputs one position later, the second half of the sequences is "
+        "may change both times. A batch that holds one and the same item at all places has to give one answer, and a batch with an item less one row less. Where the targets are the inputs one position later, the second half of the sequences is "
         "exchanged, and nothing may change before it. Batch normalization, graphs and comparisons between items are "
         "not mistaken for it."
     ),
@@ -40,7 +41,7 @@ INFO = CheckInfo(
         "Karpathy, A Recipe for Training Neural Networks (2019): use backprop to chart dependencies",
         "Lightning bolts: BatchGradientVerification",
     ),
-    explains=(*ALL_SYMPTOMS, "normalization", "capacity", "hidden_activation", "layer_order"),
+    explains=(*ALL_SYMPTOMS, "normalization", "capacity", "hidden_activation", "layer_order", "label_alignment"),
 )
 
 _CHOOSING = {"softmax", "log_softmax", "softmin"}
@@ -67,6 +68,9 @@ def look(subject: Subject) -> Finding:
     items = batch_size(doubled) // 2
     if items < 2:
         raise ExperimentError("There are too few items to exchange some.")
+    lost = _lost(subject, batch, doubled, start)
+    if lost is not None:
+        return lost
     by_chance = comes_by_chance(subject.training, batch, doubled)
     # A last layer that begins with zeros answers everything alike at first; the present weights may be NaN.
     for weights in (start, Start()):
@@ -79,6 +83,18 @@ def look(subject: Subject) -> Finding:
             return _by_place(subject, place)
     message = f"Yes: of {items} items in a batch, each changes its own output only."
     return finding(INFO, "ok", message, evidence={"items": float(items)})
+
+
+def _lost(subject: Subject, batch: Any, doubled: Any, start: Start) -> Finding | None:
+    """An axis of the batch that is gone, if the first axis surely counts items: that of twice as many is twice as long."""
+    if batch_size(doubled) != 2 * batch_size(batch) or not _one_answer_each(subject, batch):
+        return None
+    for weights in (start, Start()):
+        with isolated(subject.training, start=weights) as copied:
+            found = lost_axis(copied, batch)
+        if found is not None:
+            return _without_axis(found)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +195,22 @@ def _mixed(subject: Subject, found: Mixing, batch: Any) -> Finding:
     remedy = Remedy(cause.text, cause.code)
     where = _where(found.node)
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where, basis="structure")
+
+
+def _without_axis(found: LostAxis) -> Finding:
+    place = f"{found.call}() makes {found.made} of {found.given}, whose first axis is the batch. " if found.call else ""
+    message = (
+        f"No: the axis of the batch is taken away. A batch of {found.items - 1} items gets {found.items} answers, as one of "
+        f"{found.items} does: {place}Another axis stands in its place and is as long by chance, so that no error comes."
+    )
+    remedy = Remedy(
+        "Take means, sums, maxima and the last one along the axis of time, which is the second one of [batch, time, features].",
+        "h = h.mean(dim=1)  # h: [batch, time, features]; not h.mean(dim=0)\nlast = h[:, -1]  # not h[-1]",
+    )
+    evidence = {"items": float(found.items)}
+    return finding(
+        INFO, "error", message, evidence=evidence, remedy=remedy, where=found.module or "model", basis="structure"
+    )
 
 
 def _by_place(subject: Subject, found: ByPlace) -> Finding:

@@ -63,7 +63,7 @@ def mixing(copied: TrainingCopy, doubled: Any, items: int) -> Mixing | None:
     outputs = list(tensors_of(asked[0].output))
     if not all(bool(torch.isfinite(output).all()) for output in outputs):
         raise ExperimentError("The model returns NaN or Inf, so that items cannot be told apart.")
-    if any(_changed(one, two).any() for one, two in zip(outputs, tensors_of(asked[1].output), strict=True)):
+    if any(changed(one, two).any() for one, two in zip(outputs, tensors_of(asked[1].output), strict=True)):
         raise ExperimentError("The model remembers earlier batches, so that items cannot be told apart.")
     if _in_pairs(asked[0], items) and _in_pairs(_pass(copied, select(doubled, places[1:], 2 * items)), items - 1):
         raise ExperimentError("The model gives a number for each pair of items of a batch.")
@@ -111,7 +111,7 @@ def leaks(copied: TrainingCopy, batch: Any) -> tuple[int, float] | None:
         other = next(tensors_of(_pass(copied, batch).output))
     finally:
         handle.remove()
-    changed = _by_time(_changed(output, other), items, times)
+    changed = _by_time(changed(output, other), items, times)
     if changed is None:
         raise ExperimentError("It is not known which axis of the output is time.")
     early = float(changed[:, first:middle].float().mean())
@@ -191,10 +191,11 @@ def _in_pairs(seen: Anatomy, items: int) -> bool:
 def _overlaps(before: Sequence[torch.Tensor], one: Any, rest: Any) -> Iterator[torch.Tensor]:
     for tensor, first, second in zip(before, tensors_of(one), tensors_of(rest), strict=False):
         if tensor.shape == first.shape == second.shape:
-            yield _changed(tensor, first) & _changed(tensor, second)
+            yield changed(tensor, first) & changed(tensor, second)
 
 
-def _changed(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+def changed(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Which numbers moved by more than `TOLERANCE` of the spread of the tensor; all of them if its shape changed."""
     before, after = before.detach().double(), after.detach().double()
     if before.shape != after.shape:
         return torch.ones_like(before, dtype=torch.bool)
