@@ -111,10 +111,10 @@ def leaks(copied: TrainingCopy, batch: Any) -> tuple[int, float] | None:
         other = next(tensors_of(_pass(copied, batch).output))
     finally:
         handle.remove()
-    changed = _by_time(changed(output, other), items, times)
-    if changed is None:
+    moved = _by_time(changed(output, other), items, times)
+    if moved is None:
         raise ExperimentError("It is not known which axis of the output is time.")
-    early = float(changed[:, first:middle].float().mean())
+    early = float(moved[:, first:middle].float().mean())
     return (middle, early) if early > 0 else None
 
 
