@@ -13,6 +13,9 @@ rows=(
   "ipykernel-7.3|torch==2.13.0 ipykernel==7.3.*|tests/live tests/ui/test_first_look.py tests/ui/test_steering.py"
   "ipykernel-7.4|torch==2.13.0 ipykernel==7.4.*|tests/live tests/ui/test_first_look.py tests/ui/test_steering.py"
   "jupyterlab-4.2|torch==2.13.0 jupyterlab==4.2.* notebook==7.2.* ipykernel==6.31.*|tests/ui"
+  "jupyterlab-4.3|torch==2.13.0 jupyterlab==4.3.* notebook==7.3.* ipykernel==6.31.*|tests/ui"
+  "jupyterlab-4.4|torch==2.13.0 jupyterlab==4.4.* notebook==7.4.*|tests/ui"
+  "jupyterlab-4.5|torch==2.13.0 jupyterlab==4.5.* notebook==7.5.*|tests/ui"
   "lowest|torch==2.4.0 numpy==1.26.4 jupyterlab==4.2.0 ipywidgets==8.0.5 bqplot==0.13.1 matplotlib==3.8.0 traitlets==5.14.0 scikit-learn==1.4.0|tests --ignore=tests/packaging --ignore=tests/ui"
 )
 

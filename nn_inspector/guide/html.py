@@ -10,6 +10,11 @@ TEXT = "var(--jp-content-font-color1, #212121)"
 QUIET = "var(--jp-ui-font-color2, #616161)"
 
 
+def title(text: str) -> str:
+    """The name of the wizard: the heading above all questions, in the line of what is said beside it."""
+    return f'<h2 style="display: inline; margin: 0; font-size: inherit; color: inherit">{escape(text)}</h2>'
+
+
 def heading(text: str) -> str:
     """The question of a step."""
     return f'<h3 style="margin: 0 0 4px 0; line-height: 1.3; color: {TEXT}">{escape(text)}</h3>'
@@ -32,6 +37,15 @@ def notice(text: str) -> str:
         f'<div role="status" style="border-left: 3px solid var(--jp-warn-color1, #f57c00); padding: 2px 10px; '
         f'line-height: 1.45; color: {TEXT}">{escape(text)}</div>'
     )
+
+
+def verdict(text: str) -> str:
+    """What a step found, read out as soon as it stands there.
+
+    Args:
+        text: HTML.
+    """
+    return f'<div role="status">{text}</div>'
 
 
 def evidence_table(evidence: Evidence) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets
 
 from nn_inspector.checks import CheckInfo, find_check
-from nn_inspector.guide.html import code_block, evidence_table, heading, notice, paragraph
+from nn_inspector.guide.html import code_block, evidence_table, heading, notice, paragraph, verdict
 from nn_inspector.history import Finding
 from nn_inspector.history.finding_html import badge_html
 from nn_inspector.panels.chart_widget import ChartWidget
@@ -85,7 +85,7 @@ class StepPage(ipywidgets.VBox):
         if finding is None:
             return
         where = paragraph(finding.where, "Where:") if finding.where is not None and finding.raised else ""
-        self._verdict.value = f"{badge_html(finding.severity)} {paragraph(finding.message)}{where}"
+        self._verdict.value = verdict(f"{badge_html(finding.severity)} {paragraph(finding.message)}{where}")
         chart = find_check(finding.check).chart(finding)
         drawn = [chart] if chart is not None and not chart.empty else []
         said = said_html(("Evidence", chart) for chart in drawn)

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets
 from IPython.core.getipython import get_ipython
 
-from nn_inspector.guide.html import code_block
+from nn_inspector.guide.html import code_block, title
 from nn_inspector.guide.setup_form import SetupForm
 from nn_inspector.guide.step_list import StepList
 from nn_inspector.guide.step_page import StepPage
@@ -83,7 +83,7 @@ class Wizard(ipywidgets.VBox):
 
     def _headline(self) -> str:
         model = f" · {self._inspector.run.parameters['model']}" if self._inspector is not None else ""
-        return f"{STYLE}<b>Debug wizard</b>{model} · {self.progress.summary()}"
+        return f"{STYLE}{title('Debug wizard')}{model} · {self.progress.summary()}"
 
     def _make_check(self, name: str) -> Finding:
         finding = self._watching.check(name)

@@ -1,5 +1,7 @@
 """The wizard without a front end: its buttons are pressed in Python."""
 
+import re
+
 import ipywidgets
 import pytest
 import torch
@@ -79,6 +81,16 @@ def test_every_step_asks_and_answers_and_three_name_the_mistakes(broken):
     raised = {name for name, finding in wizard.progress.findings.items() if finding.raised}
     assert raised == set(MISTAKES)
     assert f"5 of {len(nni.catalog())} steps made. To repair: {', '.join(MISTAKES)}." in text(wizard)
+
+
+def test_headings_lead_to_it_and_to_its_question_and_what_was_found_is_read_out(broken):
+    _, inspector = broken
+    wizard = Wizard(inspector, {})
+    info = open_step(wizard, "initial_loss")
+    assert re.findall(r"<(h\d)[^>]*>([^<]+)</", text(wizard)) == [("h2", "Debug wizard"), ("h3", info.question)]
+    assert "role=" not in text(wizard), "nothing is read out before there is something to say"
+    press(wizard, "Run this check")
+    assert re.search(r'<div role="status">.* ok</b>.*The first loss is', text(wizard))
 
 
 def test_the_steps_of_a_stage_are_made_together(broken):

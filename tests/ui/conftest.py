@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from tests.ui.lab import EXAMPLES, Notebook, serve, shut_down_kernels
+from tests.ui.access import expect_accessible
+from tests.ui.lab import Notebook, choose_theme, copy_first_look, serve, shut_down_kernels
 
 FLAGS = [
     "--no-sandbox",
@@ -43,36 +43,31 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
     return {**browser_context_args, "viewport": {"width": 1500, "height": 1000}}
 
 
-@pytest.fixture(scope="module", params=THEMES)
-def theme(request: pytest.FixtureRequest) -> str:
-    return request.param
+@pytest.fixture
+def theme() -> str:
+    """In which a story begins; a module of stories that begin in the dark has a fixture of its own."""
+    return "light"
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], tuple[Path, str]]]:
-    """A folder and the address of its server for each theme; a start takes a quarter of a minute, so one has to do."""
-    started: dict[str, tuple[Path, str]] = {}
-    with contextlib.ExitStack() as stack:
-
-        def server(theme: str) -> tuple[Path, str]:
-            if theme not in started:
-                folder = tmp_path_factory.mktemp(theme)
-                started[theme] = folder, stack.enter_context(serve(folder, THEMES[theme]))
-            return started[theme]
-
-        yield server
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder and the address of its server; a start takes a quarter of a minute, so one has to do for all stories."""
+    folder = tmp_path_factory.mktemp("served")
+    with serve(folder) as address:
+        yield folder, address
 
 
-@pytest.fixture(scope="module")
-def root(servers: Callable[[str], tuple[Path, str]], theme: str) -> Path:
-    """The folder that the server serves."""
-    return servers(theme)[0]
+@pytest.fixture
+def root(server: tuple[Path, str], theme: str) -> Path:
+    """The folder that the server serves, in which pages open in the theme of the story."""
+    choose_theme(server[0], THEMES[theme])
+    return server[0]
 
 
-@pytest.fixture(scope="module")
-def address(servers: Callable[[str], tuple[Path, str]], theme: str) -> str:
+@pytest.fixture
+def address(server: tuple[Path, str]) -> str:
     """Of the server."""
-    return servers(theme)[1]
+    return server[1]
 
 
 @pytest.fixture
@@ -89,18 +84,28 @@ def quiet_page(page: Page) -> Iterator[Page]:
 def first_look(quiet_page: Page, root: Path, address: str, request: pytest.FixtureRequest) -> Iterator[Notebook]:
     """The first example notebook, a copy for this test with a kernel of its own, open in the page."""
     name = f"{request.node.originalname}.ipynb"
-    shutil.copy(EXAMPLES / "01_first_look.ipynb", root / name)
+    copy_first_look(root / name)
     yield Notebook.open(quiet_page, address, name)
     shut_down_kernels(address)
 
 
 @pytest.fixture
-def picture(quiet_page: Page, theme: str, request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Keeps a screenshot in build/screenshots, for people to look at."""
+def in_both_themes(quiet_page: Page) -> Callable[..., None]:
+    """Looks at the page as it stands in the theme it has, then in the other one, which stays.
+
+    Of each it keeps a screenshot in build/screenshots, for people to look at, and holds that axe-core has nothing to say against views that
+    are named.
+    """
     folder = Path("build") / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
 
-    def take(name: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        quiet_page.screenshot(path=folder / f"{name}-{theme}.png")
+    def look(name: str, *views: str) -> None:
+        notebook = Notebook(quiet_page)
+        present = notebook.theme()
+        for theme in sorted(THEMES, key=lambda theme: THEMES[theme] != present):
+            notebook.change_theme(THEMES[theme])
+            quiet_page.screenshot(path=folder / f"{name}-{theme}.png")
+            if views:
+                expect_accessible(quiet_page, *views)
 
-    return take
+    return look

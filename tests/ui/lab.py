@@ -21,6 +21,8 @@ from playwright.sync_api import Locator, Page, expect
 EXAMPLES = Path(__file__).parents[2] / "example_notebooks"
 SECOND = 1000
 PATIENCE = 60 * SECOND
+TRAINING = "for epoch in range(5000)"
+"""What the cell with the training begins with in copies of the first example."""
 
 
 @contextlib.contextmanager
@@ -28,21 +30,18 @@ def serve(
     root: Path, theme: str = "JupyterLab Light", app: Literal["jupyterlab", "notebook"] = "jupyterlab"
 ) -> Iterator[str]:
     """Serve a folder; yields the address."""
-    settings = root / ".settings"
     for name, content in {
-        "apputils-extension/themes": {"theme": theme},
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
         "notebook-extension/tracker": {"windowingMode": "none"},  # so that every cell is in the page
     }.items():
-        file = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content))
+        _set(root, name, content)
+    choose_theme(root, theme)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
         sys.executable, "-m", app, "--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=",
-        f"--ServerApp.root_dir={root}", f"--LabApp.user_settings_dir={settings}", "--expose-app-in-browser", "--JupyterNotebookApp.expose_app_in_browser=True", "--ServerApp.disable_check_xsrf=True",
+        f"--ServerApp.root_dir={root}", f"--LabApp.user_settings_dir={root / '.settings'}", "--expose-app-in-browser", "--JupyterNotebookApp.expose_app_in_browser=True", "--ServerApp.disable_check_xsrf=True",
         f"--LabApp.workspaces_dir={root / '.workspaces'}",
     ]  # fmt: skip
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -55,6 +54,24 @@ def serve(
         finally:
             server.terminate()
             server.wait(20)
+
+
+def copy_first_look(to: Path) -> None:
+    """Copy the first example, with a training that lasts until it is stopped, on a fast machine too."""
+    notebook = (EXAMPLES / "01_first_look.ipynb").read_text(encoding="utf-8")
+    assert "for epoch in range(150)" in notebook
+    to.write_text(notebook.replace("for epoch in range(150)", TRAINING), encoding="utf-8")
+
+
+def choose_theme(root: Path, theme: str) -> None:
+    """Have the pages that are opened from now on in a theme."""
+    _set(root, "apputils-extension/themes", {"theme": theme})
+
+
+def _set(root: Path, name: str, content: object) -> None:
+    file = root / ".settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
 
 
 def shut_down_kernels(address: str) -> None:
@@ -198,9 +215,9 @@ class Notebook:
 
     @property
     def busy(self) -> bool:
-        return self.page.evaluate(
-            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"
-        )
+        """Whether a cell runs. (Before JupyterLab 4.4 the kernel's status says "idle" after each of our requests.)"""
+        prompts = "prompts => prompts.some(prompt => prompt.innerText.includes('*'))"
+        return self.page.locator(".jp-InputPrompt").evaluate_all(prompts)
 
     def output(self, index: int) -> Locator:
         return self.cell(index).locator(".jp-Cell-outputWrapper")
@@ -229,6 +246,18 @@ class Notebook:
             document.dispatchEvent(new Event('visibilitychange'));
         }"""
         self.page.evaluate(script, hide)
+
+    def theme(self) -> str:
+        """The name of the theme that the page has."""
+        return self.page.evaluate("() => document.body.dataset.jpThemeName")
+
+    def change_theme(self, name: str) -> None:
+        """Give the page a theme, and wait until nothing fades from the old one to it."""
+        if name != self.theme():
+            self.command("apputils:change-theme", theme=name)
+        script = """name => document.body.dataset.jpThemeName === name
+            && !document.getAnimations().some(fading => fading instanceof CSSTransition)"""
+        self.page.wait_for_function(script, arg=name, timeout=PATIENCE)
 
     def resize(self, width: int = 1500, height: int = 1000) -> None:
         """Make the page so large, with the file browser closed where it would take half of it."""

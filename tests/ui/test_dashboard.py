@@ -7,8 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.access import expect_accessible
-from tests.ui.lab import PATIENCE
+from tests.ui.lab import PATIENCE, TRAINING
 
 pytestmark = pytest.mark.ui
 
@@ -24,9 +23,14 @@ MORE = (
 NARROW = 480
 
 
-def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_kernel(first_look, picture):
+@pytest.fixture
+def theme():
+    return "dark"
+
+
+def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_kernel(first_look, in_both_themes):
     notebook, page = first_look, first_look.page
-    training = notebook.find("for epoch in range(150)")
+    training = notebook.find(TRAINING)
     notebook.run_through(training - 1)
     notebook.start(training)
     notebook.wait_for_step(30)
@@ -62,9 +66,8 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
     slider.press("Home")
     expect(latest).to_be_enabled(timeout=PATIENCE)
     expect(slider).to_have_attribute("aria-valuenow", re.compile(r"^0(\.0)?$"))
-    picture("10-time-travel")
     expect(board).to_contain_text(re.compile(r"shown: step 0 \(0 to [\d,]+\)"))
-    expect_accessible(page, ".nni-dashboard")
+    in_both_themes("10-time-travel", ".nni-dashboard")
     board.get_by_role("button", name="Play").click()
     expect(slider).not_to_have_attribute("aria-valuenow", re.compile(r"^0(\.0)?$"), timeout=PATIENCE)
     board.get_by_role("button", name="Stop playing").click()
@@ -77,8 +80,7 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
     expect(charts).to_have_count(11)
     notebook.expect_within(".nni-dashboard")
     board.evaluate("element => element.scrollIntoView()")
-    picture("10-narrow")
-    expect_accessible(page, ".nni-dashboard")
+    in_both_themes("10-narrow", ".nni-dashboard")
     notebook.resize()
 
     # The training goes on where it was, and Interrupt ends it as Stop does.
@@ -110,11 +112,10 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
     slider.press("Home")
     expect(board).to_contain_text(f"shown: step 0 (0 to {recorded - 1:,})", timeout=PATIENCE)
     board.evaluate("element => element.scrollIntoView()")
-    picture("10-run-after-restart")
-    expect_accessible(page, ".nni-dashboard")
+    in_both_themes("10-run-after-restart", ".nni-dashboard")
     again = notebook.append("nni.compare(run, reference=range(5, 25))")
     notebook.run(again)
     comparison = page.locator(".nni-comparison")
     expect(comparison.locator(".nni-chart svg").first).to_be_visible(timeout=PATIENCE)
     comparison.evaluate("element => element.scrollIntoView()")
-    picture("10-after-restart")
+    in_both_themes("10-after-restart")

@@ -8,7 +8,6 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.access import expect_accessible
 from tests.ui.lab import PATIENCE, Notebook, shut_down_kernels
 
 pytestmark = pytest.mark.ui
@@ -77,7 +76,7 @@ def deep(quiet_page, root, address):
     shut_down_kernels(address)
 
 
-def test_a_layer_among_hundreds_is_found_by_its_name_its_row_and_its_mark(deep, picture):
+def test_a_layer_among_hundreds_is_found_by_its_name_its_row_and_its_mark(deep, in_both_themes):
     notebook, page = deep, deep.page
     notebook.run_through(3)
     board = notebook.dashboard
@@ -96,15 +95,14 @@ def test_a_layer_among_hundreds_is_found_by_its_name_its_row_and_its_mark(deep, 
     assert rows(flow).count() <= 24
     expect(idle).to_contain_text("dead_units", timeout=PATIENCE)
     board.evaluate("element => element.scrollIntoView()")
-    picture("14-hundreds-of-layers")
-    expect_accessible(page, ".nni-dashboard")
+    in_both_themes("14-hundreds-of-layers", ".nni-dashboard")
 
     # What is typed keeps the layers that have it in their names.
     find, layers = board.get_by_role("combobox", name="Find layer"), board.locator(".nni-layer-picker select")
     clear = board.locator(".nni-layer-picker").get_by_role("button", name="Clear")
     find.focus()
     page.keyboard.type("h.37.")
-    expect_accessible(page, ".nni-dashboard")  # with the names below it that the browser offers
+    in_both_themes("14-find", ".nni-dashboard")  # with the names below it that the browser offers
     page.keyboard.press("Enter")
     expect(layers.locator("option").first).to_have_text("4 of 241 layers", timeout=PATIENCE)
     expect(clear).to_be_disabled()
@@ -116,8 +114,7 @@ def test_a_layer_among_hundreds_is_found_by_its_name_its_row_and_its_mark(deep, 
     expect(clear).to_be_enabled(timeout=PATIENCE)
     expect(rows(idle).filter(has_text="▸ h.37.act")).to_have_count(1, timeout=PATIENCE)
     expect(rows(flow).filter(has_text="▸")).to_contain_text("h.36", timeout=PATIENCE)  # it has no gradient of its own
-    picture("14-found-layer")
-    expect_accessible(page, ".nni-dashboard")
+    in_both_themes("14-found-layer", ".nni-dashboard")
     find.fill("")
     find.press("Enter")
     clear.press("Enter")
@@ -131,7 +128,7 @@ def test_a_layer_among_hundreds_is_found_by_its_name_its_row_and_its_mark(deep, 
     expect(clear).to_be_enabled(timeout=PATIENCE)
     expect(rows(flow)).not_to_have_count(folded, timeout=PATIENCE)
     assert folded < rows(flow).count() <= folded + 12
-    picture("14-unfolded")
+    in_both_themes("14-unfolded")
     clear.press("Enter")
     expect(rows(flow)).to_have_count(folded, timeout=PATIENCE)
 
@@ -164,4 +161,4 @@ def test_a_layer_among_hundreds_is_found_by_its_name_its_row_and_its_mark(deep, 
     expect(rows(flow)).to_have_count(folded, timeout=PATIENCE)
     idle.locator(".dot_grp path, .dot").last.click(force=True)
     expect(rows(idle).filter(has_text="▸ h.37.act")).to_have_count(1, timeout=PATIENCE)
-    picture("14-from-the-mark")
+    in_both_themes("14-from-the-mark")

@@ -8,8 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from nn_inspector.checks import STAGES, find_check
-from tests.ui.access import expect_accessible
-from tests.ui.lab import PATIENCE
+from tests.ui.lab import PATIENCE, TRAINING
 
 pytestmark = pytest.mark.ui
 
@@ -26,13 +25,13 @@ STEPS = (
 """Steps of the wizard by stage, and what each finds here."""
 
 
-def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
+def test_a_person_finds_three_mistakes_by_clicking(first_look, in_both_themes):
     notebook = first_look
-    training = notebook.find("for epoch in range(150)")
+    training = notebook.find(TRAINING)
     notebook.run_through(training - 1)
     dashboard = notebook.dashboard
     expect(dashboard).to_contain_text("No step yet.", timeout=PATIENCE)
-    picture("01-before-training")
+    in_both_themes("01-before-training")
 
     # The panels move while the cell runs.
     notebook.start(training)
@@ -48,8 +47,7 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
     for chart in dashboard.locator(".nni-chart").all():
         expect(chart.locator("svg.svg-figure, svg").first).to_be_visible()
     dashboard.evaluate("element => element.scrollIntoView()")
-    picture("02-training")
-    expect_accessible(notebook.page, ".nni-dashboard")
+    in_both_themes("02-training", ".nni-dashboard")
 
     # A click on a layer's row selects it in all panels while the cell runs, and clearing shows all alike again.
     layers, names = dashboard.locator(".nni-layer-picker select"), dashboard.locator(".nni-chart .axis .tick text")
@@ -70,7 +68,7 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
     names.filter(has_text="Linear").first.click(force=True)  # the row lies over its name
     expect(layers).to_have_value(re.compile("Linear"), timeout=PATIENCE)
     expect(names.filter(has_text=f"▸ {layers.input_value()}")).to_have_count(2, timeout=PATIENCE)
-    picture("02-selected")
+    in_both_themes("02-selected")
     dashboard.locator(".nni-layer-picker").get_by_role("button", name="Clear").click()
     expect(layers).to_have_value("all layers", timeout=PATIENCE)
 
@@ -88,8 +86,7 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
             expect(wizard).to_contain_text("Tried on a copy")
             expect(wizard.locator(".nni-chart svg").first).to_be_visible()
         wizard.scroll_into_view_if_needed()
-        picture(f"03-wizard-{number + 1}-{title.split()[0].lower()}")
-        expect_accessible(notebook.page, ".nni-wizard", ".nni-dashboard")
+        in_both_themes(f"03-wizard-{number + 1}-{title.split()[0].lower()}", ".nni-wizard", ".nni-dashboard")
     expect(wizard).to_contain_text("To repair: shuffling, zeroed_gradients, regularization_share.")
 
     # A remedy goes into a cell below, in the notebook's own names, and runs.
@@ -121,7 +118,7 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
     )
     steps = notebook.dashboard.locator(".nni-chart").first.locator(".axis").first.locator(".tick text")
     assert "1,000" in steps.all_text_contents()
-    picture("04-repaired")
+    in_both_themes("04-repaired")
 
     # Beside each other the two trainings show what differs, and what changed first.
     notebook.run(last)
@@ -132,22 +129,21 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, picture):
         expect(chart.locator("svg").first).to_be_visible()
     comparison.get_by_label("logarithmic").check()
     comparison.evaluate("element => element.scrollIntoView()")
-    picture("05-compared")
-    expect_accessible(notebook.page, ".nni-comparison")
+    in_both_themes("05-compared", ".nni-comparison")
 
 
-def test_the_side_panel_shows_the_same_checklist_and_stops_the_training(first_look, picture):
+def test_the_side_panel_shows_the_same_checklist_and_stops_the_training(first_look, in_both_themes):
     notebook = first_look
     panel = notebook.show_panel()
     expect(panel).to_contain_text("does not use nn_inspector yet", timeout=PATIENCE)
-    training = notebook.find("for epoch in range(150)")
+    training = notebook.find(TRAINING)
     notebook.run_through(training - 1)
     expect(panel.locator(".jp-nni-Stage")).to_have_count(6, timeout=PATIENCE)
 
     notebook.start(training)
     expect(panel.locator(".jp-nni-Training")).to_have_attribute("data-state", "running", timeout=PATIENCE)
     expect(panel.locator("[data-number=step] dd")).to_contain_text(re.compile(r"\d{3,}|\d,\d{3}"), timeout=PATIENCE)
-    picture("05-side-panel-running")
+    in_both_themes("05-side-panel-running")
     panel.get_by_role("button", name=re.compile("Stop")).click()
     expect(notebook.output(training)).to_contain_text("Training stopped after step", timeout=PATIENCE)
 
@@ -173,16 +169,14 @@ def test_the_side_panel_shows_the_same_checklist_and_stops_the_training(first_lo
     panel.locator(".jp-nni-Finding[data-check=zeroed_gradients]").click()
     row = panel.locator(".jp-nni-Check[data-check=zeroed_gradients]")
     expect(row).to_contain_text("Call optimizer.zero_grad() before each backward().")
-    picture("06-side-panel-findings")
-    expect_accessible(notebook.page, "#nn-inspector-panel")
+    in_both_themes("06-side-panel-findings", "#nn-inspector-panel")
 
     # One click leads from a finding to where it can be seen.
     notebook.dashboard.locator(".nni-show-evidence[title*=regularization_share]").click()
     expect(notebook.dashboard).to_contain_text("evidence of regularization_share", timeout=PATIENCE)
     expect(notebook.dashboard).to_contain_text(re.compile(r"step [\d,]+:[\w, ]*regularization_share"))
     notebook.dashboard.evaluate("element => element.scrollIntoView()")
-    picture("06-evidence")
-    expect_accessible(notebook.page, ".nni-dashboard")
+    in_both_themes("06-evidence", ".nni-dashboard")
 
     before = len(notebook.sources())
     row.locator("[data-action=insert-check]").click()

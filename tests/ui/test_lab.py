@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.access import expect_accessible
-from tests.ui.lab import EXAMPLES, PATIENCE, Notebook, shut_down_kernels
+from tests.ui.lab import PATIENCE, TRAINING, Notebook, copy_first_look, shut_down_kernels
 
 pytestmark = pytest.mark.ui
 
 
-@pytest.fixture(scope="module")
-def theme():
-    return "light"
-
-
-def test_the_toolbar_button_opens_the_wizard_which_finds_the_objects(first_look, picture):
+def test_the_toolbar_button_opens_the_wizard_which_finds_the_objects(first_look, in_both_themes):
     notebook = first_look
     notebook.run_through(notebook.find("optimizer = torch.optim.SGD"))
     before = len(notebook.sources())
@@ -33,8 +25,7 @@ def test_the_toolbar_button_opens_the_wizard_which_finds_the_objects(first_look,
         "Training loader": "train_loader",
     }.items():
         expect(wizard.get_by_label(label, exact=True)).to_have_value(name)
-    picture("07-wizard-start")
-    expect_accessible(notebook.page, ".nni-wizard")
+    in_both_themes("07-wizard-start", ".nni-wizard")
     wizard.get_by_role("button", name="Start").click()
     wizard.get_by_role("button", name="Run this check").click()
     expect(wizard.locator(".nni-verdict")).to_contain_text("ok", timeout=2 * PATIENCE)
@@ -71,12 +62,12 @@ def test_the_launcher_card_makes_a_notebook_that_runs(page, address):
     )
 
 
-def test_a_reopened_notebook_without_a_kernel_shows_the_static_twin(first_look, address, picture):
+def test_a_reopened_notebook_without_a_kernel_shows_the_static_twin(first_look, address, in_both_themes):
     notebook = first_look
     page = notebook.page
     watched = notebook.find("nni.watch(model, optimizer")
     notebook.run_through(watched)
-    training = notebook.find("for epoch in range(150)")
+    training = notebook.find(TRAINING)
     notebook.start(training)
     notebook.wait_for_step(30)
     notebook.command("nn-inspector:stop-training")
@@ -92,19 +83,19 @@ def test_a_reopened_notebook_without_a_kernel_shows_the_static_twin(first_look, 
     twin.scroll_into_view_if_needed(timeout=PATIENCE)
     expect(twin).to_be_visible()
     expect(page.get_by_text("model not found")).to_be_hidden()
-    picture("08-reopened")
+    in_both_themes("08-reopened")
 
 
-def test_in_notebook_7_the_panels_move_and_a_training_is_stopped(quiet_page, root, address, picture):
-    shutil.copy(EXAMPLES / "01_first_look.ipynb", root / "notebook_7.ipynb")
+def test_in_notebook_7_the_panels_move_and_a_training_is_stopped(quiet_page, root, address, in_both_themes):
+    copy_first_look(root / "notebook_7.ipynb")
     notebook = Notebook.open(quiet_page, address, "notebook_7.ipynb", app="notebook")
-    training = notebook.find("for epoch in range(150)")
+    training = notebook.find(TRAINING)
     notebook.run_through(training - 1)
     notebook.start(training)
     notebook.wait_for_step(30)
     assert notebook.busy
     notebook.dashboard.evaluate("element => element.scrollIntoView()")
-    picture("10-notebook-7")
+    in_both_themes("10-notebook-7")
     notebook.dashboard.get_by_role("button", name="Stop").click()
     expect(notebook.output(training)).to_contain_text("Training stopped after step", timeout=PATIENCE)
     panel = notebook.show_panel()

@@ -7,20 +7,23 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.access import expect_accessible
-from tests.ui.lab import PATIENCE
+from tests.ui.lab import PATIENCE, TRAINING
 
 pytestmark = pytest.mark.ui
 
 FIRST = re.compile(r"^0(\.0)?$")
 
 
+@pytest.fixture
+def theme():
+    return "dark"
+
+
 def test_a_dashboard_in_a_tab_of_its_own_moves_with_the_training_and_its_buttons_slider_and_rows_work(
-    first_look, picture
+    first_look, in_both_themes
 ):
     notebook, page = first_look, first_look.page
-    training = notebook.find("for epoch in range(150)")
-    notebook.edit(training, "range(150)", "range(5000)")  # it is stopped at the end, on a fast machine too
+    training = notebook.find(TRAINING)
     notebook.run_through(training - 1)
     notebook.start(training)
     notebook.wait_for_step(30)
@@ -35,8 +38,7 @@ def test_a_dashboard_in_a_tab_of_its_own_moves_with_the_training_and_its_buttons
     expect(numbers).not_to_have_text(said, timeout=PATIENCE)
     expect(curve).not_to_have_attribute("d", drawn, timeout=PATIENCE)
     expect(page.locator(".jp-LinkedOutputView .nni-static")).to_be_hidden()
-    picture("13-own-tab")
-    expect_accessible(page, ".nni-dashboard")
+    in_both_themes("13-own-tab", ".nni-dashboard")
 
     # Pause in the tab holds the training, and both views say so.
     board.get_by_role("button", name="Pause").click()
@@ -57,7 +59,7 @@ def test_a_dashboard_in_a_tab_of_its_own_moves_with_the_training_and_its_buttons
     layers = board.locator(".nni-layer-picker select")
     expect(layers).to_have_value(re.compile("Linear"), timeout=PATIENCE)
     expect(in_notebook.locator(".nni-layer-picker select")).to_have_value(layers.input_value())
-    picture("13-own-tab-paused")
+    in_both_themes("13-own-tab-paused")
 
     # One step, then on, and Stop ends it at the next step.
     said = numbers.inner_text()

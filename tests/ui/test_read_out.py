@@ -7,16 +7,14 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.access import expect_accessible
-from tests.ui.lab import PATIENCE
+from tests.ui.lab import PATIENCE, TRAINING
 
 pytestmark = pytest.mark.ui
 
 
-def test_each_picture_is_named_by_what_it_shows_and_many_checks_are_folded_into_one_line(first_look, picture):
+def test_each_picture_is_named_by_what_it_shows_and_many_checks_are_folded_into_one_line(first_look, in_both_themes):
     notebook, page = first_look, first_look.page
-    training = notebook.find("for epoch in range(150)")
-    notebook.edit(training, "range(150)", "range(5000)")  # it is stopped at the end, on a fast machine too
+    training = notebook.find(TRAINING)
     notebook.run_through(training - 1)
     notebook.start(training)
     notebook.wait_for_step(30)
@@ -32,7 +30,7 @@ def test_each_picture_is_named_by_what_it_shows_and_many_checks_are_folded_into_
         board.get_by_role("img", name=re.compile(r"^Gradient flow: gradient norm, 4 rows; now: greatest"))
     ).to_be_visible()
     loss.hover()  # bqplot's own buttons come up
-    expect_accessible(page, ".nni-dashboard")
+    in_both_themes("15-pictures", ".nni-dashboard")
     said = loss.get_attribute("aria-label")
     expect(loss).not_to_have_attribute("aria-label", said, timeout=PATIENCE)
     notes = board.get_by_role("list", name="What the charts show now")
@@ -46,15 +44,14 @@ def test_each_picture_is_named_by_what_it_shows_and_many_checks_are_folded_into_
     expect(last).to_be_hidden()
     assert checks.bounding_box()["height"] < 2 * opener.bounding_box()["height"]
     opener.scroll_into_view_if_needed()
-    picture("15-checks-folded")
+    in_both_themes("15-checks-folded")
     opener.focus()
     opener.press("Enter")
     expect(last).to_be_visible()
     last.locator("xpath=..").focus()
     page.keyboard.press("Enter")
     expect(more).to_contain_text("Why it matters.")
-    picture("15-checks-unfolded")
-    expect_accessible(page, ".nni-dashboard")
+    in_both_themes("15-checks-unfolded", ".nni-dashboard")
     assert notebook.busy, "the cell still runs"
     opener.press("Enter")
     expect(last).to_be_hidden()
@@ -70,4 +67,4 @@ def test_each_picture_is_named_by_what_it_shows_and_many_checks_are_folded_into_
         "aria-label", re.compile(r"^Loss: loss, train, smoothed: 2\.\d+ at step 0\b"), timeout=PATIENCE
     )
     expect(board).to_contain_text(re.compile(r"[\d,]+ steps .* shown: step 0 \(0 to [\d,]+\)"))
-    expect_accessible(page, ".nni-dashboard")
+    in_both_themes("15-first-step", ".nni-dashboard")

@@ -7,8 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.ui.access import expect_accessible
-from tests.ui.lab import PATIENCE
+from tests.ui.lab import PATIENCE, TRAINING
 
 pytestmark = pytest.mark.ui
 
@@ -26,10 +25,11 @@ def wait_until_beyond(slider: Locator, step: int) -> None:
     slider.page.wait_for_function(script, arg=[slider.element_handle(), step], timeout=PATIENCE)
 
 
-def test_the_slider_moves_all_panels_while_a_cell_runs_and_stays_where_it_is_when_the_cell_ends(first_look, picture):
+def test_the_slider_moves_all_panels_while_a_cell_runs_and_stays_where_it_is_when_the_cell_ends(
+    first_look, in_both_themes
+):
     notebook, page = first_look, first_look.page
-    training = notebook.find("for epoch in range(150)")
-    notebook.edit(training, "range(150)", "range(5000)")  # it is stopped at the end, on a fast machine too
+    training = notebook.find(TRAINING)
     notebook.run_through(training - 1)
     notebook.start(training)
     board = notebook.dashboard
@@ -72,8 +72,7 @@ def test_the_slider_moves_all_panels_while_a_cell_runs_and_stays_where_it_is_whe
     page.mouse.up()
     wait_until_beyond(slider, half)
     notebook.wait_for_step(notebook.step() + 1)
-    picture("11-travelled-while-training")
-    expect_accessible(page, ".nni-dashboard")
+    in_both_themes("11-travelled-while-training", ".nni-dashboard")
 
     # The loss is drawn in logarithms meanwhile.
     stood = value(slider)
@@ -116,12 +115,12 @@ def test_the_slider_moves_all_panels_while_a_cell_runs_and_stays_where_it_is_whe
     stop_playing = board.get_by_role("button", name="Stop playing")
     expect(stop_playing).to_be_visible(timeout=PATIENCE)
     wait_until_beyond(slider, 31)
-    picture("12-playing-while-training")
     stop_playing.click()
     expect(stop_playing).not_to_be_visible(timeout=PATIENCE)
     stood = value(slider)
     notebook.wait_for_step(notebook.step() + 1)
     assert value(slider) == stood < value(slider, "max")
+    in_both_themes("12-played-while-training")
     assert notebook.busy, "the cell still runs"
 
     # So it does while the training waits.
