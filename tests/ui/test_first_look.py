@@ -86,7 +86,7 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, in_both_themes):
             expect(wizard).to_contain_text("Tried on a copy")
             expect(wizard.locator(".nni-chart svg").first).to_be_visible()
         wizard.scroll_into_view_if_needed()
-        in_both_themes(f"03-wizard-{number + 1}-{title.split()[0].lower()}", ".nni-wizard", ".nni-dashboard")
+        in_both_themes(f"03-wizard-{number + 1}-{title.split()[0].lower()}", ".nni-wizard")
     expect(wizard).to_contain_text("To repair: shuffling, zeroed_gradients, regularization_share.")
 
     # A remedy goes into a cell below, in the notebook's own names, and runs.
@@ -118,7 +118,7 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, in_both_themes):
     )
     steps = notebook.dashboard.locator(".nni-chart").first.locator(".axis").first.locator(".tick text")
     assert "1,000" in steps.all_text_contents()
-    in_both_themes("04-repaired")
+    in_both_themes("04-repaired", ".nni-dashboard")
 
     # Beside each other the two trainings show what differs, and what changed first.
     notebook.run(last)
