@@ -26,6 +26,7 @@ THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 KNOWN_ERRORS = (
     "Failed to load resource",  # translations and the like that JupyterLab asks for and does not need
     "Comm not found",  # ipywidgets after a reload
+    "widget model not found",  # likewise, once a notebook that is opened again has a new kernel
     "reading 'schema'",  # Notebook 7 itself
     "filebrowser:open-path",  # likewise
 )
