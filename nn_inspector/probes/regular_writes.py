@@ -20,8 +20,8 @@ class RegularWrites(StepReader):
     that are equally long tell where the next one ends, so that numbers are taken there alone.
 
     Args:
-        recorder: takes the entries "set_back", `at` "validation" or "write": "share", "apart" and "steps" as where a pass is
-            set back, and how many stretches were "compared" so far.
+        recorder: takes the entries "set_back_regularly", `at` "validation" or "write": "share", "apart" and "steps" as where a
+            pass is set back, and how many stretches were "compared" so far.
         optimizers: the watched ones; nothing is noted while there are several.
     """
 
@@ -73,7 +73,13 @@ class RegularWrites(StepReader):
         if found is not None:
             share, apart = found
             self.recorder.trace_beyond(
-                "set_back", optimizer=0, share=share, apart=apart, steps=steps, at=at, compared=rhythm.compared
+                "set_back_regularly",
+                optimizer=0,
+                share=share,
+                apart=apart,
+                steps=steps,
+                at=at,
+                compared=rhythm.compared,
             )
 
 

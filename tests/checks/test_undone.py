@@ -194,6 +194,76 @@ def test_passes_that_are_kept_are_not(between):
     assert in_passes(between).severity == "ok"
 
 
+def in_stretches(between, *, epochs=30, every=10, lr=0.002, loader=True):
+    """Train, and do something every so many steps with what is kept since before the first one."""
+    case = classifier()
+    case.optimizer = torch.optim.Adam(case.model.parameters(), lr=lr)
+    average = Average(case.model, 0.99)
+
+    def train():
+        steps = 0
+        for _ in range(epochs):
+            for x, y in case.train_loader:
+                case.optimizer.zero_grad()
+                case.loss_fn(case.model(x), y).backward()
+                case.optimizer.step()
+                average.update()
+                steps += 1
+                if steps % every == 0:
+                    between(case.model, average)
+
+    given = {"train_loader": case.train_loader} if loader else {}
+    inspector = nni.watch(case.model, case.optimizer, case.loss_fn, loop=train, show=False, **given)
+    train()
+    inspector.detach()
+    assert not inspector.problems
+    return inspector.check("optimizer_step", seconds=300.0)
+
+
+def left_in_for_validation(model, average):
+    average.put_into()
+    with torch.no_grad():
+        model(batches[0][0])
+
+
+@torch.no_grad()
+def loaded(model, average):
+    for kept, p in zip(average.kept, model.parameters(), strict=True):
+        p.copy_(kept)
+
+
+@pytest.mark.parametrize(
+    ("between", "said"),
+    [
+        (left_in_for_validation, "of what the 10 steps between two validations change"),
+        (loaded, "of what each 10 steps change"),
+    ],
+)
+def test_an_average_that_stays_in_the_model_every_so_many_steps_is_said(between, said):
+    finding = in_stretches(between)
+    assert finding.severity in ("warning", "error"), finding.message
+    assert said in finding.message
+    assert finding.remedy.tried.helped
+
+
+def test_stretches_that_are_taken_back_are_a_remark_where_no_copy_can_be_trained():
+    finding = in_stretches(loaded, loader=False)
+    assert finding.severity == "info", finding.message
+    assert "No harm of it is known" in finding.message
+
+
+def taken_out_after_validation(model, average):
+    kept = [p.detach().clone() for p in model.parameters()]
+    left_in_for_validation(model, average)
+    for p, value in zip(model.parameters(), kept, strict=True):
+        p.data.copy_(value)
+
+
+@pytest.mark.parametrize("between", [taken_out_after_validation, taken_out_again, shaken, shrunk])
+def test_stretches_that_are_kept_are_not(between):
+    assert in_stretches(between).severity == "ok"
+
+
 def test_a_few_passes_that_are_taken_back_say_nothing():
     """As where a training begins anew for each fold, or goes back to its best weights."""
     passes = []

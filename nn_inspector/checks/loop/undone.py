@@ -81,7 +81,7 @@ def set_back_passes(run: Run) -> Undone | None:
     An average of the weights that stays in the model after it was validated is not the pass itself taken back: what is
     changed besides counts as well.
     """
-    found = [entry.facts for entry in run.trace if entry.call == "set_back" and "at" not in entry.facts]
+    found = [entry.facts for entry in run.trace if entry.call == "set_back"]
     for optimizer in {facts["optimizer"] for facts in found}:
         own: list[dict[str, Any]] = [dict(facts) for facts in found if facts["optimizer"] == optimizer]
         shares = [one["share"] for one in own if one["share"] >= LARGE_OF_A_PASS]
@@ -93,7 +93,7 @@ def set_back_passes(run: Run) -> Undone | None:
 
 def set_back_regularly(run: Run) -> Undone | None:
     """What was taken back of nearly all stretches of steps between two validations, or two writes; None if it was not."""
-    found = [dict(entry.facts) for entry in run.trace if entry.call == "set_back" and "at" in entry.facts]
+    found = [dict(entry.facts) for entry in run.trace if entry.call == "set_back_regularly"]
     for at in ("validation", "write"):
         own: list[dict[str, Any]] = [facts for facts in found if facts["at"] == at]
         large = [one for one in own if one["share"] >= LARGE_OF_A_PASS]
