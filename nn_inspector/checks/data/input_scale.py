@@ -11,7 +11,8 @@ from nn_inspector.checks.data.coarse_columns import Coarse, coarse_column
 from nn_inspector.checks.data.cut_to_whole import cut_to_whole
 from nn_inspector.checks.data.inputs_seen import InputsSeen, inputs_seen, standardize
 from nn_inspector.checks.data.standing_columns import Standing, standing_columns
-from nn_inspector.checks.race import BADLY, known_left, left_now, race
+from nn_inspector.checks.data.wrapped_around import Wrapped, wrapped_around
+from nn_inspector.checks.race import BADLY, WORTH, known_left, left_now, left_of_validation, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.units_now import FLAT, units_now
 from nn_inspector.errors import ExperimentError, InspectorError
@@ -33,7 +34,8 @@ INFO = CheckInfo(
         "standardized inputs. It is an error if that copy gets much further in a few steps than your whole training "
         "did. It is a warning if they leave most sigmoids or tanhs of the first layer at an end of their range for every item, and else a "
         "remark. If your training did badly, it is a warning if all columns hold small whole numbers, spread as "
-        "scaled numbers are that were cut. So it is if a column holds numbers too large for its format to tell apart, or stands still "
+        "scaled numbers are that were cut. So it is if items have wrapped around: they rise with the stored numbers that they were made "
+        "of, and fall by all that an integer of one or two bytes can hold; and if a column holds numbers too large for its format to tell apart, or stands still "
         "while what is not explained of the targets changes smoothly from item to item."
     ),
     remedy="Bring each column or channel to mean 0 and standard deviation 1, with numbers from the training data.",
@@ -64,6 +66,9 @@ _SUBTRACT_FIRST = (
     "subtract the first time stamp (or the mean) before you convert to float32, and keep such numbers in float64 or int64 until "
     "then: float32 has seven digits, and time stamps around 1.7e9 become multiples of 128 in it."
 )
+_WITHOUT_WRAPPING = """\
+image = image.astype(np.float32) * gain + shift  # not in uint8
+image = image.clip(0, 255).astype(np.uint8)"""
 _FROM_FIRST = """\
 seconds = torch.as_tensor(stamps - stamps.min(), dtype=torch.float32)  # stamps: float64 or int64
 # not torch.tensor(stamps, dtype=torch.float32) - start"""
@@ -71,6 +76,9 @@ seconds = torch.as_tensor(stamps - stamps.min(), dtype=torch.float32)  # stamps:
 
 def look(subject: Subject) -> Finding:
     """Look at the inputs, and train a copy with standardized ones if they are unusual."""
+    wrapped = _wrapped(subject)
+    if wrapped is not None:
+        return wrapped
     found = inputs_seen(subject)
     rounded = _rounded(subject, found)
     if rounded is not None:
@@ -144,6 +152,43 @@ def _rounded(subject: Subject, found: list[InputsSeen]) -> Finding | None:
     with contextlib.suppress(ExperimentError):
         standing = standing_columns(subject) if left_now(subject)[0] == "numbers" else None
     return _standing(standing) if standing is not None else None
+
+
+def _wrapped(subject: Subject) -> Finding | None:
+    """Items whose numbers have wrapped around on their way out of the data set."""
+    found = None
+    with contextlib.suppress(ExperimentError):
+        found = wrapped_around(subject) if subject.seconds > 0 else None
+    if found is None:
+        return None
+    left = max(known_left(subject) or 0.0, left_of_validation(subject) or 0.0)
+    return finding(
+        INFO,
+        "warning" if left > WORTH else "info",
+        _wrapped_text(found),
+        evidence={"wrapped": found.share, "period": float(found.period), "items": float(found.items)},
+        remedy=Remedy(
+            "Compute in a format that holds the result, and clip before you go back to the small one.",
+            _WITHOUT_WRAPPING,
+        ),
+        where=found.place,
+        basis="structure",
+    )
+
+
+def _wrapped_text(found: Wrapped) -> str:
+    whole = (
+        f"Its format has {found.period:,} numbers only: what becomes larger than the largest begins again at the least"
+    )
+    if found.column is not None:
+        return (
+            f"No: column {found.column} of your items has wrapped around for {found.share:.0%} of them, if it is compared with "
+            f"{found.place}. {whole}."
+        )
+    return (
+        f"No: {found.items} of {found.looked} items have wrapped around in {found.share:.0%} of their numbers, if they are compared "
+        f"with {found.place}. {whole}, as bright pixels that become dark."
+    )
 
 
 def _coarse(seen: Coarse) -> Finding:
