@@ -6,7 +6,10 @@ from torch.optim import lr_scheduler
 
 import nn_inspector as nni
 from nn_inspector.checks import find_check
+from nn_inspector.checks.loop.plateau import waits_for_a_loss_to_rise
+from nn_inspector.checks.loop.reading import Event, Reading
 from nn_inspector.checks.loop.scheduler import collapse, largest_jump, rule
+from nn_inspector.history import Run
 from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
 
 EPOCHS, BATCHES = 10, 12
@@ -171,6 +174,64 @@ def test_a_rate_that_is_lowered_whenever_the_loss_falls_is_an_error(within):
     assert 'mode="max"' in finding.message
     assert 'mode="min"' in finding.remedy.text
     assert 'mode="min"' in finding.remedy.code
+
+
+def validated(case):
+    """The mean loss of data that are not trained on, and the share of right answers."""
+    x, y = blobs(200, seed=7, spread=1.2).tensors
+    with torch.no_grad():
+        output = case.model(x)
+        return case.loss_fn(output, y).item(), (output.argmax(1) == y).float().mean().item()
+
+
+def of_validation(mode, *, which, patience=1):
+    """A scheduler that is stepped with what was validated, by a name that does not say what it is."""
+    case = case_of(0.1)
+    scheduler = lr_scheduler.ReduceLROnPlateau(case.optimizer, mode=mode, factor=0.5, patience=patience)
+
+    def train():
+        for _ in range(EPOCHS):
+            one_epoch(case)
+            value = validated(case)[which]
+            scheduler.step(value)
+
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, loop=train) as inspector:
+        train()
+        return inspector.check("scheduler", seconds=300)
+
+
+def test_a_scheduler_that_waits_for_a_loss_to_rise_is_named_by_its_best_value():
+    finding = of_validation("max", which=0)
+    assert finding.severity == "warning", finding.message
+    assert "`value` is a loss" in finding.message
+    assert "Its best value so far is" in finding.message
+    assert finding.basis == "structure"
+
+
+@pytest.mark.parametrize(("mode", "which", "patience"), [("min", 0, 1), ("max", 1, 1), ("max", 0, 50)])
+def test_schedulers_that_wait_for_what_should_come_are_fine(mode, which, patience):
+    """And one that waits for the wrong thing, but has not lowered the rate yet."""
+    assert of_validation(mode, which=which, patience=patience).severity in ("ok", "info")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("scheduler.step(val_loss)", "val_loss"),
+        ("scheduler.step(metrics=history['val_loss'][-1])", "history['val_loss'][-1]"),
+        ("scheduler.step(-val_loss)", None),
+        ("scheduler.step(val_accuracy)", None),
+        ("scheduler.step(accuracy - loss_scale)", None),
+        ("scheduler.step(value)", None),
+        ("scheduler.step()", None),
+    ],
+)
+def test_what_a_scheduler_is_given_is_read(line, told):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, mode="max")
+    reading = Reading((Event("scheduler", 1, line, on="scheduler", target=scheduler),))
+    found = waits_for_a_loss_to_rise(Run("read", {}), reading)
+    assert (None if found is None else found.given) == told
 
 
 def test_a_schedule_that_ends_with_the_batches_that_are_added_up_is_an_error():

@@ -19,6 +19,7 @@ STORED = torch.arange(60, 250).repeat(3)
         (((STORED + 60) % 256) / 255, 256),
         (((STORED * 1.3 + 20).long() % 256 / 255 - 0.5) / 0.2, 256),
         (STORED.to(torch.int8), 256),
+        ((STORED // 7 * 7 + 60) % 256, 256),
         ((STORED * 100 + 20_000).to(torch.int16).float() / 100, None),
         (torch.arange(570).mul(1)[STORED] + 65_400 - ((STORED + 65_400) >= 65_536) * 65_536, 65_536),
         ((STORED + 60).clamp(max=255), None),
@@ -35,6 +36,11 @@ STORED = torch.arange(60, 250).repeat(3)
 def test_a_fall_by_all_that_a_format_holds(given, period):
     found = fall(STORED, given)
     assert (found is None) if period is None else (found is not None and found[0] == period)
+
+
+def test_few_levels_are_enough_where_nothing_was_multiplied():
+    stored = 100 + torch.arange(17).repeat(4) * 7
+    assert fall(stored, (stored + 70) % 256 / 255) == (256, pytest.approx(4 / 17))
 
 
 class Photos(Dataset):

@@ -112,13 +112,16 @@ def fall(stored: Tensor, given: Tensor) -> tuple[int, float] | None:
     steps = least.unique().diff()
     if len(levels) < _FEWEST_LEVELS or len(steps) < _FEWEST_LEVELS or not torch.equal(least, most):
         return None
-    rises, distances = least.diff() / steps.min(), levels.diff()
+    rises, distances = least.diff(), levels.diff()
     down = rises < 0
     if not 1 <= int(down.sum()) <= _MOST_FALLS:
         return None
     slope = rises[~down].sum() / distances[~down].sum()
-    for period in PERIODS:
-        if bool(((rises[down] + period - slope * distances[down]).abs() <= SLACK).all()):
+    # one whole number is what the numbers differ by at least, or what they rise by where nothing was multiplied
+    units = (float(steps.min()), float(slope))
+    missing = (slope * distances - rises)[down]
+    for period, unit in itertools.product(PERIODS, units):
+        if bool(((missing / unit - period).abs() <= SLACK).all()):
             behind = int(down.nonzero()[0]) + 1
             return period, float(counts[behind:].sum()) / len(stored)
     return None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.loop.plateau import waits_for_a_loss_to_rise, waits_for_rise
 from nn_inspector.checks.loop.rate_trial import gain_of, is_halved, try_rates
 from nn_inspector.checks.loop.rates import Rates, rates_of
 from nn_inspector.checks.loop.reading import Event, Reading
@@ -32,7 +30,8 @@ INFO = CheckInfo(
         "The learning rate is noted whenever it changes. It is suspicious if it stays below 1 % of its highest value from the "
         "first half of the run on, never reaches what the schedule leads to, or never 2 % of what the optimizer was given. A copy then goes on from the present "
         "weights, once with the present rate and once with the highest, which falls more slowly: it is an error if that brings a clear gain, and "
-        "a warning if it halves what loss there is and not all is learned. A "
+        "a warning if it halves what loss there is and not all is learned. So it is if ReduceLROnPlateau waits for a loss to rise "
+        "and has lowered the rate. A "
         "schedule that ends when nothing is left to learn is fine."
     ),
     remedy="Give the schedule as many steps as it will get: epochs * len(train_loader) if it is stepped per batch.",
@@ -63,7 +62,6 @@ JUMP = 10.0
 
 _ENOUGH_STEPS = 20
 _PASSES = 3
-_WAITS_FOR_RISE = re.compile(r"""ReduceLROnPlateau\(.*mode\s*=\s*["']max["']""")
 
 _SLOWER = """\
 horizon = epochs * len(train_loader)
@@ -78,11 +76,11 @@ def look(subject: Subject) -> Finding:
     if rates is None or run.steps < _ENOUGH_STEPS:
         raise InspectorError("Too few steps with a learning rate were seen yet. Run your training loop for a moment.")
     reading = loop_of(subject)
-    for judge in (_collapsed, _never_reached, _far_below, _jumped):
-        result = judge(subject, rates, reading)
-        if result is not None:
-            return result
-    return _remarks(subject, rates, reading)
+    judges = (_collapsed, _never_reached, _far_below, _jumped)
+    result = next((found for judge in judges if (found := judge(subject, rates, reading)) is not None), None)
+    if result is not None and result.raised:
+        return result
+    return _waiting(subject, rates, reading) or result or _remarks(subject, rates, reading)
 
 
 def _collapsed(subject: Subject, rates: Rates, reading: Reading) -> Finding | None:
@@ -104,7 +102,7 @@ def _collapsed(subject: Subject, rates: Rates, reading: Reading) -> Finding | No
     )
     text = "Let the rate fall more slowly, or only when the loss does not fall any more (ReduceLROnPlateau)."
     code = _SLOWER
-    if _waits_for_rise(reading):
+    if waits_for_rise(reading):
         message += ' The scheduler lowers it whenever its value does not rise (mode="max"), as a loss should not.'
         text, code = 'Give ReduceLROnPlateau mode="min" if it is stepped with a loss.', _WAIT_FOR_FALL
     elif each_batch:
@@ -180,6 +178,22 @@ def _jumped(subject: Subject, rates: Rates, reading: Reading) -> Finding | None:
     remedy = Remedy(
         "Keep the rate at what worked before that step.", 'for group in optimizer.param_groups:\n    group["lr"] /= 10'
     )
+    return _told("warning", message, rates, remedy, reading)
+
+
+def _waiting(subject: Subject, rates: Rates, reading: Reading) -> Finding | None:
+    """A scheduler that has lowered the rate because a loss did not rise, whatever harm that has done so far."""
+    found = waits_for_a_loss_to_rise(subject.run, reading)
+    if found is None or rates.relative[-1] >= rates.relative.max():
+        return None
+    best = (
+        f" Its best value so far is {found.best:.3g}, the highest that it was given." if found.best is not None else ""
+    )
+    message = (
+        f'No: the scheduler lowers the rate whenever its value does not rise (mode="max"), but `{found.given}` is a loss, which '
+        f"should fall.{best} The rate has come down to {rates.relative[-1]:.2g} of its highest value by now."
+    )
+    remedy = Remedy('Give ReduceLROnPlateau mode="min" if it is stepped with a loss.', _WAIT_FOR_FALL)
     return _told("warning", message, rates, remedy, reading)
 
 
@@ -260,14 +274,6 @@ def _passes(subject: Subject) -> float:
 
 def _is_stepped_each_batch(reading: Reading) -> bool:
     return any("batches" in {loop.over for loop in event.loops} for event in reading.of("scheduler"))
-
-
-def _waits_for_rise(reading: Reading) -> bool:
-    """Whether a `ReduceLROnPlateau` takes a rise for progress."""
-    stepped = [event.target for event in reading.of("scheduler")]
-    if any(isinstance(one, ReduceLROnPlateau) and one.mode == "max" for one in stepped):
-        return True
-    return any(_WAITS_FOR_RISE.search(event.code) for event in reading.of("schedule"))
 
 
 def _comes_before_step(subject: Subject) -> bool:
