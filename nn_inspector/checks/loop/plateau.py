@@ -55,7 +55,7 @@ def waits_for_a_loss_to_rise(run: Run, reading: Reading) -> Waits | None:
             continue
         if given.startswith("-") or _SCORE.search(given):
             continue
-        best = float(event.target.best) if known else None  # type: ignore[union-attr]
+        best = float(event.target.best) if known else None
         if _LOSS.search(given) or (best is not None and _is_highest_loss(run, best)):
             return Waits(event.place, given, best if best is not None and math.isfinite(best) else None)
     return None
