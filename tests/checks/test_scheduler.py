@@ -184,24 +184,32 @@ def validated(case):
         return case.loss_fn(output, y).item(), (output.argmax(1) == y).float().mean().item()
 
 
-def of_validation(mode, *, which, patience=1):
+def of_validation(mode, *, which, patience=1, given=False):
     """A scheduler that is stepped with what was validated, by a name that does not say what it is."""
     case = case_of(0.1)
-    scheduler = lr_scheduler.ReduceLROnPlateau(case.optimizer, mode=mode, factor=0.5, patience=patience)
+    made = lr_scheduler.ReduceLROnPlateau(case.optimizer, mode=mode, factor=0.5, patience=patience)
 
     def train():
         for _ in range(EPOCHS):
             one_epoch(case)
             value = validated(case)[which]
+            made.step(value)
+
+    def train_with(scheduler):
+        for _ in range(EPOCHS):
+            one_epoch(case)
+            value = validated(case)[which]
             scheduler.step(value)
 
-    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, loop=train) as inspector:
-        train()
+    loop = train_with if given else train
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, loop=loop) as inspector:
+        loop(*[made] * given)
         return inspector.check("scheduler", seconds=300)
 
 
-def test_a_scheduler_that_waits_for_a_loss_to_rise_is_named_by_its_best_value():
-    finding = of_validation("max", which=0)
+@pytest.mark.parametrize("given", [False, True], ids=["known to the loop", "given to it"])
+def test_a_scheduler_that_waits_for_a_loss_to_rise_is_named_by_its_best_value(given):
+    finding = of_validation("max", which=0, given=given)
     assert finding.severity == "warning", finding.message
     assert "`value` is a loss" in finding.message
     assert "Its best value so far is" in finding.message

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests import scene_data as data
-from tests.faults.symptoms import NO_SIGNAL, UNSTABLE
+from tests.faults.symptoms import NO_SIGNAL, STUCK, UNSTABLE
 from tests.scenes import Scene, fault
 
 ORDER = {"step_order"}
@@ -265,3 +265,40 @@ def restart_with_a_far_higher_rate(repaired, seed):
             print(epoch, loss.item())
 
     return Scene(model, optimizer, criterion, loader, train, score=lambda: data.accuracy(model, X_val, y_val))
+
+
+@fault("own-plateau-that-waits-for-a-rise", kind="training_loop/scheduler_misconfigured", causes={"scheduler"},
+       symptoms=STUCK | {"learning_rate", "training_length", "update_ratio"}, learns=0.9)  # fmt: skip
+def plateau_that_waits_for_a_rise(repaired, seed):
+    """The harm is small: most is learned before the rate is lowered for the first time."""
+    X, y, X_val, y_val = data.digits(seed)
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode="min" if repaired else "max", factor=0.3, patience=3
+    )
+    criterion = nn.CrossEntropyLoss()
+    loader = DataLoader(TensorDataset(X, y), batch_size=32, shuffle=True)
+    val_loader = DataLoader(TensorDataset(X_val, y_val), batch_size=120)
+
+    def validate():
+        net.eval()
+        with torch.no_grad():
+            losses = [criterion(net(image), label).item() for image, label in val_loader]
+        net.train()
+        return sum(losses) / len(losses)
+
+    def train():
+        for epoch in range(16):
+            for image, label in loader:
+                optimizer.zero_grad()
+                loss = criterion(net(image), label)
+                loss.backward()
+                optimizer.step()
+            result = validate()
+            scheduler.step(result)
+            print(f"{epoch}: {result:.4f} at {optimizer.param_groups[0]['lr']:.1e}")
+
+    return Scene(net, optimizer, criterion, loader, train, val_loader, score=lambda: data.accuracy(net, X_val, y_val),
+                 symptom=lambda: optimizer.param_groups[0]["lr"] < 1e-4)  # fmt: skip

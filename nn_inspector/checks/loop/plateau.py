@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import gc
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from nn_inspector.checks.loop.reading import Event, Reading
@@ -46,19 +49,36 @@ def waits_for_rise(reading: Reading) -> bool:
     return any(map(_waits, reading.of("scheduler"))) or _is_made_to_wait(reading)
 
 
-def waits_for_a_loss_to_rise(run: Run, reading: Reading) -> Waits | None:
-    """The first such scheduler that is given a loss: by its name, or because its best value is the highest loss of the validation."""
+def waits_for_a_loss_to_rise(run: Run, reading: Reading, optimizers: Sequence[Optimizer] = ()) -> Waits | None:
+    """The first such scheduler that is given a loss: by its name, or because its best value is the highest loss of the validation.
+
+    Args:
+        run: with the losses of the validation.
+        reading: of the loop.
+        optimizers: whose scheduler it may be, where the loop gets it from elsewhere.
+    """
     for event in reading.of("scheduler"):
         given = _given(event)
-        known = isinstance(event.target, ReduceLROnPlateau)
-        if given is None or not (_waits(event) or (not known and _is_made_to_wait(reading))):
+        if given is None or given.startswith("-") or _SCORE.search(given):
             continue
-        if given.startswith("-") or _SCORE.search(given):
-            continue
-        best = float(event.target.best) if known else None
-        if _LOSS.search(given) or (best is not None and _is_highest_loss(run, best)):
+        scheduler = event.target if isinstance(event.target, ReduceLROnPlateau) else _only_one_of(optimizers)
+        waits = scheduler.mode == "max" if scheduler is not None else _is_made_to_wait(reading)
+        best = float(scheduler.best) if scheduler is not None else None
+        if waits and (_LOSS.search(given) or (best is not None and _is_highest_loss(run, best))):
             return Waits(event.place, given, best if best is not None and math.isfinite(best) else None)
     return None
+
+
+def _only_one_of(optimizers: Sequence[Optimizer]) -> ReduceLROnPlateau | None:
+    """The scheduler of this kind that lives and has been given a value of one of these optimizers; None if there are several."""
+    found = [
+        one
+        for one in gc.get_objects()
+        if issubclass(type(one), ReduceLROnPlateau)
+        and one.last_epoch > 0
+        and any(one.optimizer is o for o in optimizers)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _waits(event: Event) -> bool:

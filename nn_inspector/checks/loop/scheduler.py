@@ -183,8 +183,10 @@ def _jumped(subject: Subject, rates: Rates, reading: Reading) -> Finding | None:
 
 def _waiting(subject: Subject, rates: Rates, reading: Reading) -> Finding | None:
     """A scheduler that has lowered the rate because a loss did not rise, whatever harm that has done so far."""
-    found = waits_for_a_loss_to_rise(subject.run, reading)
-    if found is None or rates.relative[-1] >= rates.relative.max():
+    if rates.relative[-1] >= rates.relative.max():
+        return None
+    found = waits_for_a_loss_to_rise(subject.run, reading, subject.training.optimizers)
+    if found is None:
         return None
     best = (
         f" Its best value so far is {found.best:.3g}, the highest that it was given." if found.best is not None else ""
