@@ -87,6 +87,7 @@ class NonfiniteFinder:
         self._step = -1
         self._found: list[tuple[int, int, Where, str]] = []
         self._kept: deque[tuple[int, list[Measured]]] = deque()
+        self._kept_size = 0
 
     @property
     def answer(self) -> Nonfinite | None:
@@ -100,6 +101,7 @@ class NonfiniteFinder:
         """Take measurements, each at or after the step of those before. They are kept for a while, and not copied."""
         if self._located is not None and self._located.step < self._step:
             self._kept.clear()
+            self._kept_size = 0
             return
         size = 0
         for measured in measurements:
@@ -111,9 +113,10 @@ class NonfiniteFinder:
                 if measured.quantity in _ORDER:
                     self._look(measured)
         self._kept.append((size, measurements))
+        self._kept_size += size
         self._decide()
-        while len(self._kept) > 1 and sum(size for size, _ in self._kept) - self._kept[0][0] >= _KEPT:
-            self._kept.popleft()
+        while len(self._kept) > 1 and self._kept_size - self._kept[0][0] >= _KEPT:
+            self._kept_size -= self._kept.popleft()[0]
 
     def _look(self, measured: Measurement) -> None:
         self._begin(measured.step)

@@ -11,6 +11,7 @@ from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.predictions import are_scores, is_batch
 from nn_inspector.probes.probe import PassReader
 from nn_inspector.probes.recorder import Phase, Recorder
+from nn_inspector.stats import count_in_rows
 
 MOST_CLASSES = 20
 """With more classes than this a matrix can no longer be read, and is not counted."""
@@ -65,7 +66,6 @@ class ConfusionProbe(PassReader):
         self.recorder.put(counts, read, merged="sum" if phase == "train" else "same", label="confusion")
 
 
-@torch.no_grad()
 def count_pairs(prediction: object, target: object) -> torch.Tensor | None:
     """Counts [classes * classes] of class and prediction; None where these are no class scores, or of too many classes.
 
@@ -82,6 +82,8 @@ def count_pairs(prediction: object, target: object) -> torch.Tensor | None:
         return None
     said, true = prediction.detach().argmax(1).reshape(-1), target.detach().reshape(-1).to(prediction.device)
     every = math.ceil(len(true) / _ITEMS)
-    known = torch.arange(classes, device=prediction.device)
-    pairs = (true[::every, None] == known)[:, :, None] & (said[::every, None] == known)[:, None, :]
-    return pairs.sum(0).reshape(-1).to(torch.float32)
+    if every > 1:
+        said, true = said[::every], true[::every]
+    # A row of counts before those of the classes and one behind take what is none of them.
+    pairs = torch.add(said + classes, true.long().clamp(-1, classes), alpha=classes)
+    return count_in_rows(pairs[None], (classes + 2) * classes)[0, classes:-classes]

@@ -12,9 +12,9 @@ from nn_inspector.probes.measurement import Measured, MeasurementTable, Tag
 from nn_inspector.probes.merging import Merged
 from nn_inspector.probes.recorder import Read, Recorder
 from nn_inspector.probes.samples import Taken
-from nn_inspector.stats import BINS, FIELDS, SUM_FIELDS, pack_sums
+from nn_inspector.stats import BINS, FIELDS, PATTERNS, SUM_FIELDS, pack_sums
 
-_WIDTH = len(FIELDS) + BINS
+_WIDTH = len(FIELDS) + PATTERNS
 _SUMS = len(SUM_FIELDS)
 
 
@@ -42,8 +42,7 @@ def put_distributions(
         if_stepped: whether they are left out where the optimizer skips the step.
         tags: of the measurements.
     """
-    flags = (~taken.totals.isfinite()).to(torch.float32)
-    values = torch.cat([taken.summary(), flags[:, None]], dim=1)
+    values = torch.cat([taken.description(), taken.totals[:, None]], dim=1)
     read = _reader(recorder.step, prefix, what, taken.names, tags)
     pack = functools.partial(_pack, taken.sizes)
     label = f"{prefix} {','.join(taken.names)}"
@@ -53,8 +52,7 @@ def put_distributions(
 def _pack(sizes: Sequence[int], numbers: np.ndarray) -> np.ndarray:
     """Rows that may be added up: sums, histogram, whether a sum is not finite, and how many elements there are in all."""
     rows = numbers.reshape(-1, _WIDTH + 1)
-    elements = np.asarray(sizes, dtype=np.float64)[:, None]
-    return np.concatenate([pack_sums(rows[:, :_WIDTH]), rows[:, _WIDTH:], elements], axis=1).reshape(-1)
+    return pack_sums(rows[:, :_WIDTH], ~np.isfinite(rows[:, _WIDTH]), np.array(sizes, dtype=np.float64)).reshape(-1)
 
 
 def _reader(step: int, prefix: str, what: Sequence[str], names: Sequence[str], tags: dict[str, Tag]) -> Read:
@@ -90,10 +88,11 @@ def _by_name(names: Sequence[str], rows: np.ndarray) -> tuple[list[str], np.ndar
 
 def _describe(rows: np.ndarray) -> dict[str, np.ndarray]:
     count, nan, inf, zeros, total, squares = rows[:, :_SUMS].T
-    nonfinite, missed, elements = nan + inf, rows[:, -2] > 0, rows[:, -1]
+    nonfinite, missed, elements = nan + inf, rows[:, -2], rows[:, -1]
     n = np.maximum(count - nonfinite, 1)
-    mean = total / n
-    share = np.where(missed, np.maximum(nonfinite / count, 1 / elements), nonfinite / count)
+    mean, share = total / n, nonfinite / count
+    if missed.any():
+        share = np.where(missed > 0, np.maximum(share, 1 / elements), share)
     with np.errstate(invalid="ignore"):  # squares of float64 may be beyond its range
         spread = np.sqrt(np.maximum(squares / n - mean**2, 0.0))
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch.optim import Optimizer
 
@@ -72,13 +74,11 @@ class GradientDistributionProbe(GradientReader):
             totals = totals / scale.to(totals.device)
         self.recorder.put_table(("gradient_sum",), names, totals, tags={"optimizer": optimizer_index}, if_stepped=True)
         for taken in _take(self._samples, gradients, whole=self._alone):
-            if scale is not None:
-                taken.rows.div_(scale.to(taken.rows.device))
             put_distributions(
                 self.recorder,
                 "gradient",
                 ("mean", "spread", "zeros", "histogram", *_ALONE[: self._alone]),
-                taken,
+                taken if scale is None else replace(taken, rows=taken.rows / scale.to(taken.rows.device)),
                 merged="same",
                 if_stepped=True,
                 optimizer=optimizer_index,

@@ -12,7 +12,7 @@ import torch
 from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.probe import PassReader
 from nn_inspector.probes.recorder import Recorder
-from nn_inspector.stats import is_dense
+from nn_inspector.stats import count_in_rows, is_dense
 
 FIXED_FIELDS = ("prediction", "target", "probability")
 """What `fixed_batch` holds of each item: what is said of it, what is true, and how probable the network holds that to be (NaN of numbers)."""
@@ -93,15 +93,22 @@ class _Columns(_Described):
     """Mean and standard deviation of each output: values [2 * outputs]."""
 
     def pack(self, numbers: np.ndarray) -> np.ndarray:
-        mean, deviation = np.asarray(numbers, dtype=np.float64).reshape(2, -1)
-        return np.concatenate([[self.items], *(self.items * part for part in (mean, mean**2, deviation**2))])
+        outputs = len(numbers) // 2
+        packed = np.empty(1 + 3 * outputs)
+        packed[0] = self.items
+        mean, squares, within = packed[1:].reshape(3, -1)
+        mean[:] = numbers[:outputs]
+        np.square(mean, out=squares)
+        np.square(numbers[outputs:], out=within)
+        packed[1:] *= self.items
+        return packed
 
     def read(self, numbers: np.ndarray) -> dict[str, float]:
         mean, squares, within = numbers[1:].reshape(3, -1) / numbers[0]
         with np.errstate(invalid="ignore"):  # of predictions that are not finite the spread is NaN
             between = squares - mean**2  # of the means of several processes; of one, nothing but rounding
             between[between < _ROUNDING * squares] = 0.0
-            found = (float(np.sqrt(between + within).mean()), float(mean.mean()))
+            found = (_mean(np.sqrt(between + within)), _mean(mean))
         return dict(zip(self.quantities, found, strict=False))
 
 
@@ -113,11 +120,10 @@ class _Classes(_Described):
 
     def read(self, numbers: np.ndarray) -> dict[str, float]:
         counts = numbers.reshape(len(self.quantities), -1)
-        shares = counts.max(1) / np.maximum(counts.sum(1), 1)
+        shares = np.maximum.reduce(counts, axis=1) / np.maximum(np.add.reduce(counts, axis=1), 1)
         return dict(zip(self.quantities, shares.tolist(), strict=True))
 
 
-@torch.no_grad()
 def _describe(prediction: torch.Tensor, target: object) -> list[_Described]:
     prediction = prediction.detach()[:_ITEMS]
     found: list[_Described] = [
@@ -161,6 +167,10 @@ def _columns(items: torch.Tensor) -> torch.Tensor:
     return flat[:, ::every].to(torch.float32)
 
 
+def _mean(numbers: np.ndarray) -> float:
+    return float(np.add.reduce(numbers)) / len(numbers)
+
+
 def _by_column(items: torch.Tensor) -> torch.Tensor:
     deviation, mean = torch.std_mean(_columns(items), 0, correction=0)
     return torch.cat([mean, deviation])
@@ -168,6 +178,6 @@ def _by_column(items: torch.Tensor) -> torch.Tensor:
 
 def _count_classes(classes: torch.Tensor, count: int) -> torch.Tensor:
     """Of each row, how often each class that is in range stands there: [rows * count]."""
-    rows = classes.flatten(1)
-    rows = rows[:, :: max(1, rows.shape[1] // _ITEMS)]
-    return (rows[:, :, None] == torch.arange(count, device=rows.device)).sum(1).reshape(-1)
+    rows = classes.flatten(1) if classes.dim() > 2 else classes
+    rows = rows[:, :: max(1, rows.shape[1] // _ITEMS)] if rows.shape[1] > _ITEMS else rows
+    return count_in_rows(rows.clamp(-1, count) + 1, count + 2)[:, 1:-1].reshape(-1)

@@ -175,7 +175,11 @@ class Recorder:
                 skipped, they are not left out any more: what makes the scaler skip is in them.
         """
         skipped = self.skipped if if_stepped else None
-        self._queue.append(_Queued(values.detach().reshape(-1), read, merged, pack, label, skipped))
+        if values.requires_grad:
+            values = values.detach()
+        self._queue.append(
+            _Queued(values if values.dim() == 1 else values.reshape(-1), read, merged, pack, label, skipped)
+        )
 
     def put_scalars(self, quantity: str, sources: Sequence[str], values: Sequence[torch.Tensor], **tags: Tag) -> None:
         """Queue one number for each source, the same in all processes; all `values` are on one device."""
@@ -341,7 +345,11 @@ class Recorder:
 def _to_send(queued: _Queued) -> list[torch.Tensor]:
     """Its numbers as float32, and behind them whether the step was skipped. Of float64 the bits are sent."""
     values = queued.values
-    sent = [values.contiguous().view(torch.float32) if values.dtype is torch.float64 else values.to(torch.float32)]
+    if values.dtype is torch.float64:
+        values = values.contiguous().view(torch.float32)
+    elif values.dtype is not torch.float32:
+        values = values.to(torch.float32)
+    sent = [values]
     if queued.skipped is not None:
         sent.append(queued.skipped.detach().reshape(-1)[:1].to(values.device, torch.float32))
     return sent

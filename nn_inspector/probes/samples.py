@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nn_inspector.stats import finite_sign, is_dense, is_finite, real_values, strided_sample, summarize_rows
+from nn_inspector.stats import describe_rows, finite_sign, is_dense, is_finite, is_plain, real_values, strided_sample
 
 SAMPLE = 1024
 """Elements looked at in one tensor; a share estimated from them has a standard error of at most 0.016."""
@@ -20,7 +20,8 @@ class Taken:
     Attributes:
         names: of what each row is a sample.
         sizes: how many elements each tensor has, and `looked_at` how many of them are in its row.
-        rows: float32 or float64 [rows, width]; `weights` likewise, 1 for elements and 0 for filling.
+        rows: float32 or float64 [rows, width], filled up with zeros; the next samples take their place. `weights` likewise, 1
+            for elements and 0 for filling.
         totals: float32 [rows]: 0 if all elements of a tensor are finite, else NaN, where its row does not hold them all.
     """
 
@@ -31,10 +32,12 @@ class Taken:
     weights: torch.Tensor
     totals: torch.Tensor
 
-    def summary(self) -> torch.Tensor:
-        """The rows of `summarize_rows`."""
-        return summarize_rows(self.rows, self.looked_at, self.weights)
+    def description(self) -> torch.Tensor:
+        """The rows of `describe_rows`."""
+        return describe_rows(self.rows, self.looked_at, self.weights)
 
+
+_OF_FLOAT64 = (torch.float64, torch.complex128)
 
 Place = tuple[torch.device, torch.dtype]
 """Where samples are collected."""
@@ -42,11 +45,11 @@ Place = tuple[torch.device, torch.dtype]
 
 def samples_for(known: dict[Place, Samples], tensor: torch.Tensor, rows: int) -> Samples:
     """Where samples of such a tensor are collected: one place for each device, and one for float64."""
-    wide = tensor.dtype in (torch.float64, torch.complex128)
-    place = (tensor.device, torch.float64 if wide else torch.float32)
-    if place not in known:
-        known[place] = Samples(tensor.device, rows, place[1])
-    return known[place]
+    place = (tensor.device, torch.float64 if tensor.dtype in _OF_FLOAT64 else torch.float32)
+    samples = known.get(place)
+    if samples is None:
+        samples = known[place] = Samples(tensor.device, rows, place[1])
+    return samples
 
 
 class Samples:
@@ -64,7 +67,7 @@ class Samples:
         self._sizes: list[int] = []
         self._lengths: list[int] = []
         self._layout: _Layout | None = None
-        self._matrix = torch.empty(0, SAMPLE, dtype=dtype, device=device)
+        self._matrix = torch.zeros(0, SAMPLE, dtype=dtype, device=device)
         self._zero = torch.zeros((), dtype=torch.float32, device=device)
         self._nan = torch.full_like(self._zero, torch.nan)
         self._totals: list[torch.Tensor] = []
@@ -83,9 +86,9 @@ class Samples:
         Whether all elements are finite is looked at as well, so that none that is not is missed.
         """
         values = tensor.detach()
-        plain = type(values) is torch.Tensor and is_dense(values) and values.dtype.itemsize > 1
-        if not plain or values.is_complex():
-            values = real_values(values)
+        if not is_plain(values):
+            whole = type(values) is torch.Tensor and is_dense(values) and values.dtype.itemsize > 1
+            values = values if whole and not values.is_complex() else real_values(values)
         sample, row = strided_sample(values, SAMPLE), len(self._names)
         length, size = sample.shape[0], values.numel()
         head = self._head(row, length)
@@ -133,6 +136,7 @@ class Samples:
         first, end, self._marked, self._more_before = self._marked, len(self._names), 0, {}
         if first:
             self._matrix[: end - first] = self._matrix[first:end].clone()
+            self._heads = list(self._matrix.unbind(0))
             for collected in (self._names, self._sizes, self._lengths, self._totals):
                 del collected[:first]
 
@@ -141,12 +145,11 @@ class Samples:
         if self._layout is None or self._layout.lengths != self._lengths:
             self._layout = _Layout.of(self._lengths, self._device)
         rows, layout = self._matrix[: len(self._names)], self._layout
-        filled = torch.where(layout.inside, rows, rows[:, :1])
         for name, sign in self._joined().items():
             if name in self._names:
                 self._totals[self._names.index(name)] = self._totals[self._names.index(name)] + sign
         totals = torch.stack(self._totals)
-        taken = Taken(self._names, self._sizes, layout.looked_at, filled, layout.weights, totals)
+        taken = Taken(self._names, self._sizes, layout.looked_at, rows, layout.weights, totals)
         self._names, self._sizes, self._lengths, self._totals, self._marked = [], [], [], [], 0
         self._more, self._more_before = {}, {}
         return taken
@@ -165,16 +168,18 @@ class Samples:
         missing = rows - self._matrix.shape[0]
         if missing > 0:
             missing = max(missing, self._matrix.shape[0])
-            more = torch.empty(missing, SAMPLE, dtype=self._matrix.dtype, device=self._device)
+            more = torch.zeros(missing, SAMPLE, dtype=self._matrix.dtype, device=self._device)
             self._matrix = torch.cat([self._matrix, more])
             self._heads = list(self._matrix.unbind(0))
 
     def _head(self, row: int, length: int) -> torch.Tensor:
-        """The part of a row that takes a sample of this length."""
+        """The part of a row that takes a sample of this length; what is behind it is filled with zeros."""
         self._reserve(row + 1)
-        if self._heads[row].shape[0] != length:
-            self._heads[row] = self._matrix[row, :length]
-        return self._heads[row]
+        head = self._heads[row]
+        if head.shape[0] != length:
+            self._matrix[row, length:] = 0
+            head = self._heads[row] = self._matrix[row, :length]
+        return head
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +188,10 @@ class _Layout:
 
     lengths: list[int]
     looked_at: torch.Tensor
-    inside: torch.Tensor
     weights: torch.Tensor
 
     @classmethod
     def of(cls, lengths: list[int], device: torch.device) -> _Layout:
         looked_at = torch.tensor(lengths, device="cpu").to(device, non_blocking=True)
         inside = torch.arange(SAMPLE, device=device) < looked_at[:, None]
-        return cls(lengths, looked_at.to(torch.float32), inside, inside.to(torch.float32))
+        return cls(lengths, looked_at.to(torch.float32), inside.to(torch.float32))

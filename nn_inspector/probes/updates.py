@@ -33,8 +33,7 @@ class UpdateProbe(StepReader):
     @torch.no_grad()
     def before_step(self, optimizer_index: int) -> None:
         self._before = [
-            ((names, parameters), [_values(parameter).clone() for parameter in parameters])
-            for names, parameters in self._names.by_device(optimizer_index)
+            ((names, parameters), _copies(parameters)) for names, parameters in self._names.by_device(optimizer_index)
         ]
 
     @torch.no_grad()
@@ -42,7 +41,7 @@ class UpdateProbe(StepReader):
         before, self._before = self._before, []
         for (names, parameters), old in before:
             weights = norms(old)
-            torch._foreach_sub_(old, [_values(parameter) for parameter in parameters])
+            torch._foreach_sub_(old, _values(parameters))
             numbers = torch.cat([weights, norms(old)])
             self.recorder.put(numbers, self._reader(names, optimizer_index))
 
@@ -58,11 +57,22 @@ class UpdateProbe(StepReader):
         return read
 
 
-def _values(parameter: torch.Tensor) -> torch.Tensor:
+_clone_all = getattr(torch, "_foreach_clone", None)
+"""One call for all; older versions of torch have none."""
+
+
+def _copies(parameters: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    values = _values(parameters)
+    return [one.clone() for one in values] if _clone_all is None else list(_clone_all(values))
+
+
+def _values(parameters: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """What can be subtracted: of a DTensor the part on this process; float8, integers and bool as float32."""
+    return [parameter if is_plain(parameter) else _plain(parameter) for parameter in parameters]
+
+
+def _plain(parameter: torch.Tensor) -> torch.Tensor:
     values = parameter.detach()
-    if is_plain(parameter):
-        return values
     if hasattr(values, "to_local"):
         values = values.to_local()
     exact = values.is_complex() or (values.is_floating_point() and values.dtype.itemsize > 1)

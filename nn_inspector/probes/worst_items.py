@@ -176,10 +176,9 @@ class WorstItemsProbe(PassReader):
         self._recent.clear()
         self._inputs = None
 
-    @torch.no_grad()
     def _look(self, losses: torch.Tensor, prediction: torch.Tensor, target: torch.Tensor) -> None:
         worst, places = torch.nan_to_num(losses, nan=math.inf).topk(min(WORST, len(losses)))
-        firsts = [first[places] for first in _firsts(prediction, target, losses)]
+        firsts = _firsts(prediction.detach()[places], target.detach().to(places.device)[places], losses)
         indices = _indices([self._given()], len(losses))
         self._found = _Worst(torch.stack([worst, *firsts, places.to(losses)]), indices, self._share())
         if self._inputs is not None and self._inputs.dim() > 1 and len(self._inputs) == len(prediction):
@@ -323,7 +322,6 @@ def _firsts(prediction: torch.Tensor, target: torch.Tensor, like: torch.Tensor) 
     return first, second
 
 
-@torch.no_grad()
 def item_losses(prediction: object, target: object) -> torch.Tensor | None:
     """The loss of each item, float32 [items]: cross-entropy of class scores, else the mean squared difference.
 

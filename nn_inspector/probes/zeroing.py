@@ -14,6 +14,9 @@ from nn_inspector.probes.scaling import scale_at_step
 from nn_inspector.probes.schedule import DENSE_STEPS
 from nn_inspector.stats import is_plain, norms
 
+_ENOUGH = DENSE_STEPS - 1
+"""Of the steps that are all measured, the first one chooses the witness."""
+
 
 class ZeroingProbe(StepReader):
     """Looks at one witness parameter of each optimizer whenever backward() is about to add to its gradient.
@@ -63,7 +66,7 @@ class ZeroingProbe(StepReader):
                 self._hook(witness)
 
     def rest(self) -> None:
-        usual = len(self._witnesses) == 1 and self._usual_steps >= DENSE_STEPS
+        usual = len(self._witnesses) == 1 and self._usual_steps >= _ENOUGH
         if usual and not self._is_needed() and scale_at_step() is None:  # a gradient scaler may skip a step at any time
             self._resting = True
             self._release()
@@ -106,9 +109,9 @@ class ZeroingProbe(StepReader):
             self.recorder.record("cleared_gradient", source, 1.0)
         elif self.recorder.due and witness.arrived is not None:
             norm = norms([gradient])[0]
-            self.recorder.put_scalars("cleared_gradient", [source], [(norm == 0) & (witness.arrived > 0)])
+            self.recorder.record_scalar("cleared_gradient", source, _number((norm == 0) & (witness.arrived > 0)))
             if witness.made is not None:
-                self.recorder.put_scalars("gradient_left", [source], [norm / witness.made])
+                self.recorder.record_scalar("gradient_left", source, _number(norm / witness.made))
 
     def _on_backward(self, witness: _Witness, incoming: torch.Tensor) -> None:
         self.arrivals += 1
@@ -174,14 +177,18 @@ class _Witness:
         found = [norm for norm in self.left if norm is not None]
         if len(found) < len(self.left):
             return 0.0
-        least = torch.stack(found).min() > 0
-        return float(least) if least.is_cpu else least
+        return _number(torch.stack(found).min() > 0)
 
     def release(self) -> None:
         """Take the hook off; the parameter is as it was before."""
         self.handle.remove()
         if not self.parameter._backward_hooks:
             self.parameter._backward_hooks = None
+
+
+def _number(value: torch.Tensor) -> torch.Tensor | float:
+    """As a number where that is at hand: nothing waits for a device."""
+    return float(value) if value.is_cpu else value
 
 
 def is_cleared(optimizer: Optimizer) -> bool:

@@ -1,20 +1,24 @@
 """Tensor in, numbers out: pure functions of torch, without state and without a wait for the device."""
 
+from nn_inspector.stats.counting import count_in_rows
 from nn_inspector.stats.finite import finite_sign, is_finite
-from nn_inspector.stats.magnitudes import BINS, EXPONENTS, magnitude_histogram
+from nn_inspector.stats.magnitudes import BINS, EXPONENTS, PATTERNS, magnitude_histogram
 from nn_inspector.stats.norms import norms, sums
 from nn_inspector.stats.sampling import strided_sample
 from nn_inspector.stats.summable import SUM_FIELDS, pack_sums, unpack_sums
-from nn_inspector.stats.summary import FIELDS, Summary, merge, summarize, summarize_rows
+from nn_inspector.stats.summary import FIELDS, Summary, describe_rows, merge, summarize, summarize_rows
 from nn_inspector.stats.values import accumulation_type, is_dense, is_plain, real_values, shape_of
 
 __all__ = [
     "BINS",
     "EXPONENTS",
     "FIELDS",
+    "PATTERNS",
     "SUM_FIELDS",
     "Summary",
     "accumulation_type",
+    "count_in_rows",
+    "describe_rows",
     "finite_sign",
     "is_dense",
     "is_finite",

@@ -6,11 +6,10 @@ orders of magnitude, where bins fitted to each batch hide it.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import numpy as np
 import torch
+
+from nn_inspector.stats.counting import count_in_rows
 
 EXPONENTS = range(-40, 24)
 """Bin k of either sign holds the magnitudes in [2^e, 2^(e+1)) for e = EXPONENTS[k]; the outer ones hold all beyond."""
@@ -19,7 +18,9 @@ BINS = 2 * len(EXPONENTS) + 1
 """Negative magnitudes from large to small, then one bin for zero and everything below 2^-40, then positive ones."""
 
 _MIDDLE = len(EXPONENTS)
-_PATTERNS = 512  # of sign and exponent in a float32
+PATTERNS = 512
+"""Of sign and exponent in a float32."""
+
 _FIRST, _LAST, _NONFINITE = EXPONENTS.start + 127, EXPONENTS.stop + 126, 255
 """Biased exponents of the first and the last bin of either sign, and of NaN and Inf."""
 
@@ -49,10 +50,8 @@ def count_patterns(rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
     Patterns 0 and 256 are those of zero, together with magnitudes below 2^-126.
     """
-    patterns = (rows.view(torch.int32) >> 23).bitwise_and_(_PATTERNS - 1).to(torch.int64)
-    counts = torch.zeros(rows.shape[0], _PATTERNS, dtype=torch.float32, device=rows.device)
-    with _any_order(rows.device):
-        return counts.scatter_add_(1, patterns, weights)
+    patterns = (rows.view(torch.int32) >> 23).bitwise_and_(PATTERNS - 1).to(torch.int64)
+    return count_in_rows(patterns, PATTERNS, weights)
 
 
 def fold_patterns(counts: torch.Tensor) -> torch.Tensor:
@@ -63,23 +62,14 @@ def fold_patterns(counts: torch.Tensor) -> torch.Tensor:
     return torch.cat([outer[:, 1:], inner[:, 1].flip(1), zero, inner[:, 0], outer[:, :1]], dim=1)
 
 
-def _any_order(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Sums of whole numbers are the same in any order: they go ahead where the user has torch refuse what depends on it."""
-    refused = device.type != "cpu" and torch.are_deterministic_algorithms_enabled()
-    return _allowed() if refused else _AS_IT_IS
-
-
-_AS_IT_IS = contextlib.nullcontext()
-
-
-@contextlib.contextmanager
-def _allowed() -> Iterator[None]:
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(False)  # noqa: FBT003 - torch's own signature
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(True, warn_only=warn_only)  # noqa: FBT003
+def fold_patterns_on_host(counts: np.ndarray, histograms: np.ndarray) -> None:
+    """The same, of counts that have reached the host, written into `histograms`."""
+    signs = counts.reshape(-1, 2, _NONFINITE + 1)
+    np.add.reduce(signs[:, :, :_FIRST], axis=(1, 2), out=histograms[:, _MIDDLE])
+    histograms[:, _MIDDLE + 1 : -1] = signs[:, 0, _FIRST:_LAST]
+    histograms[:, _MIDDLE - 1 : 0 : -1] = signs[:, 1, _FIRST:_LAST]
+    np.add.reduce(signs[:, 0, _LAST:_NONFINITE], axis=1, out=histograms[:, -1])
+    np.add.reduce(signs[:, 1, _LAST:_NONFINITE], axis=1, out=histograms[:, 0])
 
 
 def bin_edges(index: int) -> tuple[float, float]:

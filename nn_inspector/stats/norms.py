@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from nn_inspector.stats.values import accumulation_type, real_values
+from nn_inspector.stats.values import accumulation_type, is_plain, real_values
 
 _LEAST = 1e-15
 """Below such a norm, squares may have been lost that are too small for float32."""
@@ -32,7 +32,7 @@ def norms(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """
     if not tensors:
         return torch.zeros(0, device="cpu")
-    real = [real_values(tensor) for tensor in tensors]
+    real = [t if is_plain(t) and not t.requires_grad else real_values(t) for t in tensors]
     wide = any(values.dtype is torch.float64 for values in real)
     device = real[0].device.type
     if device == "cpu":

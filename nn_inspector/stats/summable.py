@@ -6,31 +6,45 @@ import math
 
 import numpy as np
 
-from nn_inspector.stats.magnitudes import BINS
+from nn_inspector.stats.magnitudes import BINS, PATTERNS, fold_patterns_on_host
 from nn_inspector.stats.summary import FIELDS, Summary
 
 SUM_FIELDS = ("count", "nan", "inf", "zeros", "sum", "squares")
 """What stands before the histogram in a row of `pack_sums`."""
 
+_MEAN = SUM_FIELDS.index("sum")
+_WIDTH = len(SUM_FIELDS) + BINS
 
-def pack_sums(rows: np.ndarray) -> np.ndarray:
-    """Turn rows of `summarize_rows` that have reached the host into rows that may be added up.
+
+def pack_sums(rows: np.ndarray, *more: np.ndarray) -> np.ndarray:
+    """Turn rows of `describe_rows` or `summarize_rows` that have reached the host into rows that may be added up.
 
     In float64 the squares of all float32 values are representable (of float64 values, those up to 1e154), and a spread above a ten-millionth of the mean
     survives the difference of sums.
 
     Args:
-        rows: [rows, len(FIELDS) + BINS].
+        rows: [rows, len(FIELDS) + PATTERNS] or [rows, len(FIELDS) + BINS].
+        more: further columns, [rows] each.
 
     Returns:
-        float64 [rows, len(SUM_FIELDS) + BINS].
+        float64 [rows, len(SUM_FIELDS) + BINS + further columns].
     """
     rows = np.asarray(rows, dtype=np.float64)
-    count, nan, inf, zeros, mean, spread = rows[:, :6].T
+    packed = np.empty((len(rows), _WIDTH + len(more)))
+    packed[:, :_MEAN] = rows[:, :_MEAN]
+    count, nan, inf, _, mean, spread = rows[:, : _MEAN + 2].T
     n = count - nan - inf
     with np.errstate(over="ignore"):
-        sums = np.stack([count, nan, inf, zeros, mean * n, (spread**2 + mean**2) * n], axis=1)
-    return np.concatenate([sums, rows[:, len(FIELDS) : len(FIELDS) + BINS]], axis=1)
+        packed[:, _MEAN] = mean * n
+        packed[:, _MEAN + 1] = (spread**2 + mean**2) * n
+    counts, histograms = rows[:, len(FIELDS) :], packed[:, len(SUM_FIELDS) : _WIDTH]
+    if counts.shape[1] == PATTERNS:
+        fold_patterns_on_host(counts, histograms)
+    else:
+        histograms[:] = counts
+    for place, column in enumerate(more, _WIDTH):
+        packed[:, place] = column
+    return packed
 
 
 def unpack_sums(row: np.ndarray) -> Summary:

@@ -103,7 +103,8 @@ def summarize_rows(rows: torch.Tensor, sizes: torch.Tensor, weights: torch.Tenso
     """Describe every row of a matrix in a fixed number of calls, whatever the number of rows.
 
     Args:
-        rows: float32 or float64 [rows, width]; a row shorter than the matrix is filled up with its first element.
+        rows: float32 or float64 [rows, width]; a row shorter than the matrix is filled up with its first element, or with
+            zeros, which then count for `low` and `high` alone.
         sizes: [rows], on the same device: how many elements of each row are not filling; at least 1.
         weights: float32 [rows, width], 1 up to the size of the row and 0 behind; computed from `sizes` if not given.
 
@@ -111,6 +112,12 @@ def summarize_rows(rows: torch.Tensor, sizes: torch.Tensor, weights: torch.Tenso
         [rows, len(FIELDS) + BINS] of the same dtype and device; read a row with `Summary.unpack`. Magnitudes below
         2^-126 count as zeros. On a device other than the CPU nothing waits for it.
     """
+    described = describe_rows(rows, sizes, weights)
+    return torch.cat([described[:, : len(FIELDS)], fold_patterns(described[:, len(FIELDS) :])], dim=1)
+
+
+def describe_rows(rows: torch.Tensor, sizes: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """The same as `summarize_rows` in fewer calls, with the counts of `count_patterns` in place of the histogram."""
     if weights is None:
         weights = (torch.arange(rows.shape[1], device=rows.device) < sizes[:, None]).to(torch.float32)
     low, high = rows.amin(1), rows.amax(1)
@@ -135,7 +142,7 @@ def summarize_rows(rows: torch.Tensor, sizes: torch.Tensor, weights: torch.Tenso
     counts = count_patterns(held, weights)
     zeros = counts[:, ::256].sum(1)
     numbers = [whole, nan, inf, zeros, mean.mul_(scale), spread.mul_(scale), low, high]
-    return torch.cat([torch.stack(numbers, dim=1), fold_patterns(counts)], dim=1)
+    return torch.cat([torch.stack(numbers, dim=1), counts], dim=1)
 
 
 def summarize(tensor: torch.Tensor, limit: int = 2**22) -> Summary:
