@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ ORDER_STEPS = 2
 """In so many first steps the order in which the modules ran is noted."""
 
 _ORDER_LIMIT = 400
+
+_NO_NAMES: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -185,11 +188,13 @@ class ModuleOutputs(StepReader):
         for name in names & self._hooks.keys():
             self._hooks.pop(name).remove()
 
-    def _observe(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self._observe_with_names(name, module, args, {}, output)
-
     def _observe_with_names(
         self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
+    ) -> None:
+        self._observe(name, module, args, output, kwargs)
+
+    def _observe(
+        self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any, kwargs: Mapping[str, Any] = _NO_NAMES
     ) -> None:
         recorder = self.recorder
         if recorder.phase != "train" or not recorder.due:

@@ -28,6 +28,7 @@ class StepProbe(Probe):
         super().__init__(recorder)
         self._all = list(readers)
         self._before_all, self._after_all = _that_look(self._all, "before_step"), _that_look(self._all, "after_step")
+        self._expecting = _that_look(self._all, "expect_step")
         self._on_step = on_step
         self._choose()
 
@@ -77,7 +78,7 @@ class StepProbe(Probe):
         self._before_cheap, self._after_cheap = _that_look(awake, "before_step"), _that_look(awake, "after_step")
 
     def _expect(self) -> None:
-        for reader in self._all:
+        for reader in self._expecting:
             self._guard(reader, reader.expect_step)
 
     def _guard(self, reader: StepReader, read: Callable[..., None], *what: int) -> None:

@@ -118,7 +118,7 @@ class UnitProbe(OutputReader):
         else:
             values = values.flatten(2) if values.dim() > 2 else values[:, :, None]
         units = -(-values.shape[1] // (4 * UNITS))
-        values = values[:, ::units]
+        values = values[:, ::units] if units > 1 else values
         fewer = -(-values.numel() // ELEMENTS)
         if fewer > 1:
             positions = min(fewer, values.shape[2])
