@@ -19,10 +19,12 @@ from nn_inspector.optimizers import as_optimizers
 from nn_inspector.probes import (
     Clipping,
     Phase,
+    Recording,
     Tape,
     TapeRecorder,
     group_name,
     label_parts,
+    program_of,
     replay,
     replay_output,
     without_penalty,
@@ -150,7 +152,11 @@ class Training:
         Raises:
             ExperimentError: the batch does not fit, or the result is no scalar; the message says what to do.
         """
-        if self.step is not None:
+        own = program_of(batch)
+        if own is not None:
+            tape = without_penalty(own) if not penalty else own
+            loss = replay(tape, model, loss_fn, batch[1:])
+        elif self.step is not None:
             loss = self.step(model, batch)
         elif self.tape is not None:
             loss = replay(self.tape if penalty else without_penalty(self.tape), model, loss_fn, batch)
@@ -187,6 +193,9 @@ class Training:
         Raises:
             ExperimentError: it is not known which part of the batch are the inputs.
         """
+        own = program_of(batch)
+        if own is not None:
+            return replay_output(own, model, self.loss_fn, batch[1:])
         if self.tape is not None:
             return replay_output(self.tape, model, self.loss_fn, batch)
         return model(*split_batch(batch)[0])
@@ -201,6 +210,46 @@ class Training:
         labels = [part for _, part in label_parts(batch)] if isinstance(batch, Mapping) else []
         target = labels[0] if len(labels) == 1 else split_batch(batch)[1]
         return _one_number(loss_fn(output, target))
+
+    @property
+    def data(self) -> Iterable[Any]:
+        """What experiments train with: train_loader, or without one the data of the loop's first steps, as they were recorded.
+
+        Raises:
+            ExperimentError: there is no loader and nothing that could stand for it; the message says why.
+        """
+        if self.train_loader is not None:
+            return self.train_loader
+        recording = self._recording
+        if recording is None or recording.tape is None or self.step is not None:
+            raise ExperimentError(
+                f"There is no train_loader to take data from. {self._why_no_data()}Pass train_loader=... to watch()."
+            )
+        return recording.batches
+
+    def _why_no_data(self) -> str:
+        recording = self._recording
+        if recording is None:
+            return self._why_not_recorded()
+        if recording.own_answers:
+            return (
+                "The steps of your loop were recorded, but the network has a hand in their data: how far a copy comes with "
+                "them tells little of your training. "
+            )
+        return "The steps of your loop were recorded, but each is computed in a way of its own. "
+
+    @property
+    def moments(self) -> Sequence[Any]:
+        """The recorded first steps of a loop without a loader, each to be used as a batch; empty where there are none.
+
+        Another network, and this one later, may have met other data: they tell what a step does, not how far a training comes.
+        """
+        recording = self._recording
+        return [] if recording is None or self.step is not None else recording.batches
+
+    @property
+    def _recording(self) -> Recording | None:
+        return self.recorded.steps_seen if self.recorded is not None else None
 
     @property
     def tape(self) -> Tape | None:

@@ -107,9 +107,20 @@ class Subject:
             ExperimentError: there is no train_loader, or it cannot be read.
         """
         drawn: list[Any] = self.once(
-            ("batches", count), lambda: BatchSource(self.training.train_loader, seconds=5.0).mixed(count)
+            ("batches", count), lambda: BatchSource(self.training.data, seconds=5.0).mixed(count)
         )
         return drawn
+
+    def moments(self, count: int = 8) -> list[Any]:
+        """The same, and where there are none the first steps of the loop, as they were recorded.
+
+        For what holds of a single step whoever made its data: its direction, and what a gradient reaches.
+
+        Raises:
+            ExperimentError: there are neither.
+        """
+        recorded = self.training.moments if self.training.train_loader is None else ()
+        return list(recorded[:count]) if recorded else self.batches(count)
 
     def require_steps(self) -> None:
         """Raise unless a step of the training was seen.
@@ -142,7 +153,7 @@ class Subject:
                 raise ExperimentError("This check makes an experiment, and there is no time left for one.")
             start = initial_state(self.training, self.run) if weights == "initial" else Start()
             with isolated(self.training, start=start) as copied:
-                return take_apart(copied, self.batches()[0], training=training)
+                return take_apart(copied, self.moments()[0], training=training)
 
         seen: Anatomy = self.once(("anatomy", weights, training), make)
         return seen
@@ -195,7 +206,7 @@ def try_out(subject: Subject, arms: Callable[[BatchSource], tuple[Arm, Arm]], *,
         return None
     try:
         start = initial_state(training, subject.run)
-        without, treated = arms(BatchSource(training.train_loader, seconds=subject.seconds / 3))
+        without, treated = arms(BatchSource(training.data, seconds=subject.seconds / 3))
         return try_remedy(training, without, treated, steps=steps, start=start, seconds=subject.seconds)
     except ExperimentError:
         return None

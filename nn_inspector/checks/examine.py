@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 from nn_inspector.checks.base import Check, Subject, finding
@@ -36,9 +37,29 @@ def examine(check: Check, subject: Subject, options: dict[str, Any] | None = Non
                 name, expected="a whole number from 1", got=repr(value), advice=f"{default} is what it has by default."
             )
     try:
-        return check.look(subject, **options)
+        return _with_data(subject, check.look(subject, **options))
     except InspectorError as reason:
         return finding(check.info, "skipped", str(reason))
     except Exception as error:  # noqa: BLE001 - a check that fails must not take the diagnosis with it
         message = f"This check failed itself ({describe_error(error)}). Please report it; nothing of yours changed."
         return finding(check.info, "skipped", message)
+
+
+def _with_data(subject: Subject, found: Finding) -> Finding:
+    """A finding that copies have shown, with what they were trained on where that is no loader."""
+    training = subject.training
+    steps = len(training.moments) if training.train_loader is None else 0
+    tried = found.remedy is not None and found.remedy.tried is not None
+    if not steps or not found.raised or not (tried or found.basis == "experiment"):
+        return found
+    if training.tape is None:
+        source = f"this was seen on {_first(steps)} of your loop, as recorded"
+    elif steps == 1:
+        source = "copies were given the data that your loop uses in each step"
+    else:
+        source = f"copies were given the data of {_first(steps)} of your loop, again and again"
+    return replace(found, message=f"{found.message} (There is no train_loader: {source}.)")
+
+
+def _first(steps: int) -> str:
+    return f"the first {steps} steps" if steps > 1 else "one of the first steps"

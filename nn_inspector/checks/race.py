@@ -307,7 +307,7 @@ def _data(subject: Subject) -> tuple[Sequence[Any], Sequence[Any]]:
     """Batches to train on, and others, drawn apart, to judge by."""
 
     def draw() -> tuple[Sequence[Any], Sequence[Any]]:
-        loader, seconds = subject.training.train_loader, max(subject.seconds / 6, 0.1)
+        loader, seconds = subject.training.data, max(subject.seconds / 6, 0.1)
         batches = BatchSource(loader, seconds=seconds).mixed(STEPS)
         apart = BatchSource(loader, seed=1, seconds=seconds)
         one = apart.mixed(1, size=_JUDGED)

@@ -11,7 +11,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from nn_inspector.errors import ArgumentError, ExperimentError, describe
-from nn_inspector.probes import is_label_key
+from nn_inspector.probes import is_label_key, program_of
 from nn_inspector.stats import is_dense
 
 
@@ -19,8 +19,9 @@ def batch_size(batch: Any) -> int:
     """How many items a batch holds: the first dimension of its first tensor.
 
     Raises:
-        ExperimentError: there is no tensor in it.
+        ExperimentError: there is no tensor in it, or it is a recorded step, which is a whole.
     """
+    _refuse_whole(batch)
     for tensor in tensors_of(batch):
         if tensor.dim():
             return int(tensor.shape[0])
@@ -55,6 +56,7 @@ def select(batch: Any, chosen: torch.Tensor, size: int) -> Any:
         ExperimentError: the batch holds a sparse tensor.
     """
     _refuse_sparse(batch)
+    _refuse_whole(batch)
 
     def choose(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -128,6 +130,14 @@ def check_count(name: str, value: object) -> None:
     """Raise `ArgumentError` unless `value` is a whole number from 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ArgumentError(name, expected="a whole number from 1", got=repr(value), advice="Ask for one at least.")
+
+
+def _refuse_whole(batch: Any) -> None:
+    if program_of(batch) is not None:
+        raise ExperimentError(
+            "The steps of your loop differ in what they compute, or the network makes their data itself: they cannot be taken apart "
+            "to items."
+        )
 
 
 def _refuse_sparse(batch: Any) -> None:

@@ -122,8 +122,11 @@ class TrainingCopy:
         except ExperimentError:
             raise
         except Exception as error:
+            source = (
+                "a batch of train_loader" if self.training.train_loader is not None else "what a step of it was given"
+            )
             raise ExperimentError(
-                f"The model or the loss could not be computed on a batch of train_loader "
+                f"The model or the loss could not be computed on {source} "
                 f"({describe_error(error)}). If your loop changes the batch first, show how: "
                 "watch(..., step=lambda model, batch: loss)."
             ) from error

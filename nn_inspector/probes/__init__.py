@@ -17,6 +17,7 @@ from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.predictions import FIXED_FIELDS, are_scores
 from nn_inspector.probes.presets import PRESETS, PROBES, choose_probes
 from nn_inspector.probes.ranks import is_first_rank
+from nn_inspector.probes.recorded_steps import Recording, program_of
 from nn_inspector.probes.recorder import TRACED_STEPS, Phase, Recorder
 from nn_inspector.probes.replay import replay, replay_output
 from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
@@ -55,6 +56,7 @@ __all__ = [
     "OptimizerFinder",
     "Phase",
     "Recorder",
+    "Recording",
     "Schedule",
     "Tape",
     "TapeRecorder",
@@ -72,6 +74,7 @@ __all__ = [
     "node_number",
     "one_by_one",
     "origin",
+    "program_of",
     "replay",
     "replay_output",
     "without_penalty",

@@ -194,7 +194,7 @@ class LoopTrace(StepReader):
         self._clipping = None
         if self.recorder.step + 1 < TRACED_STEPS:
             self.open_between_steps()
-        self.tape.safely(lambda: self.tape.stepped(seen=self._is_open))
+        self.tape.safely(lambda: self.tape.stepped(seen=self._is_open, optimizer=optimizer_index))
         if (self.tape.parts_are_called or not self._forward_seen) and not self._modules.has_parts:
             self._modules.attach_parts()
             self.tape.safely(self.tape.start_anew)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from nn_inspector.probes.replay import execute
-from nn_inspector.probes.tape import Foreign, Input, ModuleCall, Operation, Tape
+from nn_inspector.probes.tape import BatchPart, Foreign, Input, ModuleCall, Operation, Tape
 from nn_inspector.probes.tape_draft import Draft
 from nn_inspector.probes.tape_making import needed
 
@@ -18,7 +20,13 @@ MOST_BYTES = 1 << 27
 _TOLERANCE = 1e-3
 
 
-def gives_the_same(draft: Draft, end: tuple[int, int], objective: torch.Tensor, loss_fn: Any) -> bool:
+def gives_the_same(
+    draft: Draft,
+    end: tuple[int, int],
+    objective: torch.Tensor,
+    loss_fn: Any,
+    data: Mapping[int, torch.Tensor] = MappingProxyType({}),
+) -> bool:
     """Whether what was noted gives the value that the loop has got.
 
     What modules returned, random numbers and gradients are taken as they came: nothing is called but torch functions,
@@ -29,17 +37,22 @@ def gives_the_same(draft: Draft, end: tuple[int, int], objective: torch.Tensor, 
         end: number of the objective, and how many operations came before.
         objective: the tensor itself.
         loss_fn: the user's loss, where it is a function.
+        data: values that are taken as given, by number.
     """
-    operations = needed(draft, [end])
-    if _cannot_be_repeated(draft, operations):
+    operations = needed(draft, [end], data)
+    if _cannot_be_repeated(draft, operations, data):
         return True
     used = {number for operation in operations for number in operation.used}
-    inputs = {n: source for n in used if (source := draft.values[n].source) is not None}
+    inputs: dict[int, Input] = {n: BatchPart((("item", n),)) for n in used if n in data}
+    inputs |= {n: source for n in used if n not in data and (source := draft.values[n].source) is not None}
     tape = Tape(inputs, tuple(operations), (end[0],), draft.items)
     numbers = {id(source): number for number, source in inputs.items()}
 
     def get(source: Input) -> Any:
-        return source.get() if isinstance(source, Foreign) else draft.objects[numbers[id(source)]]
+        number = numbers[id(source)]
+        if number in data:
+            return data[number].detach()
+        return source.get() if isinstance(source, Foreign) else draft.objects[number]
 
     def call(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if operation.given:
@@ -54,9 +67,9 @@ def gives_the_same(draft: Draft, end: tuple[int, int], objective: torch.Tensor, 
     return math.isclose(again, value, rel_tol=_TOLERANCE, abs_tol=1e-6) or (math.isnan(again) and math.isnan(value))
 
 
-def _cannot_be_repeated(draft: Draft, operations: list[Operation]) -> bool:
+def _cannot_be_repeated(draft: Draft, operations: list[Operation], data: Mapping[int, torch.Tensor]) -> bool:
     taken = {n for o in operations if o.given for _, n in o.results}
-    taken |= {n for o in operations for n in o.used if draft.values[n].source is not None}
+    taken |= {n for o in operations for n in o.used if draft.values[n].source is not None or n in data}
     memory = {draft.values[number].storage for number in taken}
     written = {draft.values[number].storage for operation in operations for number in operation.written}
     size = sum(draft.values[number].bytes for operation in operations for _, number in operation.results)

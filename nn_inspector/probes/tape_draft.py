@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.autograd.function import BackwardCFunction
 
 from nn_inspector.probes.outputs import all_tensors
@@ -54,6 +55,8 @@ class Value:
         bytes: its size.
         opaque: whether a module returned it.
         of_data: whether it depends on the batch or the model.
+        leaf: whether autograd knows nothing of how it was made, when it was last seen.
+        taught: whether it depends on weights of another network.
         source: where it comes from, if it is no result.
         problem: why it cannot be made again, if so.
     """
@@ -63,6 +66,8 @@ class Value:
     storage: int
     bytes: int
     of_data: bool = True
+    leaf: bool = False
+    taught: bool = False
     opaque: bool = False
     source: Input | None = None
     problem: str | None = None
@@ -75,6 +80,7 @@ class Draft:
         named: parameters and buffers of model and loss, by identity.
         late: whether the beginning was not seen.
         before: tensors that were made in the pass before, by identity.
+        has_batch: whether the pass works on a batch of a loader. Else what enters it is held until it is over, see `entered`.
 
     Attributes:
         made: the tensors that were made in this pass, by identity.
@@ -82,6 +88,11 @@ class Draft:
         items: how many items it has.
         asked_size: whether the loop asked for a size that is the number of items.
         problem: why the whole of it cannot be made again.
+        decides: whether the loop decides what to do by values that it looks at.
+        reads_answers: whether it takes numbers out of what the model answered before it computes the loss.
+        samples_answers: whether it draws something without a gradient from what the model answered, such as an action.
+        entered: tensors without a past that something with a gradient was computed with, by number, and how often each had been
+            changed then; of a pass without a batch.
         closed: whether the pass is over: weights have changed after backward().
         objectives: numbers of what backward() was called on, and how many operations came before.
         objects: the batch's and the model's own objects by number, until the pass is over.
@@ -94,8 +105,10 @@ class Draft:
         *,
         late: bool,
         before: Mapping[int, weakref.ref[torch.Tensor]] = MappingProxyType({}),
+        has_batch: bool = True,
     ) -> None:
         self._named = named
+        self._has_batch = has_batch
         self._before = before
         self.made: dict[int, weakref.ref[torch.Tensor]] = {}
         self._known: dict[int, tuple[Callable[[], Any], int]] = {}
@@ -112,6 +125,11 @@ class Draft:
         self.items = 0
         self.asked_size = False
         self.problem: str | None = None
+        self.decides = False
+        self.reads_answers = False
+        self.samples_answers = False
+        self.entered: dict[int, tuple[torch.Tensor, int]] = {}
+        self._given: dict[int, torch.Tensor] = {}
         self.closed = False
         self.objectives: list[tuple[int, int]] = []
 
@@ -138,7 +156,8 @@ class Draft:
         needs = is_tensor and found.requires_grad
         storage, size = (storage_of(found), found.numel() * found.element_size()) if is_tensor else (id(found), 0)
         reaches = reaches and (needs if is_tensor else any(one.requires_grad for one in all_tensors(found)))
-        self.values.append(Value(needs, reaches, storage, size, of_data, source=source))
+        leaf = is_tensor and found.is_leaf
+        self.values.append(Value(needs, reaches, storage, size, of_data, leaf, source=source))
         self._known[id(found)] = _holder(found), number
         if not is_tensor and not isinstance(found, np.ndarray):
             self._contents[number] = _contents(found)
@@ -155,6 +174,12 @@ class Draft:
 
     def tensor(self, found: torch.Tensor) -> int:
         """The number of a tensor; one that is not known comes from elsewhere."""
+        number = self._number_of_tensor(found)
+        if not self._has_batch:
+            self._given[number] = found
+        return number
+
+    def _number_of_tensor(self, found: torch.Tensor) -> int:
         number = self.number_of(found)
         if number is not None:
             value = self.values[number]
@@ -169,6 +194,7 @@ class Draft:
             return number
         number = self._define(found, source=self._foreign(found), of_data=False)
         self.values[number].problem = self._problem_of_foreign(found)
+        self.values[number].taught = isinstance(found, nn.Parameter)
         return number
 
     def _problem_of_foreign(self, found: torch.Tensor) -> str | None:
@@ -180,7 +206,7 @@ class Draft:
         return None
 
     def _foreign(self, found: torch.Tensor) -> Foreign:
-        foreign = Foreign.of(found, room=MOST_FOREIGN_BYTES - self._foreign_bytes)
+        foreign = Foreign.of(found, room=MOST_FOREIGN_BYTES - self._foreign_bytes if self._has_batch else 0)
         self._foreign_bytes += foreign.size
         return foreign
 
@@ -281,6 +307,8 @@ class Draft:
         is_model = isinstance(call, ModuleCall) and call.owner == "model"
         reaches = is_model or any(self.values[number].reaches for number in numbers)
         of_data = is_model or any(self.values[number].of_data for number in numbers)
+        taught = any(self.values[number].taught for number in numbers)
+        self._enter(numbers, (result, written), is_model=is_model)
         changed = {number for number in map(self.number_of, written) if number is not None}
         for tensor in written:
             self._update(tensor, reaches=reaches, of_data=of_data)
@@ -290,6 +318,7 @@ class Draft:
             if number is None or (path and not isinstance(found, torch.Tensor)):
                 number = self._define(found, reaches=reaches, of_data=of_data)
                 self.values[number].opaque = isinstance(call, ModuleCall)
+                self.values[number].taught = taught
                 results.append((path, number))
                 if isinstance(found, torch.Tensor):
                     self.made[id(found)] = weakref.ref(found)
@@ -302,6 +331,18 @@ class Draft:
         self.operations.append(operation)
         if keep:
             self.given_results[id(operation)] = result
+
+    def _enter(self, numbers: set[int], made: object, *, is_model: bool) -> None:
+        """Hold what enters a pass without a batch here: it may be overwritten when the step is over."""
+        given, self._given = self._given, {}
+        if self._has_batch or not (is_model or any(one.requires_grad for one in all_tensors(made))):
+            return
+        if is_model and not self.items:
+            self.items = next((len(one) for one in given.values() if one.dim()), 0)
+        for number, tensor in given.items():
+            trained = isinstance(tensor, nn.Parameter) and tensor.requires_grad
+            if number in numbers and tensor.is_leaf and not trained and not self.is_parameter(tensor):
+                self.entered.setdefault(number, (tensor, tensor._version))
 
     def read(self, call: Callable[..., Any], name: str, tensor: torch.Tensor, result: Any) -> None:
         """Note that a number, or a list of them, was taken out of a tensor: it may be used in what follows."""
@@ -325,7 +366,7 @@ class Draft:
 
     def _close(self) -> None:
         """The weights change: after backward() that is the optimizer's step, before the batch the end of the last one."""
-        if self.batch is not None:
+        if self.batch is not None or (self.objectives and not self._has_batch):
             self.closed = True
             if not self.objectives:
                 self.problem = "The loop changes weights before it computes the loss."
@@ -335,11 +376,17 @@ class Draft:
         number = self.number_of(tensor)
         if number is not None:
             self.values[number].needs_grad = tensor.requires_grad
+            self.values[number].leaf = tensor.is_leaf
 
     def is_of_data(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor depends on the batch or the model, as far as is known."""
         number = self.number_of(tensor)
         return number is None or self.values[number].of_data
+
+    def is_known_of_data(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor that was seen being made depends on the batch or the model."""
+        number = self.number_of(tensor)
+        return number is not None and self.values[number].of_data
 
     def _update(self, tensor: torch.Tensor, *, reaches: bool, of_data: bool) -> None:
         number = self.number_of(tensor)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from nn_inspector.probes.tape import (
     BatchPart,
     Foreign,
+    Input,
     ModuleCall,
     Operation,
     Ref,
@@ -37,17 +38,18 @@ class NotReplayable(Exception):  # noqa: N818 - it is an answer
     """The loss cannot be computed again from what was seen; the message says why."""
 
 
-def tape_of(draft: Draft, objectives: Sequence[tuple[int, int]]) -> Tape:
+def tape_of(draft: Draft, objectives: Sequence[tuple[int, int]], data: Collection[int] = ()) -> Tape:
     """The program for some of the tensors that backward() was called on: what they do not depend on is left out.
 
     Args:
         draft: what was noted.
         objectives: number of each, and how many operations came before.
+        data: values that are taken as given, not made again: `BatchPart` inputs of the program, each with its number here.
 
     Raises:
         NotReplayable: something in it cannot be made again.
     """
-    chosen = needed(draft, objectives)
+    chosen = needed(draft, objectives, data)
     numbers: dict[int, int] = {}
 
     def renumber(leaf: Any) -> Any:
@@ -61,9 +63,12 @@ def tape_of(draft: Draft, objectives: Sequence[tuple[int, int]]) -> Tape:
         operations.append(dataclasses.replace(operation, args=args, kwargs=kwargs, written=written, results=results))
     ends = tuple(numbers.setdefault(number, len(numbers)) for number, _ in objectives)
     graph = _graph(draft, chosen, objectives)
-    inputs = {}
+    inputs: dict[int, Input] = {}
     for old, new in numbers.items():
         value = draft.values[old]
+        if old in data:
+            inputs[new] = BatchPart((("item", old),))
+            continue
         if value.problem is not None:
             raise NotReplayable(value.problem)
         if isinstance(value.source, Foreign) and value.needs_grad and old in graph:
@@ -74,8 +79,8 @@ def tape_of(draft: Draft, objectives: Sequence[tuple[int, int]]) -> Tape:
     return Tape(inputs, tuple(operations), ends, draft.items)
 
 
-def needed(draft: Draft, objectives: Sequence[tuple[int, int]]) -> list[Operation]:
-    """The operations that some objectives depend on, in order."""
+def needed(draft: Draft, objectives: Sequence[tuple[int, int]], data: Collection[int] = ()) -> list[Operation]:
+    """The operations that some objectives depend on, in order; what `data` depends on is left out."""
     wanted: set[int] = set()
     storages: set[int] = set()
     chosen = []
@@ -88,8 +93,9 @@ def needed(draft: Draft, objectives: Sequence[tuple[int, int]]) -> list[Operatio
         writes = any(draft.values[number].storage in storages for number in operation.written)
         if writes or any(number in wanted for _, number in operation.results):
             chosen.append(operation)
-            wanted |= operation.used
-            storages |= {draft.values[number].storage for number in operation.used}
+            used = operation.used.difference(data)
+            wanted |= used
+            storages |= {draft.values[number].storage for number in used}
     return chosen[::-1]
 
 
@@ -109,12 +115,12 @@ def _check(operations: Sequence[Operation]) -> None:
                 raise NotReplayable(leaf.problem)
 
 
-def distinct_objectives(draft: Draft) -> list[tuple[int, int]]:
+def distinct_objectives(draft: Draft, data: Collection[int] = ()) -> list[tuple[int, int]]:
     """The objectives of a draft, without those that compute once more what another one has computed, as a closure does."""
     kept: list[tuple[int, int]] = []
     known: list[Tape] = []
     for end in draft.objectives:
-        tape = tape_of(draft, [end])
+        tape = tape_of(draft, [end], data)
         if not any(_is_same(tape, other) for other in known):
             known.append(tape)
             kept.append(end)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from nn_inspector.probes.tape import Ref
 from nn_inspector.probes.tape_draft import Draft
 
@@ -34,12 +36,20 @@ def note_reading(draft: Draft, func: Callable[..., Any], name: str, args: tuple[
         draft.asked_size |= draft.items in sizes
     elif name in _NUMBER_READERS:
         of_data = draft.is_of_data(args[0])
+        draft.reads_answers |= _is_answer(draft, args[0])
         if name in _PLAIN_READERS:
             draft.read(func, name, args[0], result)
         return of_data
     elif name in _DECISIONS and not draft.objectives and draft.is_of_data(args[0]) and not _is_guard(draft, args):
-        draft.problem = "The loop looks at the values of a tensor to decide what to do."
+        draft.decides = True
     return False
+
+
+def _is_answer(draft: Draft, found: object) -> bool:
+    """Whether a tensor without a gradient was made of what the model answered, in this pass and before its loss."""
+    if draft.objectives or not isinstance(found, torch.Tensor) or found.requires_grad:
+        return False
+    return draft.is_known_of_data(found)
 
 
 def _is_guard(draft: Draft, args: tuple[Any, ...]) -> bool:

@@ -13,6 +13,7 @@ from torch import nn
 
 from nn_inspector.probes.call_facts import function_name
 from nn_inspector.probes.outputs import all_tensors
+from nn_inspector.probes.recorded_steps import RecordedSteps, Recording
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.probes.scaling import is_scaling
 from nn_inspector.probes.tape import ModuleCall, Named, Tape
@@ -37,6 +38,9 @@ _MOST_OBJECTIVES = 32
 
 _RANDOM = ("rand", "normal_", "bernoulli", "multinomial", "uniform_", "exponential_", "gumbel")
 """Functions with such a name draw random numbers, also on other devices."""
+
+_SAMPLES = frozenset({"multinomial", "bernoulli", "bernoulli_", "normal", "poisson", "binomial"})
+"""Functions that draw from what they are given."""
 
 _LAYERS = frozenset(
     {"linear", "embedding", "conv1d", "conv2d", "conv3d", "lstm", "gru", "rnn_tanh", "batch_norm", "layer_norm"}
@@ -86,6 +90,7 @@ class TapeRecorder:
         self.failure: Exception | None = None
         self._done = False
         self._draft: Draft | None = None
+        self._own_steps = RecordedSteps() if train_loader is None else None
         self._before: Mapping[int, weakref.ref[torch.Tensor]] = {}
         self._places: dict[int, int] = {}
         self._listed_number: int | None = None
@@ -108,6 +113,8 @@ class TapeRecorder:
         A share of an accumulated gradient is taken as a whole, and a scale that the loop takes from the gradients again is
         left out.
         """
+        if self._own_steps is not None:
+            return self.steps_seen.tape if self.steps_seen is not None else None
         if self._tape is None:
             return None
         whole = without_share(self._tape, self._accumulated)
@@ -117,8 +124,15 @@ class TapeRecorder:
         return unscaled if unscaled is whole else dataclasses.replace(unscaled, taken_back=1 / self.factor)
 
     @property
+    def steps_seen(self) -> Recording | None:
+        """The first steps of a loop without a loader; None where there is one, or they cannot be repeated."""
+        return self._own_steps.recording if self._own_steps is not None else None
+
+    @property
     def reason(self) -> str | None:
         """Why there is no program, in one sentence; None where there is one, or where it is too early to say."""
+        if self._own_steps is not None:
+            return self._own_steps.reason
         if self._reason is None and self._tape is None and self._steps > PASSES and not self._batches:
             return "Its batches do not come from train_loader, as far as was seen."
         return self._reason
@@ -157,6 +171,8 @@ class TapeRecorder:
         self._passes.clear()
         self._tape = None
         self._draft = None
+        if self._own_steps is not None:
+            self._own_steps.start_anew()
 
     # events
 
@@ -173,22 +189,30 @@ class TapeRecorder:
         self._end_pass()
         self._draft = None
 
-    def stepped(self, *, seen: bool) -> None:
-        """An optimizer has made its step."""
+    def stepped(self, *, seen: bool, optimizer: int = 0) -> None:
+        """An optimizer has made its step, the one of this number among those that are watched."""
         self._steps += 1
+        if optimizer and self._own_steps is not None:
+            raise NotReplayable("Several optimizers make steps, each for a loss of its own.")
         self._end_pass()
         self._draft = None
         self._accumulated = max(self._accumulated, self._backwards)
         self._backwards = 0
-        if len(self._passes) == PASSES:
+        if len(self._passes) == PASSES or (self._own_steps is not None and self._own_steps.done):
             self._finish()
         elif self._listed:
             self._find_places()
             self._begin(seen=seen)
+        elif self._own_steps is not None:
+            self._begin(seen=seen)
 
     def enter(self, call: ModuleCall, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """The model, one of its modules or the loss is called. A loss that calls the model itself is looked into from then on."""
-        if self._draft is None or torch._C._current_graph_task_id() != -1:
+        if torch._C._current_graph_task_id() != -1:
+            return
+        if self._draft is None and self._own_steps is not None:
+            self._begin(seen=False)
+        if self._draft is None:
             return
         if call.owner == "loss" and self._looks_into_loss:
             return
@@ -248,6 +272,7 @@ class TapeRecorder:
         if name in SCALES:
             given = draft.with_numbers(given[0]), given[1]
         draws = self._drew() or any(word in name for word in _RANDOM)
+        draft.samples_answers |= name in _SAMPLES and any(map(draft.is_known_of_data, all_tensors(args)))
         keep = draws or func is torch.autograd.grad or "_norm" in name
         draft.note(func, name, given, result, written=written, keep=keep, draws=draws)
 
@@ -289,7 +314,8 @@ class TapeRecorder:
             if isinstance(module, nn.Module):
                 for name, tensor in (*module.named_parameters(), *module.named_buffers()):
                     named[id(tensor)] = tensor, Named(owner, name)  # type: ignore[arg-type]  # one of the two
-        self._draft = Draft(named, late=not seen, before=self._before)
+        has_batch = self._own_steps is None
+        self._draft = Draft(named, late=not seen, before=self._before, has_batch=has_batch)
         self._before = self._draft.made
         return self._draft
 
@@ -338,7 +364,12 @@ class TapeRecorder:
 
     def _compare(self, draft: Draft, end: tuple[int, int], objective: torch.Tensor) -> None:
         """Hold the program against the very pass it was made of."""
-        if draft.late or draft.problem is not None:
+        if self._own_steps is not None:
+            if not self._is_scaled:
+                with self._recorder.suspend():
+                    self._own_steps.check(draft, end, objective, self._loss_fn)
+            return
+        if draft.late or draft.problem is not None or draft.decides:
             return
         tape_of(draft, [end])
         if self._is_scaled:
@@ -350,10 +381,16 @@ class TapeRecorder:
 
     def _end_pass(self) -> None:
         draft, self._draft = self._draft, None
+        if draft is not None and self._own_steps is not None:
+            if draft.objectives:
+                self._own_steps.add(draft)
+            return
         if draft is None or draft.late or not (draft.objectives or draft.closed):
             return
         if draft.problem is not None:
             raise NotReplayable(draft.problem)
+        if draft.decides:
+            raise NotReplayable("The loop looks at the values of a tensor to decide what to do.")
         tape = tape_of(draft, distinct_objectives(draft))
         if not tape.calls_model:
             raise NotReplayable("The loss is computed without calling the model.")
@@ -371,6 +408,8 @@ class TapeRecorder:
         self._versions = []
 
     def _refuse(self, reason: str) -> None:
+        if self._own_steps is not None:
+            self._own_steps.refuse(reason)
         self._tape = None
         self._reason = reason
         self._finish()

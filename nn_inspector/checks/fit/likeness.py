@@ -113,7 +113,7 @@ def _judge(subject: Subject) -> Any:
 def _proven(
     subject: Subject, found: Embedding, pulled: int, led: Led, now: float, judge: Any, end: float
 ) -> Misled | None:
-    batches = BatchSource(subject.training.train_loader, seconds=5.0).mixed(_BATCHES)
+    batches = BatchSource(subject.training.data, seconds=5.0).mixed(_BATCHES)
     same = 1 if found.known or led.collapse else 1 - pulled
 
     def short(loss: Callable[[TrainingCopy, Any], torch.Tensor] | None, share: float) -> list[float]:

@@ -55,7 +55,7 @@ def look(subject: Subject, *, items: int = ITEMS, steps: int = _STEPS) -> Findin
     require_no_turns(subject.run)
     training = subject.training
     start = initial_state(training, subject.run)
-    batch = distinct_items(BatchSource(training.train_loader).mixed(1, size=8 * items)[0], items)
+    batch = distinct_items(BatchSource(training.data).mixed(1, size=8 * items)[0], items)
     items = batch_size(batch)
     seconds = subject.seconds / (1 + len(_RATES))
     own = learn_by_heart(subject, start, batch, steps, seconds=seconds) if training.optimizers else None

@@ -65,7 +65,7 @@ def look(subject: Subject, *, items: int = ITEMS, epochs: int = EPOCHS, every: b
         return finding(INFO, "ok", "Yes: the training itself has come most of the way, on all items.")
     training = subject.training
     start = initial_state(training, subject.run)
-    subset = distinct_items(BatchSource(training.train_loader).mixed(1, size=4 * items)[0], items)
+    subset = distinct_items(BatchSource(training.data).mixed(1, size=4 * items)[0], items)
     with preserved_random_state(0):
         batches = [batch for batch in remix([subset], _BATCH) if batch_size(batch) > 1] or [subset]
     items = batch_size(subset)

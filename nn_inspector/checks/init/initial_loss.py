@@ -67,7 +67,7 @@ def look(subject: Subject, *, batches: int = _BATCHES) -> Finding:
     """
     training = subject.training
     start = initial_state(training, subject.run)
-    data = BatchSource(training.train_loader).mixed(batches)
+    data = BatchSource(training.data).mixed(batches)
     with isolated(training, start=start) as copied:
         loss, chance, input_spread = _measure(copied, data)
     evidence = {"first_loss": loss, "chance": chance.high, "input_spread": input_spread}

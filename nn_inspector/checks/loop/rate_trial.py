@@ -31,7 +31,7 @@ def try_rates(
     treated = _fall_from(higher, _trial_steps(subject)) if falling else _set_rates(higher)
     try:
         steps = _trial_steps(subject)
-        batches, judge = BatchSource(training.train_loader, seconds=subject.seconds / 3).for_training(steps)
+        batches, judge = BatchSource(training.data, seconds=subject.seconds / 3).for_training(steps)
         arms = (Arm(batches, judge, change=change) for change in (_set_rates(present), treated))
         return try_remedy(training, *arms, steps=steps, start=Start(), seconds=subject.seconds)
     except ExperimentError:

@@ -232,7 +232,7 @@ def slope_of(subject: Subject) -> Slope:
     if not math.isfinite(size) or size == 0:
         raise ExperimentError("The first step changed no weight, or not to finite numbers.")
     factor = min(1.0, _RELATIVE * max(weights, 1.0) / size)
-    batches = subject.batches(_BATCHES)
+    batches = subject.moments(_BATCHES)
     with isolated(training, start=initial_state(training, subject.run)) as copied:
         losses = [_losses(copied, batches, step, way * factor) for way in (0.0, 1.0, -1.0)]
     here, along, against = (np.asarray(one) for one in losses)
@@ -273,7 +273,7 @@ def _try_downwards(subject: Subject) -> Trial | None:
     if subject.seconds <= 0 or len(seen) < 2:
         return None
     try:
-        batches, _ = BatchSource(training.train_loader, seconds=subject.seconds / 3).for_training(len(seen))
+        batches, _ = BatchSource(training.data, seconds=subject.seconds / 3).for_training(len(seen))
         with isolated(training, start=initial_state(training, subject.run)) as copied:
             for optimizer in copied.optimizers:
                 for group in optimizer.param_groups:

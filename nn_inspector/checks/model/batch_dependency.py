@@ -64,7 +64,7 @@ def look(subject: Subject) -> Finding:
             return _leak(*leak)
     if items < 2:
         raise ExperimentError("A batch of one item has no neighbours.")
-    doubled = BatchSource(subject.training.train_loader, seconds=subject.seconds / 3).mixed(1, size=2 * items)[0]
+    doubled = BatchSource(subject.training.data, seconds=subject.seconds / 3).mixed(1, size=2 * items)[0]
     items = batch_size(doubled) // 2
     if items < 2:
         raise ExperimentError("There are too few items to exchange some.")

@@ -53,7 +53,7 @@ def _parts(subject: Subject, curved: Sequence[str]) -> list[Summand]:
     with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
         for name in curved:
             _put(copied, name, nn.Tanh())
-        return summands(copied, subject.batches()[0])
+        return summands(copied, subject.moments()[0])
 
 
 def _put(copied: TrainingCopy, name: str, module: nn.Module) -> None:

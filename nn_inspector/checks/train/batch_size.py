@@ -112,7 +112,7 @@ def _other(subject: Subject, size: int) -> _Other | None:
 
 def _lap(subject: Subject, laps: Laps, other: _Other) -> Lap:
     """A lap on batches of another size."""
-    source = BatchSource(subject.training.train_loader, seconds=subject.seconds / 4)
+    source = BatchSource(subject.training.data, seconds=subject.seconds / 4)
     drawn = source.mixed(other.steps + 1, size=other.size)
     changed = Laps(subject, laps.start, drawn[:-1] or drawn, laps.judge, other.steps, laps.levels)
     lap = changed.lap("other size", seconds=subject.seconds / 2)

@@ -56,7 +56,7 @@ def pull_at_start(subject: Subject) -> float:
         return 0.0
     try:
         start = initial_state(training, subject.run)
-        batches = BatchSource(training.train_loader).mixed(1)
+        batches = BatchSource(training.data).mixed(1)
         steps: list[torch.Tensor] = []
         for decays in (True, False):
             with isolated(training, start=start) as copied:

@@ -83,7 +83,7 @@ def _tried(subject: Subject, temperature: float, share: float) -> ColdTeacher | 
         now = _left(copied, judges)
     if now < WORTH:
         return None
-    batches = BatchSource(subject.training.train_loader, seconds=5.0).mixed(_BATCHES)
+    batches = BatchSource(subject.training.data, seconds=5.0).mixed(_BATCHES)
     plain = _short(subject, None, batches, judges, (time.monotonic() + until) / 2)
     treated = _short(subject, temperature**2, batches, judges, until)
     looks = min(len(plain), len(treated))

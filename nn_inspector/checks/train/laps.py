@@ -175,7 +175,7 @@ def _prepare(subject: Subject) -> Laps:
     steps = min(max(subject.run.steps, LEAST), MOST)
     size = batch_size(subject.batches()[0])
     more = math.ceil(_JUDGED / size)
-    drawn = BatchSource(subject.training.train_loader, seconds=subject.seconds / 4).mixed(steps + more)
+    drawn = BatchSource(subject.training.data, seconds=subject.seconds / 4).mixed(steps + more)
     batches, apart = _set_apart(drawn, more)
     with preserved_random_state(0):
         merged = next(remix(apart, sum(batch_size(batch) for batch in apart)))

@@ -210,7 +210,7 @@ def _parts(subject: Subject) -> list[Summand]:
         return []
     try:
         with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
-            return summands(copied, subject.batches()[0])
+            return summands(copied, subject.moments()[0])
     except ExperimentError:
         return []
 

@@ -160,7 +160,7 @@ def _replayed(subject: Subject, found: Nonfinite | None) -> FirstNonfinite | Non
     steps = min(max(2 * found.step if found is not None else 0, 20), _MOST_STEPS)
     budget = _SHARE_OF_TIME * subject.seconds
     try:
-        batches = BatchSource(subject.training.train_loader, seconds=budget / 2).as_loaded(steps)
+        batches = BatchSource(subject.training.data, seconds=budget / 2).as_loaded(steps)
         with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
             return find_first_nonfinite(copied, batches, steps=steps, deadline=time.monotonic() + budget / 2)
     except ExperimentError:

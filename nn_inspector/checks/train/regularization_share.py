@@ -194,7 +194,7 @@ def _try_without_penalty(subject: Subject) -> Trial | None:
     if subject.seconds <= 0 or not training.optimizers or len(seen) < 2:
         return None
     try:
-        batches, _ = BatchSource(training.train_loader).for_training(len(seen))
+        batches, _ = BatchSource(training.data).for_training(len(seen))
         with isolated(training, start=initial_state(training, subject.run)) as copied:
             copied.penalty = False
             deadline = time.monotonic() + subject.seconds

@@ -118,7 +118,7 @@ def _tried(subject: Subject, parts: Sequence[Summand], *, end: float) -> Unlearn
     level, least = levels[place]
     others = [part.gradient for number, part in enumerate(parts) if number != place]
     stronger = min(max(max(others) / max(parts[place].gradient, 1e-30), FACTOR[0]), FACTOR[1])
-    batches = BatchSource(subject.training.train_loader, seconds=subject.seconds / 6).mixed(_STEPS)
+    batches = BatchSource(subject.training.data, seconds=subject.seconds / 6).mixed(_STEPS)
     begin = time.monotonic()
     for share, factor in ((1 / 3, stronger), (2 / 3, FACTOR[1])):
         weights = [1.0 if number == place else 1 / factor for number in range(len(parts))]
