@@ -127,9 +127,12 @@ def test_without_an_experiment_the_sign_must_be_seen(make_loop, options, severit
     assert finding.remedy is None or finding.remedy.tried is None
 
 
-def test_without_data_the_sign_must_be_seen():
+def test_without_a_loader_the_steps_of_the_loop_show_it():
     assert finding_of(negated_loss, loader=None).severity == "error"
-    assert finding_of(out_of_sight, loader=None, read=False).severity == "skipped"
+    found = finding_of(out_of_sight, loader=None, read=False)
+    assert found.severity == "error"
+    assert "There is no train_loader" in found.message
+    assert finding_of(down, loader=None, read=False).severity == "ok"
 
 
 def towards_a_reward(model, optimizer):

@@ -6,13 +6,14 @@ import ast
 import re
 from collections.abc import Iterator
 
-from nn_inspector.checks.loop.reading import Reading
+from nn_inspector.checks.loop.good_names import GOOD, good_names, with_good_names
+from nn_inspector.checks.loop.reading import Reading, Term
 
 _LIKELY = re.compile(r"log_?probs?|logp", re.IGNORECASE)
 _DRAWN_ANEW = re.compile(r"\.log_prob\([\w.]+\.r?sample\(\)\)")
 _BASELINE = re.compile(r"baseline|mean|average|avg|moving|running|expected", re.IGNORECASE)
+_SUMMED_LIST = re.compile(r"torch\.(?:cat|stack)\((\w+)(?:, [^()]*)?\)\.(?:sum|mean)\(\)|sum\((\w+)\)")
 _MEANS = frozenset({"mean", "sum", "squeeze", "item"})
-_GOOD = re.compile(r"reward|return|advantage|\badvs?\b", re.IGNORECASE)
 
 
 def lowered_reward(reading: Reading) -> str | None:
@@ -21,12 +22,26 @@ def lowered_reward(reading: Reading) -> str | None:
     Minimizing `log_prob * reward` makes actions less likely, the more they are rewarded. A minus before the product, before one of
     its factors, or of a baseline that the reward is taken from, turns it around. Costs are left alone.
     """
+    signs = good_names((event.on, event.code) for event in reading.of("assign"))
     for event in reading.of("backward"):
         for term in event.terms:
-            code = term.code if any(_rewarded(term.code)) else term.place.partition(": ")[2]
+            written = (with_good_names(code, signs) for code in _written(term, reading))
+            code = next((one for one in written if any(_rewarded(one))), "")
             if term.sign > 0 and not term.is_loss and is_lowered_reward(code):
                 return term.place
     return None
+
+
+def _written(term: Term, reading: Reading) -> Iterator[str]:
+    """How a summand of the loss is written: itself, the line that made it, what was put into the list that is summed up there."""
+    line = term.place.partition(": ")[2]
+    yield term.code
+    yield line
+    for code in (term.code, line):
+        for node in _statements(code):
+            summed = _SUMMED_LIST.fullmatch(ast.unparse(node))
+            name = summed and (summed[1] or summed[2])
+            yield from (event.code for event in reading.of("append") if event.on == name)
 
 
 def reward_of_another_action(reading: Reading) -> str | None:
@@ -105,7 +120,7 @@ def _sign_of(factor: ast.expr) -> int:
         return _sign_of(factor.left) * _sign_of(factor.right)
     if isinstance(factor, ast.BinOp) and isinstance(factor.op, ast.Sub):
         left, right = ast.unparse(factor.left), ast.unparse(factor.right)
-        return -1 if _GOOD.search(right) and (_BASELINE.search(left) or not _GOOD.search(left)) else 1
+        return -1 if GOOD.search(right) and (_BASELINE.search(left) or not GOOD.search(left)) else 1
     if isinstance(factor, ast.Call) and isinstance(factor.func, ast.Attribute):
         return _sign_of(factor.func.value)
     return 1
@@ -120,9 +135,7 @@ def _rewarded(code: str) -> Iterator[str]:
 
 def _pairs(node: ast.BinOp) -> Iterator[str]:
     one, other = ast.unparse(node.left), ast.unparse(node.right)
-    yield from (
-        likely for likely, good in ((one, other), (other, one)) if _LIKELY.search(likely) and _GOOD.search(good)
-    )
+    yield from (likely for likely, good in ((one, other), (other, one)) if _LIKELY.search(likely) and GOOD.search(good))
 
 
 def _nodes(code: str) -> list[ast.AST]:

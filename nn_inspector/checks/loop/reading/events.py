@@ -29,6 +29,7 @@ Kind = Literal[
     "dropout",
     "reset",
     "assign",
+    "append",
 ]
 """What is noted: see `Event`."""
 
@@ -86,7 +87,8 @@ class Event:
             "scheduler" (its step), "train", "eval" (modes), "cut" (a gradient is cut off), "freeze", "inplace" (data are
             changed in place), "gradient" (.grad is written to), "weights" (.data is written to, or a parameter in no_grad),
             "replace" (a module or parameter gets another object), "optimizer" and "schedule" (one is made), "dropout"
-            (of a function), "reset" (a state that the model carries is made anew), "assign" (a name gets a value).
+            (of a function), "reset" (a state that the model carries is made anew), "assign" (a name gets a value),
+            "append" (a list gets something).
         line: in its file or cell.
         code: the line.
         file: in which file or cell.

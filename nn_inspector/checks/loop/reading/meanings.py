@@ -153,6 +153,7 @@ class Meanings(Calls):
         if isinstance(call.node.func, ast.Attribute) and isinstance(call.node.func.value, ast.Name) and call.args:
             held = union([call.receiver, *call.args])
             self.frame.locals[call.node.func.value.id] = replace(held, parts=())
+            self.emit("append", call.node, on=call.node.func.value.id)
         return NOTHING
 
     def on_dropout(self, call: Call) -> Value | None:
