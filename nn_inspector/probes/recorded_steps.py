@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from nn_inspector.probes.tape import BatchPart, Foreign, Tape
+from nn_inspector.probes.tape import BatchPart, Foreign, ModuleCall, Tape
 from nn_inspector.probes.tape_check import gives_the_same
 from nn_inspector.probes.tape_draft import Draft
 from nn_inspector.probes.tape_making import NotReplayable, agree, distinct_objectives, tape_of
@@ -44,14 +44,15 @@ class Recording:
 
     Attributes:
         tape: the one program of all steps; None where each has its own, and is a whole that cannot be taken apart.
-        batches: a tuple of tensors for each step, without those that are the same in all of them; where each step has its
-            own program, that stands first. Steps that are the same are there once.
+        batches: the tensors of each step, without small ones that are the same in all of them; steps that are the same are there once.
+            An input of the model and one other part are a pair, else it is a dict that says what each is. Where each step has its own
+            program, a tuple in which that stands first.
         own_answers: whether the data are made with what the network answers, as in a game that it plays: another network
             would have met others.
     """
 
     tape: Tape | None
-    batches: list[tuple[Any, ...]]
+    batches: list[Any]
     own_answers: bool
 
 
@@ -240,8 +241,8 @@ def _one_program(steps: Sequence[_Step]) -> Recording:
     tape = steps[0].tape
     for step in steps[1:]:
         tape = agree(tape, step.tape, numbers_were_read=step.reads)
-    items, inputs = tape.items, dict(tape.inputs)
-    rows: list[int] = []
+    inputs = dict(tape.inputs)
+    rows: dict[int, int] = {}
     for number, source in tape.inputs.items():
         if not isinstance(source, BatchPart):
             continue
@@ -249,13 +250,38 @@ def _one_program(steps: Sequence[_Step]) -> Recording:
         parts = [step.parts[place] for step in steps]
         first = parts[0].get()
         constant = all(part.is_same(parts[0]) for part in parts) and not first.requires_grad
-        if constant and (first.dim() == 0 or len(first) != items):
+        if constant and (first.dim() == 0 or len(first) != tape.items):
             inputs[number] = dataclasses.replace(Foreign.of(first), held=_always(first))
         else:
-            inputs[number] = BatchPart((("item", len(rows)),))
-            rows.append(place)
-    batches = [tuple(step.parts[place].get() for place in rows) for step in steps]
+            rows[number] = place
+    keys = _keys(tape, list(rows))
+    inputs |= {number: BatchPart((("item", keys[number]),)) for number in rows}
+    found = [{keys[number]: step.parts[place].get() for number, place in rows.items()} for step in steps]
+    is_pair = list(keys.values()) == [0, 1]
+    batches = [tuple(batch.values()) if is_pair else batch for batch in found]
     return Recording(dataclasses.replace(tape, inputs=inputs), batches, own_answers=False)
+
+
+def _keys(tape: Tape, numbers: Sequence[int]) -> dict[int, Any]:
+    """Under what the parts of a batch stand: of an input of the model and one other part 0 and 1, else names that say what they are."""
+    inputs = [number for number in numbers if _reaches_model(tape, number)]
+    others = [number for number in numbers if number not in inputs]
+    if len(inputs) == len(others) == 1:
+        return {inputs[0]: 0, others[0]: 1}
+    named = {number: f"input_{place}" for place, number in enumerate(inputs)}
+    return named | {number: f"target_{place}" for place, number in enumerate(others)}
+
+
+def _reaches_model(tape: Tape, number: int) -> bool:
+    """Whether the model is given a value, or something made of it."""
+    reached = {number}
+    for operation in tape.operations:
+        if reached.isdisjoint(operation.used):
+            continue
+        if isinstance(operation.call, ModuleCall) and operation.call.owner == "model":
+            return True
+        reached |= {result for _, result in operation.results} | operation.written
+    return False
 
 
 def _always(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:

@@ -105,15 +105,20 @@ def bootstrapped(model):
     return F.mse_loss(model(X[rows]).gather(1, Y[rows, None]).squeeze(1), target)
 
 
-DATA = {  # loss, network, (batches, shapes of their parts)
-    "whole set": (whole_set, mlp, 1, [[96, FEATURES], [96]]),
-    "chosen items": (chosen_items, mlp, STEPS_MADE, [[16, FEATURES], [16]]),
-    "weighted classes": (weighted_classes, mlp, STEPS_MADE, [[16, FEATURES], [16]]),
-    "noise on the input": (noise_on_the_input, mlp, STEPS_MADE, [[16, FEATURES], [16]]),
-    "from numpy": (from_numpy, mlp, STEPS_MADE, [[16, FEATURES], [16]]),
-    "second derivative": (second_derivative, curve, STEPS_MADE, [[16, 1]]),
-    "pairs": (pairs, mlp, STEPS_MADE, [[16, FEATURES], [16, FEATURES], [16], [16]]),
-    "simulation": (simulation, curve, STEPS_MADE, [[16, 1]]),
+DATA = {  # loss, network, how many batches, shapes of their parts
+    "whole set": (whole_set, mlp, 1, {0: [96, FEATURES], 1: [96]}),
+    "chosen items": (chosen_items, mlp, STEPS_MADE, {0: [16, FEATURES], 1: [16]}),
+    "weighted classes": (weighted_classes, mlp, STEPS_MADE, {0: [16, FEATURES], 1: [16]}),
+    "noise on the input": (noise_on_the_input, mlp, STEPS_MADE, {0: [16, FEATURES], 1: [16]}),
+    "from numpy": (from_numpy, mlp, STEPS_MADE, {0: [16, FEATURES], 1: [16]}),
+    "second derivative": (second_derivative, curve, STEPS_MADE, {"input_0": [16, 1]}),
+    "pairs": (
+        pairs,
+        mlp,
+        STEPS_MADE,
+        {"input_0": [16, FEATURES], "input_1": [16, FEATURES], **{f"target_{place}": [16] for place in (0, 1)}},
+    ),
+    "simulation": (simulation, curve, STEPS_MADE, {"input_0": [16, 1]}),
 }
 
 OWN = {"bandit": (bandit, mlp), "episode": (episode, mlp), "continuous actions": (continuous_actions, curve),
@@ -155,7 +160,8 @@ def test_its_data_are_recorded(name):
     assert not seen.own_answers
     # of the first step only what follows the first call of the model was seen
     assert len(seen.batches) == count or (name == "second derivative" and len(seen.batches) == count - 1)
-    assert sorted(list(part.shape) for part in seen.batches[0]) == sorted(shapes)
+    batch = seen.batches[0] if isinstance(seen.batches[0], dict) else dict(enumerate(seen.batches[0]))
+    assert {key: list(part.shape) for key, part in batch.items()} == shapes
     assert inspector.training.data is seen.batches
     if count > 1:
         assert_the_same_losses(inspector, make, made, seen.batches)

@@ -35,7 +35,7 @@ def apart(subject: Subject, judged: int) -> tuple[list[Any], list[Any]]:
     Raises:
         ExperimentError: there is one batch only.
     """
-    source = BatchSource(subject.training.data, seconds=max(subject.seconds / 4, 0.1))
+    source = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 4, 0.1))
     drawn = source.mixed(judged + steps_of(subject))
     cut = min(judged, -(-len(drawn) // 3))
     if cut == len(drawn):

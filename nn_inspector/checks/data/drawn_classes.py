@@ -115,7 +115,7 @@ def drawn_alike(subject: Subject, seen: DrawnClasses) -> Trial | None:
         judge, even = _even(subject, judges, 1), _even(subject, pool, _STEPS) if pool else None
         if judge is None or even is None:
             return None
-        as_drawn = BatchSource(subject.training.data, seconds=max(subject.seconds / 4, 0.1)).mixed(_STEPS)
+        as_drawn = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 4, 0.1)).mixed(_STEPS)
         start = initial_state(subject.training, subject.run)
         arms = Arm(as_drawn, judge[0]), Arm(even, judge[0])
         return try_remedy(subject.training, *arms, steps=_STEPS, start=start, seconds=subject.seconds / 2)

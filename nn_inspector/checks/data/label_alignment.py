@@ -229,7 +229,7 @@ def _noisier(subject: Subject, pairs: Pairs, own: Fit, evidence: Evidence) -> Fi
 
 def _made_anew(subject: Subject) -> bool:
     """Whether items of the training data differ each time they are read."""
-    first, second = BatchSource(subject.training.data, seconds=5.0).drawn_again(4)
+    first, second = BatchSource(subject.training.train_loader, seconds=5.0).drawn_again(4)
     pairs = zip(tensors_of(first), tensors_of(second), strict=True)
     return not all(one.shape == other.shape and torch.equal(one, other) for one, other in pairs)
 
@@ -274,7 +274,7 @@ def _left_of_others(subject: Subject) -> float | None:
     if subject.run.steps > 2 * _STEPS:
         return left_of_validation(subject)
     try:
-        batches = BatchSource(subject.training.data, seconds=max(subject.seconds / 6, 0.1)).mixed(_STEPS)
+        batches = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 6, 0.1)).mixed(_STEPS)
         cut = math.ceil(_APART * len(batches))
         judges, rest = batches[:cut], batches[cut:]
         if not rest:

@@ -134,7 +134,7 @@ def _of_rare(subject: Subject, rare: Sequence[int], evidence: Evidence, spread: 
 
 def _apart(subject: Subject) -> tuple[list[Any], list[Any]]:
     """Batches to train on, and others with enough items of rare classes to judge by."""
-    loader = BatchSource(subject.training.data, seconds=max(subject.seconds / 4, 0.1))
+    loader = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 4, 0.1))
     return apart(subject, max(1, math.ceil(_ITEMS / batch_size(loader.mixed(1)[0]))))
 
 

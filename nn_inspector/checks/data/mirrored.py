@@ -97,7 +97,7 @@ def turns_of(subject: Subject) -> list[str]:
     Raises:
         ExperimentError: the items cannot be drawn again.
     """
-    source = BatchSource(subject.training.data, seconds=max(subject.seconds / 8, 0.1))
+    source = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 8, 0.1))
     first, second = (next(tensors_of(batch), None) for batch in source.drawn_again(_ITEMS))
     if first is None or second is None or first.dim() != 4 or first.shape != second.shape:
         return []

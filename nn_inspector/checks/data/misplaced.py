@@ -104,7 +104,7 @@ def _turned_aside(info: CheckInfo, subject: Subject) -> Finding | None:
     """Images that an augmentation turns while their masks or boxes stay as they were."""
     if subject.seconds <= 0:
         return None
-    source = BatchSource(subject.training.data, seconds=min(5.0, subject.seconds / 4))
+    source = BatchSource(subject.training.train_loader, seconds=min(5.0, subject.seconds / 4))
     found, left = turned(source.mixed(1, size=_TURNED)[0]), known_left(subject)
     if found is None or found.share < _OFTEN or (left is not None and left <= LEARNED_SO):
         return None

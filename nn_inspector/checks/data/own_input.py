@@ -183,7 +183,7 @@ def _comes_nearer(trial: Trial | None, before: float, share: float) -> bool:
 
 def _towards(subject: Subject, place: int, steps: int, *, seconds: float) -> Trial | None:
     """How near the answers come to a part of the batch, trained as the loop does it and towards that part."""
-    batches, judge = BatchSource(subject.training.data, seconds=seconds / 4).for_training(steps)
+    batches, judge = BatchSource(subject.training.train_loader, seconds=seconds / 4).for_training(steps)
     curves = []
     for towards in (False, True):
         until = time.monotonic() + seconds / 2

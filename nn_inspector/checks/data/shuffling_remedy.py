@@ -50,7 +50,9 @@ def try_shuffling(subject: Subject) -> Trial | None:
     def arms(source: BatchSource) -> tuple[Arm, Arm]:
         in_order = source.as_loaded(_STEPS)
         # Drawn apart, so that what judges is not what the mixed arm begins with.
-        judge = BatchSource(subject.training.data, seed=1, seconds=subject.seconds / 3).mixed(1, size=_JUDGED)[0]
+        judge = BatchSource(subject.training.train_loader, seed=1, seconds=subject.seconds / 3).mixed(1, size=_JUDGED)[
+            0
+        ]
         # Regularization is off in both, so that a second fault does not hide what this one does.
         sorted_arm = Arm(in_order, judge, change=without_regularization)
         return sorted_arm, Arm(source.mixed(len(in_order)), judge, change=without_regularization)

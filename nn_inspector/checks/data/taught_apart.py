@@ -57,7 +57,7 @@ def taught_apart(subject: Subject) -> Taught | None:
     begin = time.monotonic()
     try:
         seconds = max(subject.seconds / 6, 0.1)
-        ours = BatchSource(subject.training.data, seconds=seconds).mixed(STEPS)
+        ours = BatchSource(subject.training.train_loader, seconds=seconds).mixed(STEPS)
         size = batch_size(ours[0])
         theirs = BatchSource(subject.training.val_loader, seconds=seconds).mixed(2 * STEPS, size=size)
         half = len(theirs) // 2

@@ -166,7 +166,7 @@ def _place_of_target(batch: Any) -> int | None:
 
 def _keeps_target(subject: Subject, how: str, place: int) -> bool:
     """Whether images that were flipped from one draw to the next have the same targets in both."""
-    source = BatchSource(subject.training.data, seconds=max(subject.seconds / 8, 0.1))
+    source = BatchSource(subject.training.train_loader, seconds=max(subject.seconds / 8, 0.1))
     first, second = source.drawn_again(_ITEMS)
     images, others = next(tensors_of(first)), next(tensors_of(second))
     flipped = likeness(images, TURNS[how](others)) > likeness(images, others) + CLEARLY
