@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from nn_inspector.plain_state import PlainState, plain_state
 from nn_inspector.stats import is_dense
 
 _SAMPLED = 4096
@@ -51,6 +52,7 @@ class Beginning:
         unregistered: values of the parameters that the model holds but does not know, by place; see `unregistered`.
         dropout: probability of each dropout that is above 0, by place; see `dropout_of`.
         data: marks of the tensors and arrays that the loaders read from, by place; see `stored_data`.
+        plain: what modules kept in plain attributes; see `plain_state`.
     """
 
     parameters: Mapping[str, int]
@@ -58,6 +60,7 @@ class Beginning:
     unregistered: Mapping[str, torch.Tensor]
     dropout: Mapping[str, float]
     data: Mapping[str, Marks]
+    plain: PlainState
 
     @classmethod
     def of(cls, model: nn.Module, loaders: Mapping[Any, Any]) -> Beginning:
@@ -68,6 +71,7 @@ class Beginning:
             unregistered=_copies(model),
             dropout={place: share for place, share in dropout_of(model).items() if share > 0},
             data={place: marks for place, found in stored_data(loaders).items() if (marks := marks_of(found))},
+            plain=plain_state(model),
         )
 
 

@@ -255,19 +255,43 @@ def unseen_race(subject: Subject, change: Change) -> Race | None:
     seen, unseen = known_left(subject), left_of_validation(subject)
     if seen is None or unseen is None or not subject.run.steps or unseen < max(WORTH, seen / BETTER[False]):
         return None
-    until = time.monotonic() + _TIME * subject.seconds
     try:
         judges = BatchSource(subject.training.val_loader, seconds=5.0).as_loaded(_VALIDATION_BATCHES)
-        plain = _short(subject, None, None, _PARTS, until=until / 2 + time.monotonic() / 2, judges=judges)
-        treated = _short(subject, change, None, _PARTS, until=until, judges=judges)
-        kind, _ = left_now(subject)
+        found = _judged_by(subject, change, judges, unseen)
     except ExperimentError:
         return None
-    looks = min(len(plain), len(treated))
-    plain, treated = plain[:looks], treated[:looks]
-    if looks <= _PARTS // 2 or not treated[-1] < BETTER[False] * min(unseen, plain[-1]):
+    return found if found is not None and found.treated[-1] < BETTER[False] * found.left else None
+
+
+def race_in_line(subject: Subject, change: Change) -> Race | None:
+    """A race judged by batches of the loop's own size, asked one after the other, as the loop asks them.
+
+    Of a network that keeps something from batch to batch. `race` judges by one batch of another size, for which such a network may
+    begin anew.
+    """
+    if subject.seconds <= 0 or not subject.training.optimizers:
         return None
-    return Race(plain, treated, unseen, (looks - 1) * _part(subject), kind)
+    try:
+        judges = BatchSource(subject.training.train_loader, seed=1, seconds=subject.seconds / 6).mixed(_PARTS)
+        with isolated(subject.training, start=Start()) as copied:
+            kind, now = left_of(copied, judges)
+        if not subject.run.steps or _well(kind, now):
+            return None
+        return _judged_by(subject, change, judges, now)
+    except ExperimentError:
+        return None
+
+
+def _judged_by(subject: Subject, change: Change, judges: Sequence[Any], now: float) -> Race | None:
+    """Both short trainings, judged by some batches; None where the time did not last."""
+    until = time.monotonic() + _TIME * subject.seconds
+    plain = _short(subject, None, None, _PARTS, until=until / 2 + time.monotonic() / 2, judges=judges)
+    treated = _short(subject, change, None, _PARTS, until=until, judges=judges)
+    kind, _ = left_now(subject)
+    looks = min(len(plain), len(treated))
+    if looks <= _PARTS // 2:
+        return None
+    return Race(plain[:looks], treated[:looks], now, (looks - 1) * _part(subject), kind)
 
 
 def _short(

@@ -35,6 +35,7 @@ class TrainingCopy:
         same_noise: whether a loop that draws random numbers for its loss gets the same ones each time.
         penalty: whether what the loop adds to its loss for the weights alone is part of it.
         instead: what an experiment makes of a batch in place of the loss; None for the loss.
+        before_batch: what an experiment does before the model is asked about a batch.
     """
 
     training: Training
@@ -44,6 +45,7 @@ class TrainingCopy:
     same_noise: bool = False
     penalty: bool = True
     instead: Callable[[Any], torch.Tensor] | None = None
+    before_batch: Callable[[], None] | None = None
     _own_loss: Any = field(init=False)
     _modes: list[tuple[nn.Module, bool]] = field(init=False)
     _clips: list[Any] = field(init=False, default_factory=list)
@@ -116,6 +118,8 @@ class TrainingCopy:
         return self._said(lambda moved: self.training.output(self.model, moved), batch)
 
     def _said(self, compute: Callable[[Any], Any], batch: Any) -> Any:
+        if self.before_batch is not None:
+            self.before_batch()
         try:
             with with_backward(self.model):
                 return compute(to_device(batch, self.training.device))

@@ -9,9 +9,11 @@ from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, Wei
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.loop.carried_state import begin_anew, carrying_layers, in_another_order
+from nn_inspector.checks.loop.kept_state import kept_state
 from nn_inspector.checks.loop.source import loop_of
-from nn_inspector.checks.race import known_left, race
+from nn_inspector.checks.race import known_left, race, race_in_line
 from nn_inspector.checks.symptoms import OF_THE_LOOP
+from nn_inspector.checks.train.course import course_of
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import item_sampler
 from nn_inspector.history import Basis, Finding, Remedy, Run, Severity
@@ -29,8 +31,9 @@ INFO = CheckInfo(
     how=(
         "In the first steps it is looked up whether the graph under the loss reaches back into earlier steps: it is an "
         "error if it does so further each time. And it is looked up whether a recurrent layer begins a batch with the "
-        "state in which it ended the one before. If the batches come in random order, a copy is trained that begins "
-        "anew, and what that gains says how bad it is."
+        "state in which it ended the one before, or a network of yours answers a batch in another way after another one, by "
+        "what it keeps in its attributes. If the batches come in random order, or the training learned little, a copy is trained "
+        "that begins anew, and what that gains says how bad it is."
     ),
     remedy="Begin each batch with a fresh state; where batches go on from each other, hand on hidden.detach().",
     sources=(
@@ -46,6 +49,11 @@ LITTLE = 0.05
 _ENOUGH = 3
 """So many steps in a row must each reach further back than the one before."""
 
+LEARNED = 0.5
+"""A training that has come so far from chance to the least possible loss, in the order that its batches have, did learn."""
+
+_NAMED = 3
+
 _DETACH = """\
 hidden = tuple(h.detach() for h in hidden)  # keep the values, let go of the graph
 output, hidden = model(x, hidden)
@@ -54,6 +62,11 @@ loss_fn(output, y).backward()  # without retain_graph=True"""
 _FRESH = """\
 for x, y in train_loader:
     output, _ = model(x)  # no state of the batch before: the layer begins with zeros"""
+
+_RESET = """\
+def forward(self, x):
+    self.{attribute} = ...  # anew for each batch, not only while it is None
+    ..."""
 
 
 def look(subject: Subject) -> Finding:
@@ -65,7 +78,7 @@ def look(subject: Subject) -> Finding:
     grows = growing(reaches)
     if grows >= _ENOUGH or (reaches[-1] and _ended_in_backward(subject.run)):
         return _never_detached(subject, reaches, evidence)
-    carried = _carried(subject)
+    carried = _carried(subject) or _kept(subject)
     if carried is not None:
         return carried
     return finding(INFO, "ok", "Yes: no step reaches back into an earlier one.", evidence=evidence, basis="structure")
@@ -140,6 +153,39 @@ def _carried(subject: Subject) -> Finding | None:
     )
     basis: Basis = "experiment" if found is not None and found.severity == severity else "structure"
     return finding(INFO, severity, text, evidence={"layers": len(layers)}, remedy=remedy, where=layers[0], basis=basis)
+
+
+def _kept(subject: Subject) -> Finding | None:
+    """A state that the network keeps in attributes of its own, where a copy that begins anew gets much further."""
+    if subject.seconds <= 0 or not (_is_drawn_at_random(subject) or _learned_little(subject)):
+        return None
+    kept = kept_state(subject)
+    if kept is None:
+        return None
+    found = race_in_line(subject, kept.begin_anew)
+    if found is None or found.severity == "info":
+        return None
+    places = kept.places[:_NAMED]
+    message = (
+        f"No: what the network keeps in {' and '.join(places)} goes from one batch into the next one: it answers the same batch in "
+        f"another way after another one. {found.text}"
+    )
+    remedy = Remedy(
+        "Begin each batch with a fresh state: set it at the beginning of forward(), not only the first time, or call what resets it "
+        "for each batch.",
+        _RESET.format(attribute=places[0].rpartition(".")[2]),
+        found.trial,
+    )
+    evidence = {"attributes": len(kept.places), "answers_apart": kept.apart}
+    return finding(INFO, found.severity, message, evidence=evidence, remedy=remedy, where=places[0], basis="experiment")
+
+
+def _learned_little(subject: Subject) -> bool:
+    """Whether the loss says so: batches that go on from each other may be learned well in their own order alone."""
+    try:
+        return course_of(subject).end < LEARNED
+    except InspectorError:
+        return False
 
 
 def _is_drawn_at_random(subject: Subject) -> bool:
