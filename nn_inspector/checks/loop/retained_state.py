@@ -31,9 +31,9 @@ INFO = CheckInfo(
     how=(
         "In the first steps it is looked up whether the graph under the loss reaches back into earlier steps: it is an "
         "error if it does so further each time. And it is looked up whether a recurrent layer begins a batch with the "
-        "state in which it ended the one before, or a network of yours answers a batch in another way after another one, by "
-        "what it keeps in its attributes. If the batches come in random order, or the training learned little, a copy is trained "
-        "that begins anew, and what that gains says how bad it is."
+        "state in which it ended the one before. A copy tells whether the network answers the same batch in another way after "
+        "another one, by what it keeps in its attributes. If the batches come in random order, or the training learned little, a "
+        "copy is trained that begins anew, and what that gains says how bad it is."
     ),
     remedy="Begin each batch with a fresh state; where batches go on from each other, hand on hidden.detach().",
     sources=(
