@@ -185,3 +185,51 @@ def validation_without_eval(repaired, seed):
         score=lambda: data.accuracy(model, X_val, y_val),
         symptom=lambda: batches_in_training_mode(model[2]) > 6 * len(train_loader),
     )  # fmt: skip
+
+
+class AgainstTheBatch(nn.Module):
+    """Describes each picture by how its features differ from those of a picture that is usual."""
+
+    def __init__(self, usual):
+        super().__init__()
+        self.usual = usual
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU())
+        self.head = nn.Linear(48, 10)
+
+    def forward(self, x):
+        features = self.body(x)
+        usual = features.mean(0) if self.usual is None else self.body(self.usual)
+        return self.head(features - usual)
+
+
+@fault(
+    "digits-against-the-batch", kind="training_loop/other_company", causes={"batch_dependency"},
+    symptoms=STUCK | OVERFIT | {"split_shift", "normalization"}, learns=0.85,
+)  # fmt: skip
+def against_the_batch(repaired, seed):
+    X, y, X_val, y_val = data.digits(seed)
+    torch.manual_seed(seed)
+    model = AgainstTheBatch(X.mean(0, keepdim=True) if repaired else None)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    criterion = nn.CrossEntropyLoss()
+    train_loader = DataLoader(TensorDataset(X, y), batch_size=32, shuffle=True)
+    val_loader = DataLoader(TensorDataset(X_val, y_val), batch_size=1)
+
+    def train():
+        for epoch in range(8):
+            model.train()
+            for x, label in train_loader:
+                optimizer.zero_grad()
+                loss = criterion(model(x), label)
+                loss.backward()
+                optimizer.step()
+            model.eval()
+            with torch.no_grad():
+                right = sum((model(x).argmax(1) == label).sum().item() for x, label in val_loader)
+            print(f"epoch {epoch} accuracy {right / len(X_val):.3f}")
+
+    def score():
+        with torch.no_grad():
+            return sum((model(x).argmax(1) == label).sum().item() for x, label in val_loader) / len(X_val)
+
+    return Scene(model, optimizer, criterion, train_loader, train, val_loader, score=score)

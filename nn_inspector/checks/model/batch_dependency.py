@@ -12,6 +12,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.model.by_place import ByPlace, by_place, comes_by_chance
 from nn_inspector.checks.model.lost_axis import LostAxis, lost_axis
 from nn_inspector.checks.model.mixing import Mixing, leaks, mixing
+from nn_inspector.checks.model.other_company import OtherCompany, other_company
 from nn_inspector.checks.race import BADLY, known_left
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.errors import ExperimentError
@@ -34,7 +35,8 @@ INFO = CheckInfo(
         "On a copy in evaluation mode one item of a batch is exchanged for another one, and then all others are. No output "
         "may change both times. A batch that holds one and the same item at all places has to give one answer, and a batch with an item less one row less. Where the targets are the inputs one position later, the second half of the sequences is "
         "exchanged, and nothing may change before it. Batch normalization, graphs and comparisons between items are "
-        "not mistaken for it."
+        "not mistaken for it. Means over the batch may be meant. It is an error if the network fails on the validation data as "
+        "they come, and not in mixed batches of the size of training."
     ),
     remedy="Give recurrent and attention layers batch_first=True; swap axes with transpose() or permute(), never with view().",
     sources=(
@@ -182,6 +184,9 @@ def _mixed(subject: Subject, found: Mixing, batch: Any) -> Finding:
     severity = cause.severity
     if severity != "info" and not _one_answer_each(subject, batch):
         severity = "info"
+    apart = other_company(subject) if severity == "info" else None
+    if apart is not None:
+        return _in_other_company(found, cause, apart)
     if severity == "info":
         message = (
             f"The output for an item depends on other items of its batch, by {cause.what}. That may be meant: then the "
@@ -210,6 +215,24 @@ def _without_axis(found: LostAxis) -> Finding:
     evidence = {"items": float(found.items)}
     return finding(
         INFO, "error", message, evidence=evidence, remedy=remedy, where=found.module or "model", basis="structure"
+    )
+
+
+def _in_other_company(found: Mixing, cause: Mistake, apart: OtherCompany) -> Finding:
+    batches = "single items" if apart.val_size == 1 else f"batches of {apart.val_size}"
+    message = (
+        f"No: the output for an item depends on other items of its batch, by {cause.what}, and these are others in validation. The "
+        f"network has {apart.as_they_come:.0%} left to learn of the validation data in {batches}, as they come, and "
+        f"{apart.as_in_training:.0%} of the same items in mixed batches of {apart.size}, as in training."
+    )
+    evidence = {
+        "items": float(found.items),
+        "left_as_they_come": apart.as_they_come,
+        "left_as_in_training": apart.as_in_training,
+    }
+    remedy = Remedy(*_OF_TRAINING)
+    return finding(
+        INFO, "error", message, evidence=evidence, remedy=remedy, where=_where(found.node), basis="experiment"
     )
 
 
@@ -283,6 +306,10 @@ _CLASS_AXIS = ("Let it work along the axis of the classes or features.", "probab
 _NAME_AXIS = (
     "Name the axis: without dim, torch takes the first one of an input with one or three axes, and the second one of others.",
     "weights = torch.softmax(scores, dim=1)  # over the positions of scores: [batch, positions, heads]",
+)
+_OF_TRAINING = (
+    "Take means and spreads of the training data and keep them in the model; or take nn.BatchNorm, which keeps them itself.",
+    "# self.register_buffer() keeps mean and std of the training data\nx = (x - self.mean) / self.std",
 )
 _BY_DESIGN = ("Nothing, if it is meant.", "pass")
 
