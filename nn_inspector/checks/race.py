@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ _TIME = 0.9
 
 _PARTS = 8
 _JUDGED = 256
+_LAST = 3
 _VALIDATION_BATCHES = 20
 
 
@@ -77,7 +79,7 @@ class Race:
     @property
     def left(self) -> float:
         """What is left without the remedy: the better of the short training and the user's own."""
-        known = [*self.without[-1:], *([] if self.now is None else [self.now])]
+        known = [*([level(self.without)] if self.without else []), *([] if self.now is None else [self.now])]
         return min(known, default=math.inf)
 
     @property
@@ -88,7 +90,7 @@ class Race:
         a remark only.
         """
         badly = self.left > BADLY
-        if self.left <= WELL[self.kind] or not self.treated[-1] < BETTER[badly] * min(self.left, 1.0):
+        if self.left <= WELL[self.kind] or not level(self.treated) < BETTER[badly] * min(self.left, 1.0):
             return "info"
         return "error" if badly else "warning"
 
@@ -105,9 +107,28 @@ class Race:
     def text(self) -> str:
         """The race in one sentence."""
         own = "" if self.now is None else f", and your own training has learned {_percent(self.now)}"
-        without = f", without it {_percent(self.without[-1])}" if self.without else ""
-        learned = _percent(self.treated[-1])
+        without = f", without it {_percent(level(self.without))}" if self.without else ""
+        learned = _percent(level(self.treated))
         return f"On a copy, {self.steps} steps with the remedy learned {learned} of the task{without}{own}."
+
+
+def level(left: Sequence[float]) -> float:
+    """Where a short training stands at its end: a last look that happens to be a bad one does not count against it.
+
+    Args:
+        left: what is left to learn at its start and after each part.
+
+    Returns:
+        The last one, or the median of the last three if that is less; the start is none of these,
+        and a training that was lost stays so.
+
+    Example:
+        >>> level([1.0, 0.8, 0.3, 0.2, 0.7]), level([1.0, 0.5, 0.4, 0.3])
+        (0.3, 0.3)
+    """
+    if len(left) <= _LAST or not math.isfinite(left[-1]):
+        return left[-1]
+    return min(left[-1], statistics.median(left[-_LAST:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +182,7 @@ def race(
             key = ("short training", own, parts)
             plain = subject.once(key, lambda: _short(subject, own.change, None, parts, until=half))
             faulty = plain if without is None else _short(subject, without, None, parts, until=half)
-        if _well(kind, now, *faulty[-1:]) or (now is None and not faulty):
+        if _well(kind, now, *([level(faulty)] if faulty else [])) or (now is None and not faulty):
             return None
         treated = plain if change is None and data is None else _short(subject, change, data, parts, until=end)
     except ExperimentError:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from nn_inspector.checks import Subject
-from nn_inspector.checks.race import Race, left_now, race
+from nn_inspector.checks.race import Race, left_now, level, race
 from tests.trainings import assert_equal, blobs, classifier, state_of
 
 
@@ -30,6 +30,29 @@ def test_the_remedy_has_to_beat_the_same_training_and_the_own_one(without, treat
     found = Race([1.0, without], [1.0, treated], now, 80, kind)
     assert found.severity == severity
     assert found.trial.helped == (severity != "info")
+
+
+@pytest.mark.parametrize(
+    ("left", "stands"),
+    [
+        ([1.0, 0.8, 0.3, 0.2, 0.7], 0.3),
+        ([1.0, 0.5, 0.4, 0.3, 0.2], 0.2),
+        ([1.0, 0.2, 0.6, 0.9, 0.7], 0.7),
+        ([1.0, 0.2, math.inf, math.inf], math.inf),
+        ([0.0, 0.1, 0.5], 0.5),
+        ([1.0, 0.1, 0.1, math.inf], math.inf),
+    ],
+    ids=["a bad last look", "still falling", "a lucky look long ago", "lost", "too few looks", "lost at the very end"],
+)
+def test_one_bad_look_at_the_end_does_not_count_alone(left, stands):
+    assert level(left) == stands
+
+
+def test_both_sides_are_judged_by_where_they_stand():
+    bouncing, stuck = [1.0, 0.5, 0.2, 0.1, 0.6], [1.0, 1.0, 1.0, 1.0, 1.0]
+    assert Race(stuck, bouncing, 1.0, 240, "classes").severity == "error"
+    assert "with the remedy learned 80%" in Race(stuck, bouncing, 1.0, 240, "classes").text
+    assert Race(bouncing, bouncing, 1.0, 240, "classes").severity == "info"
 
 
 def test_the_race_is_told_in_a_sentence():
