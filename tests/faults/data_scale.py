@@ -261,3 +261,35 @@ def one_column_of_millions(repaired, seed):
 
     score = lambda: data.accuracy(model, X_val, y_val)
     return Scene(model, optimizer, criterion, train_loader, train, score=score)
+
+
+@fault(
+    "diabetes-unanswered",
+    kind="data/missing_values",
+    causes={"missing_values"},
+    symptoms=SYMPTOMS | {"target_scale", "output_bias"},
+    learns=0.3,
+)
+def unanswered(repaired, seed):
+    X, y, X_val, y_val = data.table("diabetes", seed)
+    generator = torch.Generator().manual_seed(seed)
+    asked = torch.rand(len(y), generator=generator) > 0.1
+    if repaired:
+        X, y = X[asked], y[asked]
+    else:
+        y = torch.where(asked, y, torch.tensor(-99.0))
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(X.shape[1], 32), nn.ReLU(), nn.Linear(32, 1), nn.Flatten(0))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    criterion = nn.MSELoss()
+    loader = DataLoader(TensorDataset(X, y), batch_size=16, shuffle=True)
+
+    def train():
+        for epoch in range(20):
+            for x, target in loader:
+                optimizer.zero_grad()
+                loss = criterion(model(x), target)
+                loss.backward()
+                optimizer.step()
+
+    return Scene(model, optimizer, criterion, loader, train, score=lambda: data.explained(model, X_val, y_val))

@@ -11,6 +11,8 @@ import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.data.inputs_seen import InputsSeen, change_input, inputs_seen
+from nn_inspector.checks.data.marked_targets import MarkedTargets, marked_targets
+from nn_inspector.checks.data.marks import FarNumber, far_number
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
@@ -32,26 +34,19 @@ INFO = CheckInfo(
         "Training and validation data are read for a few seconds. NaN and Inf are counted, in inputs and targets. It is an "
         "error if there are any and the loss of your training was lost, and a remark if the training bears them. A number far "
         "from all others that comes again and again in a column may stand for a missing one, in scaled columns as well: a "
-        "copy is trained with such places filled in and the column scaled anew. It is an error if that copy gets much "
-        "further than your training did, and else a remark."
+        "copy is trained with such places filled in and the column scaled anew. So it is with the targets of a regression. "
+        "It is an error if that copy gets much further than your training did, and else a remark."
     ),
     remedy="Leave such items out, or fill in the mean of the column and add a column that says where it was missing.",
     sources=(
         "Little and Rubin, Statistical Analysis with Missing Data (2002), 1.2: patterns and marks of missing values",
         "scikit-learn documentation: imputation of missing values",
     ),
-    explains=(*ALL_SYMPTOMS, "initial_loss", "input_scale", "learning_rate", "generalization_gap", "metric_match"),
-)
-
-MARKS = (-9999.0, -999.0, -99.0, 999.0, 9999.0, 99999.0)
-"""Numbers that are often written where one is missing."""
-
-MEASURED = 10
-"""So many different numbers, at least, are left in a column that was measured; others are categories and flags."""
-
-_BATCHES = 16
-_FAR = 20.0
-_FEWEST = 3
+    explains=(
+        *ALL_SYMPTOMS, "initial_loss", "input_scale", "learning_rate", "generalization_gap", "metric_match", "target_scale",
+        "output_bias", "loss_reduction",
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +55,13 @@ class Mark:
 
     Attributes:
         table: the input.
-        value: the number.
         column: in which column, counted from 0.
-        share: of the items that have it; of the times of series.
-        mean, spread: of the others.
+        number: the number, and how many of the items, or of the times of series, have it.
     """
 
     table: InputsSeen
-    value: float
     column: int
-    share: float
-    mean: float
-    spread: float
+    number: FarNumber
 
 
 def look(subject: Subject) -> Finding:
@@ -92,6 +82,9 @@ def look(subject: Subject) -> Finding:
     marks = list(_marks(subject))
     if marks:
         return _marked(subject, marks)
+    targets = marked_targets(subject)
+    if targets is not None:
+        return _marked_targets(targets)
     return finding(INFO, "ok", f"No: all of {train.items:,} items that were looked at are finite.", basis="structure")
 
 
@@ -120,7 +113,7 @@ def _marked(subject: Subject, marks: list[Mark]) -> Finding:
     )
     of = "items" if first.table.dims == 2 else "times of all series"
     said = (
-        f"{first.share:.1%} of the {of} have {first.value:g} in column {first.column} of {first.table.name or 'the inputs'}, far from all "
+        f"{first.number.share:.1%} of the {of} have {first.number.value:g} in column {first.column} of {first.table.name or 'the inputs'}, far from all "
         f"others{more}. "
     )
     return finding(
@@ -129,16 +122,39 @@ def _marked(subject: Subject, marks: list[Mark]) -> Finding:
         f"Perhaps: {said}Does it stand for a missing one?"
         if tried is None or severity == "info"
         else f"Yes: {said}It seems to stand for a missing one. {tried.text}",
-        evidence={"column": float(first.column), "mark": first.value, "share": first.share},
+        evidence={"column": float(first.column), "mark": first.number.value, "share": first.number.share},
         remedy=Remedy(
             "Fill in the mean of the other items there, and scale the column after that.",
             f"column = x_train.select({first.table.axis}, {first.column})  # a view\n"
-            f"missing = torch.isclose(column, torch.tensor({first.value:g}))\n"
+            f"missing = torch.isclose(column, torch.tensor({first.number.value:g}))\n"
             "column[missing] = column[~missing].mean()",
             tried.trial if tried is not None else None,
         ),
         where="train_loader",
         basis="statistics" if severity == "info" else "experiment",
+    )
+
+
+def _marked_targets(found: MarkedTargets) -> Finding:
+    first, tried = found.first, found.tried
+    of = "targets" if found.column is None else f"targets in column {found.column}"
+    more = "" if not found.others else f", and {found.others} more of their columns have such a number"
+    said = f"{first.share:.1%} of the {of} are {first.value:g}, far from all others{more}. "
+    proven = tried is not None and tried.severity != "info"
+    return finding(
+        INFO,
+        tried.severity if tried is not None else "info",
+        f"Yes: {said}It seems to stand for a missing one, and is learned as if it had been measured. {tried.text}"
+        if tried is not None and proven
+        else f"Perhaps: {said}Does it stand for a missing one?",
+        evidence={"mark": first.value, "share": first.share},
+        remedy=Remedy(
+            "Leave such items out, or count the others alone in the loss. Scale the targets after that.",
+            f"known = ~torch.isclose(y, torch.tensor({first.value:g}))\nloss = ((model(x) - y)[known] ** 2).mean()  # or x, y = x[known], y[known]",
+            tried.trial if tried is not None else None,
+        ),
+        where="train_loader",
+        basis="experiment" if proven else "statistics",
     )
 
 
@@ -155,8 +171,9 @@ def _filled(table: torch.Tensor, marks: list[Mark]) -> torch.Tensor:
         axis = mark.table.axis
         if mark.column < table.shape[axis]:
             column = table.select(axis, mark.column)
-            known = torch.where(column == mark.value, torch.full_like(column, mark.mean), column)
-            column.copy_((known - mark.mean) / mark.spread)
+            number = mark.number
+            known = torch.where(column == number.value, torch.full_like(column, number.mean), column)
+            column.copy_((known - number.mean) / number.spread)
     return table
 
 
@@ -171,22 +188,10 @@ def _marks(subject: Subject) -> Iterator[Mark]:
 
 
 def _marks_in(table: InputsSeen) -> Iterator[Mark]:
-    rows = table.values.cpu()
-    for column in range(rows.shape[1]):
-        values = rows[:, column]
-        ends = (float(values.min()), float(values.max()))
-        for value in dict.fromkeys((*ends, *MARKS)):
-            alike = values == value
-            others = values[~alike].double()
-            if int(alike.sum()) < _FEWEST or len(others) < max(_FEWEST, int(alike.sum())):
-                continue
-            if value not in MARKS and len(others.unique()) < MEASURED:
-                continue
-            middle, spread = float(others.median()), float(others.std())
-            width = float((others - middle).abs().quantile(0.9))
-            if abs(value - middle) > _FAR * max(width, 1e-12):
-                yield Mark(table, value, column, float(alike.double().mean()), float(others.mean()), spread or 1.0)
-                break
+    for column, values in enumerate(table.values.cpu().T):
+        number = far_number(values)
+        if number is not None:
+            yield Mark(table, column, number)
 
 
 CHECK = Check(INFO, look)
