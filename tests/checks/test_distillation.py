@@ -77,7 +77,7 @@ def other_temperatures(model, x, y):
     return 0.9 * soft + 0.1 * F.cross_entropy(out, y)
 
 
-def checked(loss, *, validation=True, seconds=300.0, epochs=30, **options):
+def checked(loss, *, validation=True, seconds=300.0, epochs=20, **options):
     made, later = case(**options)
     loaders = {"train_loader": made.train_loader, **({"val_loader": later} if validation else {})}
     with nni.watch(made.model, made.optimizer, None, show=False, **loaders) as inspector:

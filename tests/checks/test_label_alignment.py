@@ -17,12 +17,12 @@ X = torch.randn(300, FEATURES, generator=G)
 REAL = (X[:, :1] + (2 * X[:, 1:2]).sin()) / 1.2
 
 
-def watched_case(data, *, val=None, real=False, wide=False, epochs=3):
+def watched_case(data, *, val=None, real=False, wide=False, epochs=3, batch_size=16):
     torch.manual_seed(0)
     small = mlp() if not wide else nn.Sequential(nn.Linear(FEATURES, 256), nn.ReLU(), nn.Linear(256, CLASSES))
     model = nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, 1)) if real else small
     loss_fn = nn.MSELoss() if real else nn.CrossEntropyLoss()
-    loader = DataLoader(data, batch_size=16, shuffle=True)
+    loader = DataLoader(data, batch_size=batch_size, shuffle=True)
     val_loader = DataLoader(val, batch_size=16) if val is not None else None
     case = Case(model, torch.optim.Adam(model.parameters(), lr=0.01), loss_fn, loader)
     inspector = nni.watch(model, case.optimizer, loss_fn, train_loader=loader, val_loader=val_loader, show=False)
@@ -67,7 +67,7 @@ def partly_wrong(data, share):
 
 def test_labels_that_are_wrong_in_part_are_an_error_where_validation_shows_it():
     finding = finding_of(
-        "label_alignment", *watched_case(partly_wrong(blobs(300), 0.75), val=blobs(200, seed=5), wide=True, epochs=120)
+        "label_alignment", *watched_case(partly_wrong(blobs(300), 0.75), val=blobs(200, seed=5), wide=True, epochs=70)
     )
     assert finding.severity == "error", finding.message
     assert "of the validation labels that it has not seen" in finding.message
@@ -81,7 +81,7 @@ def test_labels_that_are_wrong_in_part_are_an_error_where_validation_shows_it():
 )
 def test_noise_in_labels_alone_is_no_alarm(share, val, epochs):
     assert not finding_of(
-        "label_alignment", *watched_case(partly_wrong(blobs(400), share), val=val, epochs=epochs)
+        "label_alignment", *watched_case(partly_wrong(blobs(400), share), val=val, epochs=epochs, batch_size=32)
     ).raised
 
 
@@ -102,7 +102,7 @@ class Moved(torch.utils.data.Dataset):
 @pytest.mark.parametrize("epochs", [2, 40])
 def test_items_that_are_changed_at_random_have_no_wrong_labels(epochs):
     finding = finding_of(
-        "label_alignment", *watched_case(Moved(blobs(400), 6.0), val=blobs(200, seed=5), epochs=epochs)
+        "label_alignment", *watched_case(Moved(blobs(400), 6.0), val=blobs(200, seed=5), epochs=epochs, batch_size=32)
     )
     assert finding.severity != "error", finding.message
 

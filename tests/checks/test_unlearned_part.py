@@ -109,9 +109,9 @@ def strong_on_purpose(output, x):
 
 def waves(noise):
     g = torch.Generator().manual_seed(0)
-    phase, rate = (torch.rand(512, 1, generator=g) for _ in range(2))
+    phase, rate = (torch.rand(320, 1, generator=g) for _ in range(2))
     clean = (6.28 * (torch.linspace(0, 1, 24) * (1 + rate) + phase)).sin() + 0.5
-    return (1 - noise) * clean + noise * torch.randn(512, 24, generator=g)
+    return (1 - noise) * clean + noise * torch.randn(320, 24, generator=g)
 
 
 def coded(loss_fn, noise=0.0):

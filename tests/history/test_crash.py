@@ -1,4 +1,4 @@
-"""A process that is killed loses the last second of its run at most."""
+"""A process that is killed loses the last second of its run at most. `NNI_CRASHES` says how often; 100 times in `make test-all`."""
 
 import os
 import random
@@ -12,7 +12,7 @@ from nn_inspector import Series
 from tests.history.children import start, train_until_killed
 from tests.history.files import wait_until
 
-CRASHES = int(os.environ.get("NNI_CRASHES", "10"))
+CRASHES = int(os.environ.get("NNI_CRASHES", "4"))
 LATEST = 2.5
 
 

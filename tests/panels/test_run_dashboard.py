@@ -55,10 +55,10 @@ def test_a_run_file_shows_all_panels_its_findings_and_its_layers(path, training)
     assert view._layers == model_layers(training[1]) == ["0", "1", "2"]
     assert view._findings._causes[0]._button.tooltip == "Show the evidence of loss_spike: step 3, Loss, Worst items"
     assert [len(view._cards), last_step(view)] == [4, 11]
+    assert 'alt="Loss' in view._twin()
     for button in view._choice._buttons.values():
         button.value = True
     assert len(view._cards) == len(view._choice.chosen)
-    assert 'alt="Loss' in view._twin()
     assert buttons(view) == []
     view.close()
 

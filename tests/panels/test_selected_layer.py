@@ -77,7 +77,10 @@ def test_the_picker_selects_and_clears_by_keyboard(dashboard):
     assert dashboard._charts["update_ratio"]._shown.chosen == ()
 
 
-def test_the_selection_holds_in_time_travel_and_in_the_picture_that_stays(dashboard, inspector):
+def test_the_selection_holds_in_time_travel_and_in_the_picture_that_stays(inspector):
+    dashboard = Dashboard(inspector)
+    for name in ("gradient_flow", "activation_histogram"):
+        dashboard._choice._buttons[name].value = True
     dashboard._layer.name = "0"
     dashboard._time.slider.value = 3
     assert dashboard._charts["gradient_flow"]._shown.chosen == (0,)
@@ -85,6 +88,7 @@ def test_the_selection_holds_in_time_travel_and_in_the_picture_that_stays(dashbo
     plain = dashboard._twin()
     dashboard._layer.name = "2"
     assert dashboard._twin() != plain
+    dashboard.close()
 
 
 def test_the_picture_that_stays_follows_the_selection_once_no_training_runs(inspector):

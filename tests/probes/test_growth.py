@@ -47,6 +47,7 @@ def _resident():
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much memory is resident now")
 @pytest.mark.parametrize("every", ["auto", 5])
 def test_memory_does_not_grow_with_the_steps(every, tmp_path):
-    context = multiprocessing.get_context("spawn")  # what other tests left behind is not there
+    context = multiprocessing.get_context("forkserver")  # what other tests left behind is not there
+    context.set_forkserver_preload(["tests.probes.test_growth"])
     with context.Pool(1) as pool:
         assert pool.apply(growth, (every, str(tmp_path / "run.sqlite"))) < 10
