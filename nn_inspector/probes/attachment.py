@@ -27,6 +27,7 @@ from nn_inspector.probes.moments import MomentProbe
 from nn_inspector.probes.other_steps import OtherSteps
 from nn_inspector.probes.parameter_distributions import GradientDistributionProbe, WeightDistributionProbe
 from nn_inspector.probes.parameters import ParameterNames
+from nn_inspector.probes.plain_torch import plain_torch
 from nn_inspector.probes.predictions import PredictionProbe
 from nn_inspector.probes.presets import choose_probes
 from nn_inspector.probes.probe import Probe, StepReader
@@ -220,9 +221,10 @@ class Attachment:
                 self._worst.hold(prediction, target)
             if not self._recorder.due:
                 return
-        for name, probe in self._of_pairs.items():
-            if name in self.chosen:
-                probe.observe(prediction, target)
+        with plain_torch():
+            for name, probe in self._of_pairs.items():
+                if name in self.chosen:
+                    probe.observe(prediction, target)
 
     def _are_cleared(self) -> bool:
         return len(self._optimizers) == 1 and is_cleared(self._optimizers[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -63,6 +64,7 @@ class LoopTrace(StepReader):
 
     name = "trace"
     every_step = True
+    arithmetic = nullcontext
 
     def __init__(
         self,

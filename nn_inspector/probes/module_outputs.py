@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from nn_inspector.probes.outputs import first_tensor
 from nn_inspector.probes.passes import Passes
+from nn_inspector.probes.plain_torch import plain_torch
 from nn_inspector.probes.probe import PassReader, Removable, StepReader
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.stats import shape_of
@@ -216,8 +217,9 @@ class ModuleOutputs(StepReader):
             self.fired.add(name)
             self._note(name, tensor)
         call = ModuleCall(name, module, args, kwargs, output, tensor, recomputed)
-        for reader in self._readers[name]:
-            self._guard(reader, reader.observe, call)
+        with plain_torch():
+            for reader in self._readers[name]:
+                self._guard(reader, reader.observe, call)
 
     def _note(self, name: str, tensor: torch.Tensor) -> None:
         if self.recorder.step < ORDER_STEPS and self._noted < _ORDER_LIMIT:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import ClassVar, Protocol
 
 from nn_inspector.errors import describe_error
 from nn_inspector.probes.hook import Hook
+from nn_inspector.probes.plain_torch import plain_torch
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.probes.training_thread import Sign
 
@@ -79,9 +81,11 @@ class StepReader(Probe):
 
     Attributes:
         every_step: whether it looks at every step, or only at those that are measured in full.
+        arithmetic: what it works in. It is `plain_torch`, unless something of the user's is called there too.
     """
 
     every_step: ClassVar[bool] = False
+    arithmetic: ClassVar[type[AbstractContextManager[object]]] = plain_torch
 
     @property
     def idle(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from nn_inspector.probes.between_events import learning_rates
+from nn_inspector.probes.plain_torch import plain_torch
 from nn_inspector.probes.probe import Probe, StepReader
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.probes.training_thread import Sign
@@ -47,7 +48,8 @@ class StepProbe(Probe):
         for reader in self._before_all if self.recorder.due else self._before_cheap:
             if reader.failure is None:  # written out: this runs at every step
                 try:
-                    reader.before_step(index)
+                    with reader.arithmetic():
+                        reader.before_step(index)
                 except Exception as error:  # noqa: BLE001 - an error of ours never stops a training
                     reader.fail(error)
 
@@ -56,14 +58,16 @@ class StepProbe(Probe):
         for reader in self._after_all if recorder.due else self._after_cheap:
             if reader.failure is None:
                 try:
-                    reader.after_step(index)
+                    with reader.arithmetic():
+                        reader.after_step(index)
                 except Exception as error:  # noqa: BLE001 - see above
                     reader.fail(error)
         recorder.skipped = None
         if recorder.tracing:
             recorder.trace("step", optimizer=index, rates=learning_rates(optimizer))
         was_due = recorder.due
-        recorder.end_step()
+        with plain_torch():
+            recorder.end_step()
         if recorder.due:
             self._expect()
         elif was_due:
