@@ -17,6 +17,9 @@ HEADLESS := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--
 # Several processes with several threads each would wait for one another, many times longer than they compute.
 unit notebooks ui test-all: export OMP_NUM_THREADS := 1
 
+# Where an image of a container forbids compiled files, each process would compile all modules and tests anew.
+unit notebooks ui: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: lab test test-all lint unit notebooks ui packaging bench diagnosis build clean
 
 lab: $(VENV)/.lab
