@@ -79,6 +79,29 @@ def by_keys(made):
     return auc
 
 
+def counted_in_one_line(made):
+    for _ in range(6):
+        for batch in made.train_loader:
+            up, down = made.model(batch["liked"]).squeeze(1), made.model(batch["other"]).squeeze(1)
+            loss = made.loss_fn(down, up, torch.ones_like(up))
+            made.optimizer.zero_grad()
+            loss.backward()
+            made.optimizer.step()
+        right = sum((made.model(p["liked"]) > made.model(p["other"])).sum().item() for p in made.train_loader)
+    return right
+
+
+def counted_in_a_list(made):
+    for _ in range(6):
+        for liked, other in made.train_loader:
+            loss = made.loss_fn(made.model(other).squeeze(1), made.model(liked).squeeze(1), torch.ones(len(liked)))
+            made.optimizer.zero_grad()
+            loss.backward()
+            made.optimizer.step()
+    acc = torch.cat([made.model(liked) > made.model(other) for _, (liked, other) in enumerate(made.train_loader)])
+    return acc.float().mean()
+
+
 def of_mappings():
     made = pairs()
     made.train_loader = [{"liked": a, "other": b} for a, b in made.train_loader]
@@ -87,8 +110,14 @@ def of_mappings():
 
 @pytest.mark.parametrize(
     ("make", "loop"),
-    [(pairs, swapped), (pairs, with_a_turned_target), (of_mappings, by_keys)],
-    ids=["swapped", "turned target", "by keys"],
+    [
+        (pairs, swapped),
+        (pairs, with_a_turned_target),
+        (of_mappings, by_keys),
+        (of_mappings, counted_in_one_line),
+        (pairs, counted_in_a_list),
+    ],
+    ids=["swapped", "turned target", "by keys", "counted in one line", "counted in a list"],
 )
 def test_pairs_that_are_ranked_the_other_way_round(make, loop):
     finding = checked(make(), loop)
@@ -154,6 +183,15 @@ def with_other_names_in_the_validation(made):
         right += (made.model(far) > made.model(near)).sum().item()
 
 
+def counting_mistakes_in_one_line(made):
+    for liked, other in made.train_loader:
+        made.optimizer.zero_grad()
+        near, far = made.model(liked).squeeze(1), made.model(other).squeeze(1)
+        made.loss_fn(far, near, torch.ones(len(far))).backward()
+        made.optimizer.step()
+    return sum((made.model(liked) > made.model(other)).sum() for liked, other in made.train_loader)
+
+
 def with_a_sign_for_each_pair(made):
     for liked, other in made.train_loader:
         sign = torch.ones(len(liked))
@@ -183,6 +221,7 @@ def counting_nothing(made):
         counting_mistakes,
         with_a_side_named_right,
         with_other_names_in_the_validation,
+        counting_mistakes_in_one_line,
         with_a_sign_for_each_pair,
         counting_nothing,
     ],

@@ -150,13 +150,28 @@ def _within(body: list[ast.stmt], kind: type[Any], known: dict[str, Sides]) -> I
         own = [node for node in ast.iter_child_nodes(statement) if node not in inner]
         for node in (one for part in own for one in ast.walk(part)):
             if isinstance(node, kind):
-                yield node, known, statement
+                yield node, known | _drawn_around(node, own), statement
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
             known |= _assigned(statement.targets[0], statement.value, known)
         yield from _within(inner, kind, known)
 
 
-def _without_count(loop: ast.For) -> ast.expr:
+def _drawn_around(node: ast.AST, parts: list[ast.AST]) -> dict[str, Sides]:
+    """The batches that comprehensions around a node go through, such as `sum(... for batch in loader)`."""
+    around = [
+        one
+        for part in parts
+        for one in ast.walk(part)
+        if isinstance(one, ast.GeneratorExp | ast.ListComp | ast.SetComp) and node in ast.walk(one)
+    ]
+    found: dict[str, Sides] = {}
+    for one in around:
+        for inner in one.generators:
+            found |= _parts_of_batch(_without_count(inner))
+    return found
+
+
+def _without_count(loop: ast.For | ast.comprehension) -> ast.expr:
     counts = isinstance(loop.iter, ast.Call) and ast.unparse(loop.iter.func) == "enumerate"
     return loop.target.elts[1] if counts and isinstance(loop.target, ast.Tuple) else loop.target
 
