@@ -223,6 +223,108 @@ def test_items_that_are_all_alike_say_nothing_where_nothing_was_to_be_learned(wa
     assert "the same input" in finding.message
 
 
+class Masked(nn.Module):
+    """The mean of what each sequence holds, up to where it ends."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(FEATURES + 1, CLASSES)
+
+    def forward(self, x, ends):
+        if ends.dim() == 1:
+            ends = torch.arange(x.shape[1]) < ends[:, None]
+        ends = ends.float()[..., None]
+        return self.head(torch.cat([(x * ends).sum(1) / ends.sum(1), ends.mean(1)], 1))
+
+
+def collated(fill, *, masks=False):
+    """A training on sequences of 3 to 9 times, whose batches are made by `fill(batch, sequences)`."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, CLASSES, (96,), generator=generator)
+    lengths = torch.randint(3, 10, (96,), generator=generator).tolist()
+    sequences = [
+        torch.randn(one, FEATURES, generator=generator) + label for one, label in zip(lengths, labels, strict=True)
+    ]
+
+    def collate(items):
+        inside = torch.tensor([len(sequence) for sequence, _ in items])
+        batch = fill(torch.zeros(len(items), int(inside.max()), FEATURES), [sequence for sequence, _ in items])
+        ends = (torch.arange(batch.shape[1]) < inside[:, None]).long() if masks else inside
+        return batch, ends, torch.stack([label for _, label in items])
+
+    torch.manual_seed(0)
+    model = Masked()
+    loader = DataLoader(list(zip(sequences, labels, strict=True)), batch_size=16, shuffle=True, collate_fn=collate)
+
+    def loss(model, batch):
+        x, ends, y = batch
+        return nn.functional.cross_entropy(model(x, ends), y)
+
+    made = Case(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss(), loader)
+    return made, loss
+
+
+def trained(watched, made, step, epochs=4):
+    def loop(c):
+        for _ in range(epochs):
+            for batch in c.train_loader:
+                c.optimizer.zero_grad()
+                step(c.model, batch).backward()
+                c.optimizer.step()
+
+    return watched(made, loop, step=step).check("zero_input")
+
+
+def not_filled(batch, sequences):
+    for row, sequence in zip(batch, sequences, strict=True):
+        row = sequence  # noqa: F841, PLW2901 - the mistake
+    return batch
+
+
+def filled_elsewhere(batch, sequences):
+    for row, sequence in zip(batch.tolist(), sequences, strict=True):
+        row[: len(sequence)] = sequence.tolist()
+    return batch + 1
+
+
+def filled(batch, sequences):
+    for row, sequence in zip(batch, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return batch
+
+
+def filled_but_for_one(batch, sequences):
+    batch[0, : len(sequences[0])] = sequences[0]
+    return batch
+
+
+@pytest.mark.parametrize("masks", [False, True], ids=["lengths", "masks"])
+@pytest.mark.parametrize(("fill", "number"), [(not_filled, 0), (filled_elsewhere, 1)])
+def test_sequences_that_a_collate_function_does_not_fill_are_an_error(watched, fill, number, masks):
+    finding = trained(watched, *collated(fill, masks=masks))
+    assert finding.severity == "error", finding.message
+    assert f"the number {number} everywhere" in finding.message
+    assert "not row = frames" in finding.remedy.code
+
+
+@pytest.mark.parametrize("masks", [False, True], ids=["lengths", "masks"])
+@pytest.mark.parametrize("fill", [filled, filled_but_for_one])
+def test_sequences_that_are_filled_pass(watched, fill, masks):
+    finding = trained(watched, *collated(fill, masks=masks))
+    assert finding.severity == "ok", finding.message
+
+
+def test_what_is_told_beside_empty_sequences_may_be_content(watched):
+    made, _ = collated(not_filled)
+
+    def step(model, batch):
+        x, ends, y = batch
+        return nn.functional.cross_entropy(model(x, ends + 20 * y), y)
+
+    finding = trained(watched, made, step)
+    assert "everywhere" not in finding.message
+
+
 def test_nothing_is_said_without_time_or_a_loss(watched, untrained):
     assert watched(classifier()).check("zero_input", seconds=0).severity == "skipped"
     assert untrained(mlp(), None, blobs()).check("zero_input").severity == "skipped"

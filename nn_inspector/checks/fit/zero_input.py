@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
-from nn_inspector.checks.fit.all_alike import all_alike
+from nn_inspector.checks.fit.all_alike import all_alike, has_own_collate
 from nn_inspector.checks.fit.made_up_input import made_up_input
 from nn_inspector.checks.fit.masked_out import mask_turned_round
 from nn_inspector.checks.fit.one_token import one_token
@@ -71,6 +71,18 @@ for name, module in model.named_modules():
     if isinstance(module, torch.nn.Linear):
         module.register_forward_hook(show(name))
 model(next(iter(train_loader))[0])"""
+
+
+_KEEP_FRACTIONS = Remedy(
+    "Follow one item from its file to the batch. Whole numbers lose all below 1: `image // 255` is 0, and so is what is scaled in "
+    "an array of integers.",
+    "x = image.astype(np.float32) / 255  # not image // 255\nprint(x.min(), x.max(), x.std())",
+)
+_FILL = Remedy(
+    "Follow one item through your collate_fn. It has to write into the tensor that it returns: `row = frames` gives another thing "
+    "the name of a row, and fills nothing.",
+    "batch[place, : len(frames)] = frames  # not row = frames",
+)
 
 
 def look(subject: Subject) -> Finding:
@@ -169,11 +181,7 @@ def _all_alike(subject: Subject) -> Finding | None:
     low, high = (float(number(torch.stack([number(one) for one in alike]))) for number in (torch.min, torch.max))
     which = f"the number {low:g} everywhere" if low == high else f"the same numbers, from {low:g} to {high:g}"
     message = f"No: all items that were looked at give the network {which}. What they held is lost before that."
-    remedy = Remedy(
-        "Follow one item from its file to the batch. Whole numbers lose all below 1: `image // 255` is 0, and so is what is scaled in "
-        "an array of integers.",
-        "x = image.astype(np.float32) / 255  # not image // 255\nprint(x.min(), x.max(), x.std())",
-    )
+    remedy = _FILL if has_own_collate(subject.training.train_loader) else _KEEP_FRACTIONS
     return finding(INFO, "error", message, remedy=remedy, where="train_loader", basis="structure")
 
 
