@@ -4,7 +4,7 @@ import time
 import pytest
 
 import nn_inspector as nni
-from nn_inspector.diagnosis import Diagnosis
+from nn_inspector.diagnosis import Diagnosis, ranked
 from nn_inspector.history import Finding
 from tests.checks.test_catalog import own_check, registered  # noqa: F401 - a fixture
 from tests.trainings import blobs, classifier, sorted_by_label, watch
@@ -134,3 +134,9 @@ def test_a_finding_does_not_explain_itself():
     assert diagnosis.causes == [lost]
     assert diagnosis.symptoms(lost) == [grown]
     assert "explains nonfinite" not in str(diagnosis)
+
+
+def test_a_last_bias_that_begins_far_away_is_not_what_a_layer_of_three_units_suffers_from():
+    bias, narrow = (Finding(name, "error", "No.", basis="experiment") for name in ("output_bias", "capacity"))
+    assert ranked([bias, narrow]) == [narrow, bias]
+    assert Diagnosis([bias, narrow], {}).causes == [narrow]

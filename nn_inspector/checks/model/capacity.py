@@ -44,7 +44,7 @@ INFO = CheckInfo(
     ),
     explains=(
         *NOT_LEARNING, "dead_units", "vanishing_gradients", "activation_scale", "update_ratio",
-        "label_alignment",
+        "label_alignment", "output_bias",
     ),
 )  # fmt: skip
 
