@@ -199,6 +199,17 @@ def test_dropout_that_leaves_next_to_nothing_is_an_error(watched):
     assert finding.where == "2.p"
 
 
+@pytest.mark.parametrize(("epochs", "severity"), [(120, "error"), (40, "info")])
+def test_a_task_that_takes_long_is_tried_for_as_long_as_the_training_took(watched, epochs, severity):
+    finding = watched(dropped(0.97, 0.005), lambda c: c.run(epochs)).check("regularization_share")
+    assert finding.severity == severity, finding.message
+
+
+def test_dropout_is_not_blamed_for_a_long_training_at_no_rate(watched):
+    finding = watched(dropped(0.97, 1e-6), lambda c: c.run(120)).check("regularization_share")
+    assert finding.severity == "info", finding.message
+
+
 def test_a_share_that_was_to_be_kept_is_a_warning(watched):
     finding = watched(dropped(0.9), lambda c: c.run(40)).check("regularization_share")
     assert finding.severity == "warning", finding.message

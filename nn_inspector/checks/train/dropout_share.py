@@ -21,12 +21,18 @@ NOTHING = 0.7
 what a copy without it learns faster, it may have learned by heart."""
 
 
+_LONGER = 720
+"""Steps of a second trial, where a training learned next to nothing in more steps than a short one makes: a task may need them."""
+
+
 def much_dropout(info: CheckInfo, subject: Subject) -> Finding | None:
     """A finding, if there is unusually much dropout and a copy with less of it learns most of what the training missed."""
     strong = {place: p for place, p in dropout_of(subject.training.model).items() if p >= SUSPECT}
     if not strong:
         return None
     found = race(subject, _with_less)
+    if found is not None and found.severity == "info" and found.left > NOTHING:
+        found = race(subject, _with_less, most=_LONGER)
     place, p = max(strong.items(), key=lambda pair: pair[1])
     taken = f"{place} = {p:g}" if len(strong) == 1 else f"{place} = {p:g}, and {len(strong) - 1} more like it"
     evidence = {"dropout": p}
