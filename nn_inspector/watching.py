@@ -66,6 +66,7 @@ def watch(
         loss_fn: a loss module such as `torch.nn.CrossEntropyLoss()`, or a function of (prediction, target). Several, in a
             dict or a list, are seen as your loop calls them.
         train_loader: where the training batches come from: a `DataLoader`, a loader of a class of your own, or a list of batches.
+            Without it, what the first 16 steps computed their loss of is kept in memory, up to 32 MiB, for experiments to work with.
         val_loader: where the validation batches come from.
         step: a function of (model, batch) that returns the loss, where `loss_fn(model(*inputs), target)` would not.
         loop: the function that trains, or several: their source is read (never called) by the checks of the loop. In a
