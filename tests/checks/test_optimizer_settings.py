@@ -33,6 +33,8 @@ def case(optimizer, *, loss_fn=nn.CrossEntropyLoss, **options):
         (torch.optim.RMSprop([P], alpha=0.1), ["alpha"]),
         (torch.optim.RMSprop([P]), []),
         (torch.optim.Adagrad([P], lr_decay=0.5), ["lr_decay"]),
+        (torch.optim.Adagrad([P], initial_accumulator_value=0.1), []),
+        (torch.optim.Adagrad([P], initial_accumulator_value=50.0), ["initial_accumulator_value"]),
         (torch.optim.Adadelta([P]), []),
         (torch.optim.LBFGS([P]), []),
     ],
@@ -47,8 +49,13 @@ def test_what_is_unusual(optimizer, names):
     [
         (case(torch.optim.Adam, lr=1e-2, eps=10.0), "eps=10", 'group["eps"] = 1e-08'),
         (case(torch.optim.SGD, lr=0.1, maximize=True), "maximize=True", 'group["maximize"] = False'),
+        (
+            case(torch.optim.Adagrad, lr=0.01, initial_accumulator_value=500.0),
+            "divided by at least 22.4",
+            "torch.optim.Adagrad(",
+        ),
     ],
-    ids=["eps", "maximize"],
+    ids=["eps", "maximize", "accumulator"],
 )
 def test_a_setting_that_holds_it_back_is_proven(watched, broken, word, code):
     inspector = watched(broken, lambda c: c.run(12))
@@ -105,6 +112,21 @@ def test_betas_that_have_changed_places_are_said_to_a_training_that_does_well(wa
     assert finding.severity == "warning", finding.message
     assert "though the training does well" in finding.message
     assert "(0.9, 0.999)" in finding.remedy.code
+
+
+def test_a_large_accumulator_under_a_large_rate_is_only_mentioned(watched):
+    broken = case(torch.optim.Adagrad, lr=1.0, initial_accumulator_value=500.0)
+    finding = watched(broken, lambda c: c.run(40)).check("optimizer_settings")
+    assert finding.severity == "info", finding.message
+    assert "initial_accumulator_value=500" in finding.message
+
+
+def test_the_code_to_take_names_only_what_can_be_set_later(watched):
+    made = case(torch.optim.Adagrad, lr=1.0, initial_accumulator_value=500.0, lr_decay=0.5)
+    code = watched(made, lambda c: c.run(2)).check("optimizer_settings").remedy.code
+    assert 'group["lr_decay"] = 0.0' in code
+    assert 'group["initial' not in code
+    assert "torch.optim.Adagrad(" in code
 
 
 def by_hand(c):

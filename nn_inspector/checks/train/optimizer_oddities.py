@@ -55,14 +55,14 @@ def oddities_of(optimizers: Sequence[Optimizer]) -> list[Oddity]:
 
 
 def made_usual(oddities: Sequence[Oddity], copied: TrainingCopy) -> None:
-    """Give a copy the usual values of these settings."""
+    """Give a copy, whose optimizers have made no step, the usual values of these settings."""
     usual = {one.name: one.usual for one in oddities}
     odd = {(one.name, str(one.value)) for one in oddities}
     for optimizer in copied.optimizers:
-        for group in optimizer.param_groups:
+        for settings in (optimizer.defaults, *optimizer.param_groups):
             for name, value in usual.items():
-                if (name, str(group.get(name))) in odd:
-                    group[name] = value
+                if (name, str(settings.get(name))) in odd:
+                    settings[name] = value
 
 
 def _of_group(group: Mapping[str, Any]) -> Iterator[Oddity]:
@@ -85,6 +85,12 @@ def _of_group(group: Mapping[str, Any]) -> Iterator[Oddity]:
         yield Oddity("maximize", value=True, usual=False, why="the steps make the loss larger.")
     if decay > FAST_DECAY:
         yield Oddity("lr_decay", decay, 0.0, f"the rate is halved after {1 / decay:.0f} steps.")
+    start = _number(group.get(ACCUMULATOR))
+    if start > LARGE_ACCUMULATOR:
+        why = (
+            f"each step is divided by at least {math.sqrt(start):.3g}, until the squared gradients outweigh it."
+        )
+        yield Oddity(ACCUMULATOR, start, 0.0, why)
 
 
 LARGE_EPSILON = 1e-2
@@ -98,6 +104,12 @@ WEAK_MEMORY = 0.7
 
 FAST_DECAY = 0.01
 """Of Adagrad's rate, for each step."""
+
+ACCUMULATOR = "initial_accumulator_value"
+"""What Adagrad's sum of squared gradients begins with; it is read once, as the optimizer is made."""
+
+LARGE_ACCUMULATOR = 1.0
+"""0 is usual, and 0.1 in TensorFlow."""
 
 
 def _of_betas(first: float, second: float) -> Iterator[Oddity]:

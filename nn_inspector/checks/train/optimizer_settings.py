@@ -11,7 +11,7 @@ from nn_inspector.checks.train.course import course_of
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.laps import laps_of, trial
 from nn_inspector.checks.train.levels import loss_levels
-from nn_inspector.checks.train.optimizer_oddities import Oddity, made_usual, oddities_of
+from nn_inspector.checks.train.optimizer_oddities import ACCUMULATOR, Oddity, made_usual, oddities_of
 from nn_inspector.checks.train.standing import lap_is_proof, require_plain, standing
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.history import Finding, Remedy, Severity
@@ -27,7 +27,7 @@ INFO = CheckInfo(
     ),
     how=(
         "Settings are compared with the usual ones: epsilon above 0.01 (1e-8), momentum or the first beta above 0.98 (0.9), a "
-        "second beta below 0.7 (0.999), maximize. If the training does not do well, a copy with the usual values is trained from "
+        "second beta below 0.7 (0.999), a sum of squared gradients that begins above 1 (0), maximize. If the training does not do well, a copy with the usual values is trained from "
         "your first weights on the same batches. It is raised if that comes far further, and mentioned else. "
         "Where nothing can be tried, a training that does not learn makes it a warning."
     ),
@@ -37,7 +37,7 @@ INFO = CheckInfo(
         "Goodfellow et al., Deep Learning (2016), section 8.3: momentum 0.5, 0.9, 0.99",
         "Karpathy, A Recipe for Training Neural Networks (2019): Adam is safe",
     ),
-    explains=(*ALL_SYMPTOMS, "learning_rate", "update_direction"),
+    explains=(*ALL_SYMPTOMS, "label_alignment", "learning_rate", "update_direction"),
 )
 
 FINE = 0.6
@@ -48,6 +48,8 @@ RISEN = 3.0
 
 FAILS = 0.35
 """Below this share, unusual settings that cannot be tried are worth a warning."""
+
+_MADE_ANEW = "optimizer = torch.optim.Adagrad(model.parameters(), lr=0.01)  # its accumulator begins at 0"
 
 
 def look(subject: Subject) -> Finding:
@@ -99,9 +101,11 @@ def _tried(subject: Subject, odd: Sequence[Oddity], said: str) -> Finding:
 
 
 def _remedy(odd: Sequence[Oddity]) -> Remedy:
-    lines = "\n".join(f'    group["{one.name}"] = {one.usual!r}' for one in odd)
+    lines = [f'    group["{one.name}"] = {one.usual!r}' for one in odd if one.name != ACCUMULATOR]
+    code = ["for group in optimizer.param_groups:", *lines] if lines else []
+    code += [_MADE_ANEW for one in odd if one.name == ACCUMULATOR][:1]
     names = " and ".join(one.name for one in odd)
-    return Remedy(f"Set {names} back to the usual.", f"for group in optimizer.param_groups:\n{lines}")
+    return Remedy(f"Set {names} back to the usual.", "\n".join(code))
 
 
 def _does_well(subject: Subject) -> bool:
