@@ -183,7 +183,51 @@ def views(model, batch):
     return F.cross_entropy(-torch.cdist(first, second), torch.arange(len(x)))
 
 
+def near(model, batch):
+    a, b = batch
+    return F.mse_loss(model(a), model(b))
+
+
+def same_direction(model, batch):
+    first, second = model(torch.cat(batch)).chunk(2)
+    return -(F.normalize(first, dim=1) * F.normalize(second, dim=1)).sum(1).mean()
+
+
+def spread_out(model, batch):
+    """As VICReg: near, but each column is to differ from item to item."""
+    first, second = (model(part) for part in batch)
+    narrow = sum((1 - table.std(0)).relu().mean() for table in (first, second))
+    return F.mse_loss(first, second) + 5 * narrow
+
+
+def predicted(model, batch):
+    """As SimSiam: one of both is predicted, and the other held fast."""
+    first, second = (model.tower(part) for part in batch)
+    guesses = model.head(first), model.head(second)
+    likeness = F.cosine_similarity(guesses[0], second.detach()) + F.cosine_similarity(guesses[1], first.detach())
+    return -likeness.mean() / 2
+
+
+def in_the_batch(model, batch):
+    first, second = (F.normalize(model(part), dim=1) for part in batch)
+    return F.cross_entropy(first @ second.T / 0.1, torch.arange(len(first)))
+
+
+def with_a_task(model, batch):
+    """Views are to be alike beside a task that has labels."""
+    x, other, group = batch
+    first, second = model(x), model(other)
+    return F.cross_entropy(first, group) + F.mse_loss(first, second)
+
+
+class Predictor(Pair):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
+
+
 PAIRS = (X, X[OTHER])
+VIEWS = (X, X[ALIKE])
 SIGN = 2 * SAME_IS_1 - 1
 
 TURNED = {
@@ -219,6 +263,8 @@ COLLAPSE = {
     "margin turned": lambda: trained(Pair(), pulls_only, *PAIRS, SAME_IS_1),
     "margin of 1 for cosines": lambda: trained(tower(), without_margin, *PAIRS, SIGN),
     "margin taken off": lambda: trained(tower(), slack_triplets, X, X[ALIKE], X[DIFFERENT]),
+    "views, by distance": lambda: trained(tower(), near, *VIEWS),
+    "views, by direction": lambda: trained(tower(), same_direction, *VIEWS, epochs=12),
 }
 
 
@@ -227,7 +273,7 @@ def test_a_loss_that_pushes_nothing_apart_is_an_error(name):
     finding = checked(*COLLAPSE[name]())
     assert finding.severity == "error", finding.message
     assert "nothing pushes apart" in finding.message
-    assert "relu(margin - distance)" in finding.remedy.code
+    assert ("torch.arange(len(alike))" if "views" in name else "relu(margin - distance)") in finding.remedy.code
     assert set(find_check("loss_learnable").chart(finding).series) == {"without the remedy", "with the remedy"}
 
 
@@ -241,6 +287,10 @@ SOUND = {
     "triplets": lambda: trained(tower(), triplets, X, X[ALIKE], X[DIFFERENT]),
     "classes": lambda: trained(tower(), by_classes, X, GROUP),
     "views": lambda: trained(tower(), views, X, epochs=12),
+    "views that are told from others": lambda: trained(tower(), in_the_batch, *VIEWS),
+    "views that are spread out": lambda: trained(tower(), spread_out, *VIEWS),
+    "views that are predicted": lambda: trained(Predictor(), predicted, *VIEWS),
+    "views beside a task": lambda: trained(tower(), with_a_task, *VIEWS, GROUP),
 }
 
 

@@ -12,8 +12,9 @@ from torch import nn
 from nn_inspector.experiments import TrainingCopy, batch_size, preserved_random_state, tensors_of
 from nn_inspector.experiments.batch_contents import map_leaves
 
-Kind = Literal["pairs", "triplets", "classes"]
-"""What says which rows belong together: a label of each pair, the place in a triplet, or the classes of the items."""
+Kind = Literal["pairs", "triplets", "classes", "partners"]
+"""What says which rows belong together: a label of each pair, the place in a triplet, the classes of the items, or that all pairs
+are of two that belong together, as two views of an item."""
 
 Compared = tuple[torch.Tensor, torch.Tensor]
 """Distances [comparisons], and for each 1 or 0: whether the label, or what stands for it, is the higher one."""
@@ -21,6 +22,7 @@ Compared = tuple[torch.Tensor, torch.Tensor]
 FEWEST = 8
 """Of fewer items nothing is said."""
 
+_PAIR = 2
 _MOST_TABLES = 3
 _LEARNED = 2
 """With the rows fixed, so many numbers at most may be learned behind them (a scale, an offset): else a layer judges them, and
@@ -59,7 +61,7 @@ class Embedding:
     @property
     def known(self) -> bool:
         """Whether it is known what belongs together; of pairs, 1 may mean alike or different."""
-        return self.kind == "classes"
+        return self.kind in ("classes", "partners")
 
     def compared(self, tables: Sequence[torch.Tensor], batch: Any) -> Compared:
         """The distances that matter, and the labels of each."""
@@ -71,6 +73,9 @@ class Embedding:
             pushed = 3 - anchor - pulled
             near, far = (self.distance(tables[anchor], tables[other]) for other in (pulled, pushed))
             return torch.cat([near, far]), torch.cat([torch.ones_like(near), torch.zeros_like(far)])
+        if self.kind == "partners":
+            apart = self.distance(tables[0][:, None], tables[1][None])
+            return apart.flatten(), torch.eye(len(apart), device=apart.device).flatten()
         if len(tables) > 1:
             return self.distance(*tables), (labels[0] == labels[1]).float()
         apart = self.distance(tables[0][:, None], tables[0][None])
@@ -259,7 +264,19 @@ def _labels(
         values = [float(value) for value in part.unique()]
         if len(values) == 2 and abs(loss(rows, turned(batch, place, sum(values))) - loss(rows)) > _SAME:
             told.append((place, (values[0], values[1])))
-    return ("pairs", (told[0][0],), told[0][1]) if len(told) == 1 else (None, (), between)
+    if len(told) == 1:
+        return "pairs", (told[0][0],), told[0][1]
+    return "partners" if not told and _pulls_partners(loss, rows) else None, (), between
+
+
+def _pulls_partners(loss: Callable[..., float], rows: Sequence[torch.Tensor]) -> bool:
+    """Whether the loss of two tables does not depend on the place of a pair, so on nothing else of the batch, but on who is whose."""
+    if len(rows) != _PAIR:
+        return False
+    before = loss(rows)
+    together, apart = loss([table.roll(1, 0) for table in rows]), loss([rows[0], rows[1].roll(1, 0)])
+    slack = _SAME * (1 + abs(before))
+    return abs(together - before) <= slack < abs(apart - before)
 
 
 def turned(batch: Any, place: int, total: float) -> Any:

@@ -96,10 +96,20 @@ def misled(subject: Subject, *, single: bool = False) -> Misled | None:
     with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
         led = _led(copied, found, batch)
     pulled = 1 if led.wrong < 1 else 0
-    decided = led.wrong > WORSE if found.known else _either(found, led.wrong) <= DECIDED
+    decided = _decided(found, led)
     if not led.collapse and not decided:
         return None
     return _proven(subject, found, pulled, led, now, judge, end)
+
+
+def _decided(found: Embedding, led: Led) -> bool:
+    """Whether the free rows show that the loss is turned around.
+
+    To push partners apart may be meant, as of features that are to say different things.
+    """
+    if found.kind == "partners":
+        return False
+    return led.wrong > WORSE if found.known else _either(found, led.wrong) <= DECIDED
 
 
 def _judge(subject: Subject) -> Any:

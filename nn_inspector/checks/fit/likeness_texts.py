@@ -30,6 +30,11 @@ _PUSH = """\
 distance = torch.nn.functional.pairwise_distance(first, second)
 push = torch.relu(margin - distance).square()  # for pairs that differ: not zero while they are nearer than the margin"""
 
+_PARTNERS = """\
+first, second = (torch.nn.functional.normalize(rows, dim=1) for rows in (first, second))
+alike = first @ second.T / 0.1  # each with each of the batch, by a temperature
+loss = torch.nn.functional.cross_entropy(alike, torch.arange(len(alike)))  # the other one of its pair is to be found"""
+
 
 def finding_of(info: CheckInfo, found: Misled) -> Finding:
     """An error: the cause, and how far a copy came with the usual loss."""
@@ -43,7 +48,7 @@ def finding_of(info: CheckInfo, found: Misled) -> Finding:
         cause = (
             "the loss is lowest where the network gives the same for all items: nothing pushes apart those that differ"
         )
-        remedy = Remedy("Push apart those that differ while they are near.", _PUSH, found.trial)
+        remedy = _apart(found)
     else:
         values = found.embedding.values
         pulled, pushed = values[found.pulled], values[1 - found.pulled]
@@ -57,6 +62,14 @@ def finding_of(info: CheckInfo, found: Misled) -> Finding:
         remedy=remedy,
         where=found.embedding.module or None,
         basis="experiment",
+    )
+
+
+def _apart(found: Misled) -> Remedy:
+    if found.embedding.kind != "partners":
+        return Remedy("Push apart those that differ while they are near.", _PUSH, found.trial)
+    return Remedy(
+        "Tell each pair from the other items of the batch, which it has nothing to do with.", _PARTNERS, found.trial
     )
 
 

@@ -38,7 +38,8 @@ INFO = CheckInfo(
         "it meets the action that earned it. A loss that falls without end has no right answers. Of a loss that "
         "compares items (pairs, triplets), the rows that it compares become free: it is an error if it pulls together what is "
         "labelled one way, or is lowest where all items are alike, your training did badly, and a copy with the usual loss for "
-        "embeddings learns the opposite. So it is if each item is to be found among all, itself included, and the right one is itself."
+        "embeddings learns the opposite, or to tell pairs of which the loss sees only such as belong together. So it is if each item "
+        "is to be found among all, itself included, and the right one is itself."
     ),
     remedy="Try your loss on a few numbers by hand: right answers must give a lower loss than wrong ones.",
     sources=(

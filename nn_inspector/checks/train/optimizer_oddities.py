@@ -87,9 +87,7 @@ def _of_group(group: Mapping[str, Any]) -> Iterator[Oddity]:
         yield Oddity("lr_decay", decay, 0.0, f"the rate is halved after {1 / decay:.0f} steps.")
     start = _number(group.get(ACCUMULATOR))
     if start > LARGE_ACCUMULATOR:
-        why = (
-            f"each step is divided by at least {math.sqrt(start):.3g}, until the squared gradients outweigh it."
-        )
+        why = f"each step is divided by at least {math.sqrt(start):.3g}, until the squared gradients outweigh it."
         yield Oddity(ACCUMULATOR, start, 0.0, why)
 
 
