@@ -10,6 +10,7 @@ from nn_inspector.checks.fit.itself import found_in_itself
 from nn_inspector.checks.fit.likeness import Misled, misled
 from nn_inspector.checks.fit.likeness_texts import finding_of
 from nn_inspector.checks.fit.ranking import ranked_backwards
+from nn_inspector.checks.fit.unheld import HELD_UP, unheld_finding
 from nn_inspector.checks.loop.rewards import reward_of_another_action
 from nn_inspector.checks.loop.source import loop_of
 from nn_inspector.checks.race import BADLY, left_now
@@ -35,7 +36,8 @@ INFO = CheckInfo(
         "minimized over them. That is the most that any network could do. It is an error if your training did badly and the "
         "answers with the lowest loss are little better than chance, or if the loss does not change at all. Of a loss that ranks "
         "pairs, it is read from the loop whether it ranks them the other way round than they are counted as right, and of a reward whether "
-        "it meets the action that earned it. A loss that falls without end has no right answers. Of a loss that "
+        "it meets the action that earned it. A loss that falls without end has no right answers, nor has one that a few trained numbers, "
+        "which the answers do not depend on, take to nothing by themselves. Of a loss that "
         "compares items (pairs, triplets), the rows that it compares become free: it is an error if it pulls together what is "
         "labelled one way, or is lowest where all items are alike, your training did badly, and a copy with the usual loss for "
         "embeddings learns the opposite, or to tell pairs of which the loss sees only such as belong together. So it is if each item "
@@ -92,7 +94,13 @@ print(loss_fn(right, labels), loss_fn(wrong, labels))  # the first must be lower
 
 def look(subject: Subject) -> Finding:
     """Minimize the loss over the last layer's outputs, and look at the answers that this leads to."""
-    told = _of_another_action(subject) or _bottomless(subject) or _backwards(subject) or _in_itself(subject)
+    told = (
+        _of_another_action(subject)
+        or _bottomless(subject)
+        or unheld_finding(INFO, subject)
+        or _backwards(subject)
+        or _in_itself(subject)
+    )
     if told is not None:
         return told
     compared = _misled(subject)
@@ -135,7 +143,7 @@ def _bottomless(subject: Subject) -> Finding | None:
         remedy=Remedy(
             "Look for a factor or a scale that is trained and may become negative or as large as it likes, or for a term with a minus. "
             "Learned weights of several losses need a term that holds them up.",
-            "loss = (torch.exp(-log_variance) * losses + log_variance).sum()  # not (weight * losses).sum()",
+            HELD_UP,
         ),
         where="loop",
         basis="structure",
