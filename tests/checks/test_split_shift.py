@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import nn_inspector as nni
 from nn_inspector.checks import find_check
 from nn_inspector.checks.data.other_scale import scale_of
 from tests.checks.splits import finding_of
@@ -125,6 +126,41 @@ def test_validation_words_with_codes_of_their_own_are_an_error():
 )
 def test_the_same_codes_pass_and_nothing_is_said_before_training(codes, epochs):
     assert with_codes(codes, epochs=epochs).severity in ("ok", "skipped")
+
+
+def with_doubtful_labels(weigh, *, epochs=25):
+    """Two of three training labels are those of the next class, and hardly count, if the loop weighs them as it is to."""
+    generator = torch.Generator().manual_seed(4)
+    x, y = blobs(300).tensors
+    doubtful = torch.rand(300, generator=generator) < 2 / 3
+    trust = torch.where(doubtful, 0.02, 1.0)
+    train = DataLoader(
+        TensorDataset(x, torch.where(doubtful, (y + 1) % CLASSES, y), trust), batch_size=20, shuffle=True
+    )
+    val_loader = DataLoader(blobs(150, seed=5), batch_size=50)
+    model = nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, CLASSES))
+    optimizer, losses_of = torch.optim.Adam(model.parameters(), lr=0.02), nn.CrossEntropyLoss(reduction="none")
+    with nni.watch(model, optimizer, losses_of, train_loader=train, val_loader=val_loader, show=False) as inspector:
+        for _ in range(epochs):
+            for inputs, labels, trusted in train:
+                optimizer.zero_grad()
+                weigh(losses_of(model(inputs), labels), trusted).backward()
+                optimizer.step()
+        return inspector.check("split_shift", seconds=300.0)
+
+
+@pytest.mark.parametrize(
+    ("weigh", "severity"),
+    [
+        (lambda losses, trusted: (losses * trusted).mean(), "ok"),
+        (lambda losses, trusted: (losses * trusted[:, None]).mean(), "ok"),
+        (lambda losses, trusted: losses.mean(), "error"),
+    ],
+    ids=["weighed", "weights spread over all pairs", "not weighed"],
+)
+def test_labels_that_hardly_count_say_nothing_of_the_inputs_of_validation(weigh, severity):
+    finding = with_doubtful_labels(weigh)
+    assert finding.severity == severity, finding.message
 
 
 def scaled(change, *, epochs=10, lr=0.02):

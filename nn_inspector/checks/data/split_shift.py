@@ -10,6 +10,7 @@ from nn_inspector.checks.data.other_meaning import other_meaning
 from nn_inspector.checks.data.other_scale import other_scale
 from nn_inspector.checks.data.own_scaling import scaled_by_itself
 from nn_inspector.checks.data.taught_apart import taught_apart
+from nn_inspector.checks.loop.broadcasts import weighs_items
 from nn_inspector.errors import InspectorError
 from nn_inspector.experiments import BatchSource
 from nn_inspector.history import Basis, Chart, Evidence, Finding, Remedy, Severity, curve, row_labels
@@ -29,7 +30,8 @@ INFO = CheckInfo(
         "error if most items of the validation are of classes that training does not hold. It is a warning if 70 % of the "
         "validation items would have to be of another class to be shared out as in training. If the network fails on the validation data, "
         "a simple model is taught by each and asked about the other: it is an error if both teach their own labels and not the other's. "
-        "Copies of your network are taught likewise by a part of each, and asked about the rest of the validation data. It is an error, too, "
+        "Copies of your network are taught likewise by a part of each, and asked about the rest of the validation data. Neither is done where "
+        "your loop weighs its items, for labels that hardly count may be wrong. It is an error, too, "
         "if the inputs have another scale, and the network does well once that is made up for. It is a warning if one scale is ten times the other, or if the "
         "validation inputs were clearly scaled by numbers of their own and the network does worse on them."
     ),
@@ -95,7 +97,7 @@ def look(subject: Subject) -> Finding:
     except InspectorError:
         found = None
     if found is None or not found.raised:
-        other = _other_scale(subject) or _scaled_by_itself(subject) or _other_meaning(subject) or _taught_apart(subject)
+        other = _other_scale(subject) or _scaled_by_itself(subject) or _other_lesson(subject)
         if other is not None:
             return other
     return found if found is not None else _classes(subject)
@@ -137,6 +139,11 @@ def _scaled_by_itself(subject: Subject) -> Finding | None:
         f"{apart:.0%} of these."
     )
     return _differs("warning", message, {"left": left, "left_of_validation": apart}, _TWO_NUMBERS, "structure")
+
+
+def _other_lesson(subject: Subject) -> Finding | None:
+    """Not where the loop weighs its items: labels that hardly count may be wrong, and a model that counts all alike learns them."""
+    return None if weighs_items(subject.run) else _other_meaning(subject) or _taught_apart(subject)
 
 
 def _other_meaning(subject: Subject) -> Finding | None:

@@ -37,6 +37,23 @@ def broadcast_of(run: Run) -> Broadcast | None:
     return next(_broadcasts(run), None)
 
 
+def weighs_items(run: Run) -> bool:
+    """Whether the loop multiplies losses of items, made of predictions and targets, with one number of the batch for each."""
+    return any(_weighs(dict(entry.facts)) for entry in list(run.trace) if entry.call == "function")
+
+
+def _weighs(facts: dict[str, Any]) -> bool:
+    of = [set(text.split("+")) for text in facts["of"]]
+    if facts["name"] not in _PRODUCTS or {"target"} not in of or not any({"prediction", "target"} <= one for one in of):
+        return False
+    sizes = _sizes(facts["shapes"][of.index({"target"})])
+    return len(sizes) > 0 and math.prod(sizes) == sizes[0]
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(size) for size in text.split("x") if size != "scalar")
+
+
 def _broadcasts(run: Run) -> Iterator[Broadcast]:
     entries = list(run.trace)
     known = any("target" in str(entry.facts.get("of")) for entry in entries)
@@ -51,7 +68,7 @@ def _broadcasts(run: Run) -> Iterator[Broadcast]:
             place = next((place for place in (0, 1) if _is_compared(of[1 - place], of[place], unknown)), None)
             if place is None:
                 continue
-            sizes = [tuple(int(size) for size in text.split("x") if size != "scalar") for text in facts["shapes"]]
+            sizes = [_sizes(text) for text in facts["shapes"]]
             shapes = [sizes[1 - place], sizes[place]]
             answered = "prediction" in of[place]
         else:
