@@ -20,6 +20,8 @@ from nn_inspector.probes import CallMode, LossCall, first_tensor
 FEWEST_STEPS = 60
 """With fewer, because time ran out, nothing is said."""
 
+_FAR = 10.0
+_SIGNS = ((1.0,), (-1.0,), (1.0, -1.0))
 _STEPS = 250
 _RATE = 0.1
 _REACH = 60
@@ -47,6 +49,7 @@ class FreeOutputs:
         compares: whether the loss compares items with each other, as a loss for embeddings does: it matters which item is which,
             and not which column.
         judged: share of what the loss judges that depends on the outputs: the rest comes from other layers.
+        slope: whether the loss has a gradient at the first outputs, or at some that are far from them.
     """
 
     layer: str
@@ -57,6 +60,7 @@ class FreeOutputs:
     asked: float = 1.0
     compares: bool = False
     judged: float = 1.0
+    slope: bool = True
 
     @property
     def fell(self) -> bool:
@@ -113,9 +117,31 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
         if moved and len(losses) <= FEWEST_STEPS and math.isfinite(losses[-1]):
             raise ExperimentError("There was no time to minimize the loss.")
         after, _ = _answers(copied, batch)
+        slope = moved > 0 or _slope_elsewhere(copied, batch, outputs)
         compares, judged = _compares(copied, batch, outputs), _judged(copied, batch, outputs)
     wrong = (before, after) if before is not None and after is not None else None
-    return FreeOutputs(layer, losses, moved, wrong, drawn, float(asked.float().mean()), compares, judged)
+    return FreeOutputs(layer, losses, moved, wrong, drawn, float(asked.float().mean()), compares, judged, slope)
+
+
+def _slope_elsewhere(copied: TrainingCopy, batch: Any, outputs: torch.Tensor) -> bool:
+    """Whether the loss has a gradient for outputs of some other size, which each item has its own of, and of other signs."""
+    before, found = outputs.detach().clone(), False
+    generator = torch.Generator().manual_seed(0)
+    most = math.log10(float(_FAR * (1 + before.abs().mean())))
+    for signs in _SIGNS:
+        of_item = torch.rand((len(outputs), *[1] * (outputs.dim() - 1)), generator=generator)
+        sizes = 10 ** (of_item * (most + 1) - 1) * (0.5 + torch.rand(outputs.shape, generator=generator))
+        chosen = torch.randint(len(signs), outputs.shape, generator=generator)
+        with torch.no_grad():
+            outputs.copy_(sizes * torch.tensor(signs)[chosen])
+        outputs.grad = None
+        loss = _loss(copied, batch)
+        if loss.requires_grad:
+            loss.backward()
+        found = found or (outputs.grad is not None and bool(outputs.grad.any()))
+    with torch.no_grad():
+        outputs.copy_(before)
+    return found
 
 
 @torch.no_grad()

@@ -120,6 +120,10 @@ def look(subject: Subject) -> Finding:
         )
     constant = all(gradient is None or not bool(gradient.any()) for gradient in seen.gradients.values())
     if not found.moved:
+        if found.slope:
+            raise ExperimentError(
+                f"The loss is flat where {layer} begins, but not elsewhere: see vanishing_gradients and saturation."
+            )
         if constant and not _was_lower(subject, found.losses[0]):
             return _flat(found)
         raise ExperimentError(

@@ -10,6 +10,7 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_cha
 from nn_inspector.checks.race import race
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.checks.train.memory import Reach, keep_longer, reaches
+from nn_inspector.checks.train.no_slope import no_slope
 from nn_inspector.checks.train.standstill import got_nowhere
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.history import Chart, Evidence, Finding, Remedy, Run, curve
@@ -26,7 +27,7 @@ INFO = CheckInfo(
     ),
     how=(
         "The gradient of the first layer's weights, by number, is compared with that of the last layer's at the measured steps. "
-        "It is a warning below a thousandth, if the training did badly. Of recurrent layers the gradient at the first place of "
+        "It is a warning below a thousandth, if the training did badly, and an error if the gradient of every weight is 0 at most steps. Of recurrent layers the gradient at the first place of "
         "the sequence is taken on a copy. Where it is lost, a copy with weights that keep the past is trained: an error if that "
         "one gets much further."
     ),
@@ -62,6 +63,9 @@ x = x + block(x)  # a skip connection lets the gradient through"""
 def look(subject: Subject) -> Finding:
     """Compare the gradient by depth and by place."""
     subject.require_steps()
+    flat = no_slope(INFO, subject)
+    if flat is not None:
+        return flat
     forgotten = _forgotten(subject)
     if forgotten is not None and got_nowhere(subject):
         tried = race(subject, keep_longer)
