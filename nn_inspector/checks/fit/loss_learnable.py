@@ -37,11 +37,10 @@ INFO = CheckInfo(
         "answers with the lowest loss are little better than chance, or if the loss does not change at all. Of a loss that ranks "
         "pairs, it is read from the loop whether it ranks them the other way round than they are counted as right, and of a reward whether "
         "it meets the action that earned it. A loss that falls without end has no right answers, nor has one that a few trained numbers, "
-        "which the answers do not depend on, take to nothing by themselves. Of a loss that "
-        "compares items (pairs, triplets), the rows that it compares become free: it is an error if it pulls together what is "
-        "labelled one way, or is lowest where all items are alike, your training did badly, and a copy with the usual loss for "
-        "embeddings learns the opposite, or to tell pairs of which the loss sees only such as belong together. So it is if each item "
-        "is to be found among all, itself included, and the right one is itself."
+        "which the answers do not depend on, take to nothing by themselves. Of a loss that compares items (pairs, triplets), the rows "
+        "that it compares become free. It is an error if your training did badly, the loss pulls together what is labelled one way, or "
+        "is lowest where all items are alike, and the usual loss for embeddings teaches a copy the opposite. So it is where all pairs are "
+        "of two that belong together. So it is if each item is to be found among all, itself included, and the right one is itself."
     ),
     remedy="Try your loss on a few numbers by hand: right answers must give a lower loss than wrong ones.",
     sources=(
