@@ -9,6 +9,7 @@ from nn_inspector.checks.judging.complaint import Complaint
 from nn_inspector.checks.loop.constant_derivative import kept_derivative
 from nn_inspector.checks.loop.cut_inside import cuts_of, without_cuts
 from nn_inspector.checks.loop.cut_terms import CutTerm, cut_terms
+from nn_inspector.checks.loop.flat_steps import flat_steps
 from nn_inspector.checks.loop.source import forward_of, loop_of
 from nn_inspector.checks.loop.straight_through import passed_straight
 from nn_inspector.checks.loop.traced import clipped_to_nothing
@@ -65,6 +66,8 @@ _STRAIGHT_CODE = """\
 chosen = codebook(distances.argmin(1))
 chosen = given + (chosen - given).detach()  # the numbers of `chosen`, the gradient of `given`"""
 
+_ROUNDED_CODE = "z = z + (torch.round(z) - z).detach()  # the numbers of round(z), the gradient of z"
+
 
 def look(subject: Subject) -> Finding:
     """Look for parameters without a gradient, and for summands of the loss without effect."""
@@ -84,6 +87,7 @@ def look(subject: Subject) -> Finding:
         or zeros_only(subject, wiring)
         or _cut_inside(subject)
         or _chosen(subject)
+        or _in_steps(subject)
         or _unreached(subject, wiring)
         or _constant_derivative(subject)
         or _without_graph(subject)
@@ -138,6 +142,26 @@ def _chosen(subject: Subject) -> Complaint | None:
         f"{trial.without[-1]:.3g} where not.",
         advice=_STRAIGHT,
         code=_STRAIGHT_CODE,
+        evidence={"passed_by": trial.treated[-1], "as_it_is": trial.without[-1]},
+        trial=trial,
+        where=forward_of(subject).place("cut") or "model.forward",
+        basis="experiment",
+    )
+
+
+def _in_steps(subject: Subject) -> Complaint | None:
+    """Something is rounded, or only its sign is kept, and the network learns once the gradient passes that by."""
+    found = flat_steps(subject) if subject.seconds > 0 else None
+    if found is None:
+        return None
+    named, trial = " and ".join(f"{name}()" for name in found.names), found.trial
+    return Complaint(
+        "error",
+        f"No: {named} rises in steps, so that its gradient is zero everywhere: the layers before it learn nothing from what comes after. "
+        f"On a copy, the same loss came to {trial.treated[-1]:.3g} where the gradient was passed straight through, and to "
+        f"{trial.without[-1]:.3g} where not.",
+        advice="Keep the numbers, and let the gradient pass straight through; or leave the rounding out while you train.",
+        code=_ROUNDED_CODE,
         evidence={"passed_by": trial.treated[-1], "as_it_is": trial.without[-1]},
         trial=trial,
         where=forward_of(subject).place("cut") or "model.forward",
