@@ -12,7 +12,7 @@ from nn_inspector import Series
 from tests.history.children import start, train_until_killed
 from tests.history.files import wait_until
 
-CRASHES = int(os.environ.get("NNI_CRASHES", "4"))
+CRASHES = int(os.environ.get("NNI_CRASHES", "10"))
 LATEST = 2.5
 
 
