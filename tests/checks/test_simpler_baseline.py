@@ -251,3 +251,27 @@ def test_targets_that_are_spread_over_several_predictions_have_no_single_answer(
     assert finding.severity == "skipped"
     assert "[200, 2]" in finding.message
     assert "[200, 1]" in finding.message
+
+
+@pytest.mark.parametrize(("weighs", "severity"), [(True, "info"), (False, "warning")])
+def test_labels_that_hardly_count_are_not_missed(weighs, severity):
+    generator = seeded()
+    x = torch.randn(600, 6, generator=generator)
+    truth = (x @ torch.randn(6, 3, generator=generator)).argmax(1)
+    hasty = torch.rand(600, generator=generator) < 0.7
+    labels, weight = torch.where(hasty, (truth + 1) % 3, truth), torch.where(hasty, 0.02, 1.0)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+    loss_fn = nn.CrossEntropyLoss(reduction="none")
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3 if weighs else 1e-6)
+    loader = DataLoader(TensorDataset(x, labels, weight), batch_size=20, shuffle=True)
+    with nni.watch(model, optimizer, loss_fn, train_loader=loader, show=False) as inspector:
+        for _ in range(6):
+            for inputs, target, weights in loader:
+                optimizer.zero_grad()
+                losses = loss_fn(model(inputs), target)
+                (losses * weights if weighs else losses).mean().backward()
+                optimizer.step()
+    finding = inspector.check("simpler_baseline", seconds=60)
+    assert finding.severity == severity
+    assert ("your loop weighs its items" in finding.message) == weighs

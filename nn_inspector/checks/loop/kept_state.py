@@ -57,8 +57,10 @@ def kept_state(subject: Subject) -> KeptState | None:
     """
     try:
         batches = BatchSource(subject.training.train_loader, seconds=subject.seconds / 6).mixed(2)
+        if len(batches) < 2:
+            return None
         with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
-            return _look(copied, subject.training.beginning.plain, *batches)
+            return _look(copied, subject.training.beginning.plain, *batches[:2])
     except ExperimentError:
         return None
 

@@ -6,6 +6,7 @@ import math
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, row_chart
 from nn_inspector.checks.baselines import Baselines, Score, baselines
+from nn_inspector.checks.loop.broadcasts import weighs_items
 from nn_inspector.history import Evidence, Finding, Remedy, Severity
 
 INFO = CheckInfo(
@@ -21,7 +22,7 @@ INFO = CheckInfo(
         "About a thousand items of train_loader are drawn. The most frequent class (or the mean), a linear model and one "
         "hidden layer of 64 units are trained on 70 % of them and judged on the rest. Your network as it is now is judged "
         "on the same rest, which it has seen in its training. It is a warning if, after 100 steps or more, it has not "
-        "half of what the best of the simple models has learned."
+        "half of what the best of the simple models has learned, unless your loop weighs its items."
     ),
     remedy="Look for the cause in the other findings. Until it is found, the simple model is the one to use.",
     sources=(
@@ -45,7 +46,10 @@ def look(subject: Subject) -> Finding:
     steps = subject.run.steps
     subject.require_steps()
     known = baselines(subject)
+    weighs = weighs_items(subject.run)
     severity = rule(known, steps)
+    if severity == "warning" and weighs:
+        severity = "info"
     best, network = known.best, known.network
     evidence: Evidence = {one.name: one.score for one in (known.constant, *known.simple, network)}
     if severity == "ok":
@@ -58,7 +62,9 @@ def look(subject: Subject) -> Finding:
         f"{_named(known, best)} that has not seen them has {_said(known, best, short=True)}."
     )
     if severity == "info":
-        message += " It may need more steps."
+        message += (
+            " But your loop weighs its items, and here all count alike." if weighs else " It may need more steps."
+        )
     remedy = Remedy(
         "The data can be learned, so the fault is in the network, its loss, its rate or the loop. Until it is found, use "
         "the simple model.",
