@@ -119,16 +119,16 @@ def level(left: Sequence[float]) -> float:
         left: what is left to learn at its start and after each part.
 
     Returns:
-        The last one, or the median of the last three if that is less; the start is none of these,
-        and a training that was lost stays so.
+        The last one, or the mean of the last three if that is less; the start is none of these,
+        and a training that was lost stays so. Of one that jumps about, the median would show the better half alone.
 
     Example:
-        >>> level([1.0, 0.8, 0.3, 0.2, 0.7]), level([1.0, 0.5, 0.4, 0.3])
-        (0.3, 0.3)
+        >>> level([1.0, 0.8, 0.25, 0.25, 1.0]), level([1.0, 0.5, 0.4, 0.3])
+        (0.5, 0.3)
     """
     if len(left) <= _LAST or not math.isfinite(left[-1]):
         return left[-1]
-    return min(left[-1], statistics.median(left[-_LAST:]))
+    return min(left[-1], statistics.fmean(left[-_LAST:]))
 
 
 @dataclass(frozen=True, slots=True)

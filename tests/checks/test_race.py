@@ -35,7 +35,7 @@ def test_the_remedy_has_to_beat_the_same_training_and_the_own_one(without, treat
 @pytest.mark.parametrize(
     ("left", "stands"),
     [
-        ([1.0, 0.8, 0.3, 0.2, 0.7], 0.3),
+        ([1.0, 0.8, 0.25, 0.25, 1.0], 0.5),
         ([1.0, 0.5, 0.4, 0.3, 0.2], 0.2),
         ([1.0, 0.2, 0.6, 0.9, 0.7], 0.7),
         ([1.0, 0.2, math.inf, math.inf], math.inf),
@@ -51,7 +51,7 @@ def test_one_bad_look_at_the_end_does_not_count_alone(left, stands):
 def test_both_sides_are_judged_by_where_they_stand():
     bouncing, stuck = [1.0, 0.5, 0.2, 0.1, 0.6], [1.0, 1.0, 1.0, 1.0, 1.0]
     assert Race(stuck, bouncing, 1.0, 240, "classes").severity == "error"
-    assert "with the remedy learned 80%" in Race(stuck, bouncing, 1.0, 240, "classes").text
+    assert "with the remedy learned 70%" in Race(stuck, bouncing, 1.0, 240, "classes").text
     assert Race(bouncing, bouncing, 1.0, 240, "classes").severity == "info"
 
 

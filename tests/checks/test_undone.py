@@ -194,7 +194,7 @@ def test_passes_that_are_kept_are_not(between):
     assert in_passes(between).severity == "ok"
 
 
-def in_stretches(between, *, epochs=30, every=10, lr=0.002, loader=True):
+def in_stretches(between, *, epochs=30, every=10, lr=0.002, loader=True, seconds=300.0):
     """Train, and do something every so many steps with what is kept since before the first one."""
     case = classifier()
     case.optimizer = torch.optim.Adam(case.model.parameters(), lr=lr)
@@ -217,7 +217,7 @@ def in_stretches(between, *, epochs=30, every=10, lr=0.002, loader=True):
     train()
     inspector.detach()
     assert not inspector.problems
-    return inspector.check("optimizer_step", seconds=300.0)
+    return inspector.check("optimizer_step", seconds=seconds)
 
 
 def left_in_for_validation(model, average):
@@ -247,9 +247,15 @@ def test_an_average_that_stays_in_the_model_every_so_many_steps_is_said(between,
 
 
 def test_stretches_that_are_taken_back_are_a_remark_where_no_copy_can_be_trained():
-    finding = in_stretches(loaded, loader=False)
+    finding = in_stretches(loaded, seconds=0)
     assert finding.severity == "info", finding.message
     assert "No harm of it is known" in finding.message
+
+
+def test_without_a_loader_a_copy_is_given_the_first_steps_again():
+    finding = in_stretches(loaded, loader=False)
+    assert finding.severity == "error", finding.message
+    assert "There is no train_loader" in finding.message
 
 
 def taken_out_after_validation(model, average):
