@@ -252,10 +252,11 @@ class Notebook:
         return self.page.evaluate("() => document.body.dataset.jpThemeName")
 
     def change_theme(self, name: str) -> None:
-        """Give the page a theme, and wait until nothing fades from the old one to it."""
+        """Give the page a theme, and wait until it is uncovered again and nothing fades from the old one to it."""
         if name != self.theme():
             self.command("apputils:change-theme", theme=name)
         script = """name => document.body.dataset.jpThemeName === name
+            && !document.getElementById('jupyterlab-splash')
             && !document.getAnimations().some(fading => fading instanceof CSSTransition)"""
         self.page.wait_for_function(script, arg=name, timeout=PATIENCE)
 
