@@ -15,10 +15,14 @@ LIMIT = 16 * 2**20
 """Bytes. An attribute that would take what is remembered beyond this is left out."""
 
 _MOST_PARTS = 64
+_DEEPEST = 3
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 PlainState = Mapping[str, Mapping[str, Any]]
 """By module and attribute."""
+
+ABSENT = object()
+"""In place of an attribute that was not there."""
 
 
 def plain_state(model: nn.Module) -> dict[str, dict[str, Any]]:
@@ -46,12 +50,16 @@ def plain_state(model: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def set_plain_state(model: nn.Module, state: PlainState) -> None:
-    """Give a model's modules the attributes of another time, where they are still plain ones."""
+    """Give a model's modules the attributes of another time, where they are still plain ones; what was not there is taken away."""
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     for name, attributes in state.items():
         module = model.get_submodule(name)
         for attribute, held in attributes.items():
-            if attribute in vars(module):
+            if attribute not in vars(module):
+                continue
+            if held is ABSENT:
+                delattr(module, attribute)
+            else:
                 setattr(module, attribute, _copy(held, device))
 
 
@@ -87,11 +95,12 @@ def _plain(module: nn.Module) -> Iterator[tuple[str, Any]]:
         )
 
 
-def _is_plain(held: Any) -> bool:
+def _is_plain(held: Any, depth: int = 0) -> bool:
     if isinstance(held, list | tuple):
-        return type(held) in (list, tuple) and len(held) <= _MOST_PARTS and all(map(_is_plain, held))
+        short = type(held) in (list, tuple) and len(held) <= _MOST_PARTS and depth < _DEEPEST
+        return short and all(_is_plain(part, depth + 1) for part in held)
     if isinstance(held, torch.Tensor):
-        return not isinstance(held, nn.Parameter) and not held.is_meta and is_dense(held)
+        return type(held) is torch.Tensor and not held.is_meta and is_dense(held)
     return held is None or isinstance(held, bool | int | float)
 
 

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from nn_inspector.plain_state import changed, holds_tensors, plain_state, set_plain_state
+from nn_inspector.plain_state import ABSENT, changed, holds_tensors, plain_state, set_plain_state
 
 
 class Memory(nn.Module):
@@ -78,3 +78,12 @@ def test_tensors_of_another_type_or_shape_are_others():
     assert set(changed(one, {})[""]) == {"a", "b"}
     assert holds_tensors(one)
     assert not holds_tensors({"": {"a": 1, "b": [None]}})
+
+
+def test_what_was_not_there_is_taken_away_and_lists_within_themselves_are_left():
+    net = Memory()
+    net.own = [1]
+    net.own.append(net.own)
+    assert "own" not in plain_state(net)[""]
+    set_plain_state(net, {"": {"last": ABSENT, "never": ABSENT}})
+    assert not hasattr(net, "last")

@@ -127,7 +127,7 @@ class TrainingCopy:
             raise
         except Exception as error:
             source = (
-                "a batch of train_loader" if self.training.train_loader is not None else "what a step of it was given"
+                "a batch of train_loader" if self.training.train_loader is not None else "the data of a recorded step"
             )
             raise ExperimentError(
                 f"The model or the loss could not be computed on {source} "

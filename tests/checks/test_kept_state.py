@@ -57,6 +57,19 @@ class Remembering(nn.Module):
         return self.out(self.features)
 
 
+class Lazy(Accumulator):
+    """The same, of an attribute that is not there before the first batch."""
+
+    def __init__(self):
+        super().__init__(fresh=False)
+        del self.charge
+
+    def forward(self, x):
+        if not hasattr(self, "charge"):
+            self.charge = torch.zeros(len(x), 3)
+        return super().forward(x)
+
+
 def finding_for(model, *, shuffle=True, epochs=8, items=400):
     torch.manual_seed(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
@@ -86,6 +99,12 @@ def test_a_state_in_an_attribute_is_an_error_with_what_beginning_anew_gains(shuf
 )
 def test_what_begins_anew_does_no_harm_or_is_not_read_is_none(model):
     assert finding_for(model).severity == "ok"
+
+
+def test_an_attribute_that_the_first_batch_makes_is_found_too():
+    finding = finding_for(Lazy())
+    assert finding.severity == "error"
+    assert finding.where == "charge"
 
 
 def test_a_single_batch_has_none_before_it():

@@ -17,7 +17,7 @@ from nn_inspector.experiments import (
     preserved_random_state,
     tensors_of,
 )
-from nn_inspector.plain_state import PlainState, changed, holds_tensors, plain_state, set_plain_state
+from nn_inspector.plain_state import ABSENT, PlainState, changed, holds_tensors, plain_state, set_plain_state
 
 _SAME = 1e-3
 """Relative; a device may add up in another order."""
@@ -55,6 +55,8 @@ def kept_state(subject: Subject) -> KeptState | None:
     Returns:
         None where they do not, and where no copy can be asked.
     """
+    if not plain_state(subject.training.model):
+        return None
     try:
         batches = BatchSource(subject.training.train_loader, seconds=subject.seconds / 6).mixed(2)
         if len(batches) < 2:
@@ -68,15 +70,21 @@ def kept_state(subject: Subject) -> KeptState | None:
 def _look(copied: TrainingCopy, begun: PlainState, one: Any, other: Any) -> KeptState | None:
     copied.train_mode()
     set_plain_state(copied.model, begun)
-    fresh = _answers(copied, other)
-    set_plain_state(copied.model, begun)
+    before = plain_state(copied.model)
     _answers(copied, one)
-    moved = changed(begun, plain_state(copied.model))
-    if not holds_tensors(changed(plain_state(copied.model), begun)):
+    kept = changed(plain_state(copied.model), before)
+    if not holds_tensors(kept):
         return None
-    after = _answers(copied, other)
-    apart = _apart(fresh, after)
-    return KeptState(moved, apart) if apart > _SAME else None
+    state = {
+        name: {attribute: begun.get(name, {}).get(attribute, ABSENT) for attribute in attributes}
+        for name, attributes in kept.items()
+    }
+    set_plain_state(copied.model, state)
+    fresh = _answers(copied, other)
+    set_plain_state(copied.model, state)
+    _answers(copied, one)
+    apart = _apart(fresh, _answers(copied, other))
+    return KeptState(state, apart) if apart > _SAME else None
 
 
 def _answers(copied: TrainingCopy, batch: Any) -> list[torch.Tensor]:
