@@ -278,7 +278,7 @@ def unseen_race(subject: Subject, change: Change) -> Race | None:
         return None
     try:
         judges = BatchSource(subject.training.val_loader, seconds=5.0).as_loaded(_VALIDATION_BATCHES)
-        found = _judged_by(subject, change, judges, unseen)
+        found = _judged_by(subject, change, judges, left_now(subject)[0], unseen)
     except ExperimentError:
         return None
     return found if found is not None and found.treated[-1] < BETTER[False] * found.left else None
@@ -298,17 +298,16 @@ def race_in_line(subject: Subject, change: Change) -> Race | None:
             kind, now = left_of(copied, judges)
         if not subject.run.steps or _well(kind, now):
             return None
-        return _judged_by(subject, change, judges, now)
+        return _judged_by(subject, change, judges, kind, now)
     except ExperimentError:
         return None
 
 
-def _judged_by(subject: Subject, change: Change, judges: Sequence[Any], now: float) -> Race | None:
+def _judged_by(subject: Subject, change: Change, judges: Sequence[Any], kind: Kind, now: float) -> Race | None:
     """Both short trainings, judged by some batches; None where the time did not last."""
     until = time.monotonic() + _TIME * subject.seconds
     plain = _short(subject, None, None, _PARTS, until=until / 2 + time.monotonic() / 2, judges=judges)
     treated = _short(subject, change, None, _PARTS, until=until, judges=judges)
-    kind, _ = left_now(subject)
     looks = min(len(plain), len(treated))
     if looks <= _PARTS // 2:
         return None

@@ -62,7 +62,8 @@ class Undone:
 def undone_steps(run: Run) -> Undone | None:
     """What was taken back of nearly all steps; None if it was not, or only of some, or something else was changed."""
     trace = list(run.trace)
-    for optimizer in {entry.facts["optimizer"] for entry in trace if entry.call == "undone"}:
+    optimizers: set[Any] = {entry.facts["optimizer"] for entry in trace if entry.call == "undone"}
+    for optimizer in optimizers:
         own: list[dict[str, Any]] = [
             dict(entry.facts) | {"call": entry.call} for entry in trace if entry.facts.get("optimizer") == optimizer
         ]
@@ -71,7 +72,7 @@ def undone_steps(run: Run) -> Undone | None:
             one["share"] for one in own if one["call"] == "undone" and one["share"] >= LARGE and one["apart"] <= _SAME
         ]
         if len(shares) >= max(_ENOUGH, _MOST * steps):
-            return Undone(min(float(np.median(shares)), 1.0), int(optimizer))  # type: ignore[arg-type]
+            return Undone(min(float(np.median(shares)), 1.0), int(optimizer))
     return None
 
 
@@ -81,13 +82,13 @@ def set_back_passes(run: Run) -> Undone | None:
     An average of the weights that stays in the model after it was validated is not the pass itself taken back: what is
     changed besides counts as well.
     """
-    found = [entry.facts for entry in run.trace if entry.call == "set_back"]
+    found: list[dict[str, Any]] = [dict(entry.facts) for entry in run.trace if entry.call == "set_back"]
     for optimizer in {facts["optimizer"] for facts in found}:
-        own: list[dict[str, Any]] = [dict(facts) for facts in found if facts["optimizer"] == optimizer]
+        own = [facts for facts in found if facts["optimizer"] == optimizer]
         shares = [one["share"] for one in own if one["share"] >= LARGE_OF_A_PASS]
         if len(shares) >= max(_ENOUGH_PASSES, _MOST * (min(len(run.epochs("train")), WATCHED_PASSES) - 1)):
             share = min(float(np.median(shares)), 1.0)
-            return Undone(share, int(optimizer), int(np.median([one["steps"] for one in own])), "pass")  # type: ignore[arg-type]
+            return Undone(share, int(optimizer), int(np.median([one["steps"] for one in own])), "pass")
     return None
 
 
