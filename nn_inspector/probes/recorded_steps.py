@@ -61,9 +61,15 @@ class RecordedSteps:
 
     What does not depend on the model is taken as it came: drawn points, items that were chosen, targets. Where the loop looks
     at answers of the network to decide what to do, or draws from them, so is all that has no gradient: actions, rewards.
+
+    Fulfils `Passes`: each step is a pass.
     """
 
+    has_batch = False
+
     def __init__(self) -> None:
+        self.accumulated = 1
+        self.factor: float | None = None
         self._steps: list[_Step] = []
         self._bytes = 0
         self._result: Recording | None = None
@@ -73,6 +79,11 @@ class RecordedSteps:
     def done(self) -> bool:
         """Whether no more steps are wanted."""
         return len(self._steps) >= STEPS or self.reason is not None
+
+    @property
+    def tape(self) -> Tape | None:
+        """The one program of all steps, as far as they have one."""
+        return self.recording.tape if self.recording is not None else None
 
     def refuse(self, reason: str) -> None:
         """The steps cannot be repeated."""
@@ -107,7 +118,8 @@ class RecordedSteps:
             NotReplayable: it cannot be made again.
         """
         try:
-            self._add(draft)
+            if draft.objectives:
+                self._add(draft)
         except NotReplayable:
             if not draft.late:
                 raise

@@ -89,7 +89,8 @@ class Draft:
         asked_size: whether the loop asked for a size that is the number of items.
         problem: why the whole of it cannot be made again.
         decides: whether the loop decides what to do by values that it looks at.
-        reads_answers: whether it takes numbers out of what the model answered before it computes the loss.
+        reads_numbers: whether the loop takes numbers out of tensors that depend on the batch or the model.
+        reads_answers: whether it takes them out of what the model answered before it computes the loss.
         samples_answers: whether it draws something without a gradient from what the model answered, such as an action.
         entered: tensors without a past that something with a gradient was computed with, by number, and how often each had been
             changed then; of a pass without a batch.
@@ -126,6 +127,7 @@ class Draft:
         self.asked_size = False
         self.problem: str | None = None
         self.decides = False
+        self.reads_numbers = False
         self.reads_answers = False
         self.samples_answers = False
         self.entered: dict[int, tuple[torch.Tensor, int]] = {}

@@ -18,7 +18,7 @@ _NONFINITE = frozenset({"isnan", "isinf", "isfinite"})
 _GUARDS = _NONFINITE | {"any", "all", "invert", "logical_not", "sum"}
 
 
-def note_reading(draft: Draft, func: Callable[..., Any], name: str, args: tuple[Any, ...], result: Any) -> bool:
+def note_reading(draft: Draft, func: Callable[..., Any], name: str, args: tuple[Any, ...], result: Any) -> None:
     """Note in the draft that a function was called which returns no tensor.
 
     Args:
@@ -27,22 +27,17 @@ def note_reading(draft: Draft, func: Callable[..., Any], name: str, args: tuple[
         name: as it is called in programs.
         args: what it was called with.
         result: what it returned.
-
-    Returns:
-        Whether it read numbers that come from the batch.
     """
     if name in _SIZE_READERS:
         sizes = [result] if isinstance(result, int) else list(result)
         draft.asked_size |= draft.items in sizes
     elif name in _NUMBER_READERS:
-        of_data = draft.is_of_data(args[0])
+        draft.reads_numbers |= draft.is_of_data(args[0])
         draft.reads_answers |= _is_answer(draft, args[0])
         if name in _PLAIN_READERS:
             draft.read(func, name, args[0], result)
-        return of_data
     elif name in _DECISIONS and not draft.objectives and draft.is_of_data(args[0]) and not _is_guard(draft, args):
         draft.decides = True
-    return False
 
 
 def _is_answer(draft: Draft, found: object) -> bool:

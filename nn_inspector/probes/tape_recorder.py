@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -17,21 +16,11 @@ from nn_inspector.probes.recorded_steps import RecordedSteps, Recording
 from nn_inspector.probes.recorder import Recorder
 from nn_inspector.probes.scaling import is_scaling
 from nn_inspector.probes.tape import ModuleCall, Named, Tape
-from nn_inspector.probes.tape_check import gives_the_same
 from nn_inspector.probes.tape_draft import Draft
-from nn_inspector.probes.tape_making import (
-    NotReplayable,
-    agree,
-    distinct_objectives,
-    tape_of,
-    without_factor,
-    without_share,
-)
+from nn_inspector.probes.tape_making import NotReplayable
+from nn_inspector.probes.tape_passes import PASSES, BatchPasses, Passes
 from nn_inspector.probes.tape_readings import note_reading
 from nn_inspector.probes.tape_sizes import SCALES, with_sizes
-
-PASSES = 3
-"""So many passes from a batch to backward() are compared; two that agree are enough where no third one is seen."""
 
 _LISTED = 4096
 _MOST_OBJECTIVES = 32
@@ -65,7 +54,7 @@ class TapeRecorder:
 
     Attributes:
         parts_are_called: whether the loop seems to call parts of the model itself.
-        factor: by which the loop multiplies its gradients before the step; None where that is not known.
+        passes: what takes the passes that were noted, and makes the program of them.
         failure: an error of our own.
     """
 
@@ -83,14 +72,13 @@ class TapeRecorder:
         self._listed: Sequence[Any] = train_loader if isinstance(train_loader, list | tuple) else ()
         self._has_gradient = has_gradient
         self.parts_are_called = False
-        self._tape: Tape | None = None
-        self._reason: str | None = None
+        self._own_steps = RecordedSteps() if train_loader is None else None
+        self.passes: Passes = self._own_steps if self._own_steps is not None else BatchPasses()
         self._steps = 0
         self._batches = 0
         self.failure: Exception | None = None
         self._done = False
         self._draft: Draft | None = None
-        self._own_steps = RecordedSteps() if train_loader is None else None
         self._before: Mapping[int, weakref.ref[torch.Tensor]] = {}
         self._places: dict[int, int] = {}
         self._listed_number: int | None = None
@@ -98,30 +86,14 @@ class TapeRecorder:
         self._looks_into_loss = False
         self._versions: list[tuple[torch.Tensor, int]] = []
         self._random_state = torch.empty(0)
-        self._numbers_were_read = False
         self._is_scaled = False
-        self._passes: list[Tape] = []
         self._backwards = 0
         self._is_first_backward = True
-        self._accumulated = 1
-        self.factor: float | None = None
 
     @property
     def tape(self) -> Tape | None:
-        """The program, once two passes have agreed.
-
-        A share of an accumulated gradient is taken as a whole, and a scale that the loop takes from the gradients again is
-        left out.
-        """
-        if self._own_steps is not None:
-            return self.steps_seen.tape if self.steps_seen is not None else None
-        if self._tape is None:
-            return None
-        whole = without_share(self._tape, self._accumulated)
-        if self.factor is None:
-            return whole
-        unscaled = without_factor(whole, 1 / self.factor)
-        return unscaled if unscaled is whole else dataclasses.replace(unscaled, taken_back=1 / self.factor)
+        """The program of the whole loop, as far as there is one by now."""
+        return self.passes.tape
 
     @property
     def steps_seen(self) -> Recording | None:
@@ -131,11 +103,10 @@ class TapeRecorder:
     @property
     def reason(self) -> str | None:
         """Why there is no program, in one sentence; None where there is one, or where it is too early to say."""
-        if self._own_steps is not None:
-            return self._own_steps.reason
-        if self._reason is None and self._tape is None and self._steps > PASSES and not self._batches:
+        has_come = self._batches or not self.passes.has_batch
+        if self.passes.reason is None and self.tape is None and self._steps > PASSES and not has_come:
             return "Its batches do not come from train_loader, as far as was seen."
-        return self._reason
+        return self.passes.reason
 
     @property
     def recording(self) -> bool:
@@ -168,11 +139,8 @@ class TapeRecorder:
 
     def start_anew(self) -> None:
         """From now on more is seen: what was noted so far is not compared with it."""
-        self._passes.clear()
-        self._tape = None
+        self.passes.start_anew()
         self._draft = None
-        if self._own_steps is not None:
-            self._own_steps.start_anew()
 
     # events
 
@@ -192,25 +160,23 @@ class TapeRecorder:
     def stepped(self, *, seen: bool, optimizer: int = 0) -> None:
         """An optimizer has made its step, the one of this number among those that are watched."""
         self._steps += 1
-        if optimizer and self._own_steps is not None:
+        if optimizer and not self.passes.has_batch:
             raise NotReplayable("Several optimizers make steps, each for a loss of its own.")
         self._end_pass()
         self._draft = None
-        self._accumulated = max(self._accumulated, self._backwards)
+        self.passes.accumulated = max(self.passes.accumulated, self._backwards)
         self._backwards = 0
-        if len(self._passes) == PASSES or (self._own_steps is not None and self._own_steps.done):
+        if self.passes.done:
             self._finish()
-        elif self._listed:
+        elif self._listed or not self.passes.has_batch:
             self._find_places()
-            self._begin(seen=seen)
-        elif self._own_steps is not None:
             self._begin(seen=seen)
 
     def enter(self, call: ModuleCall, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """The model, one of its modules or the loss is called. A loss that calls the model itself is looked into from then on."""
         if torch._C._current_graph_task_id() != -1:
             return
-        if self._draft is None and self._own_steps is not None:
+        if self._draft is None and not self.passes.has_batch:
             self._begin(seen=False)
         if self._draft is None:
             return
@@ -260,7 +226,7 @@ class TapeRecorder:
         if name == "iter" and args and isinstance(args[0], torch.Tensor):
             func, result = _parts_of, result.__reduce__()[1][0]
         if not written and not all_tensors(result):
-            self._numbers_were_read |= note_reading(draft, func, name, args, result)
+            note_reading(draft, func, name, args, result)
             return
         if func is self._loss_fn:
             self._note_loss(draft, args, kwargs, result)
@@ -297,7 +263,9 @@ class TapeRecorder:
             draft.objectives.clear()
         if len(draft.objectives) < _MOST_OBJECTIVES:
             end = number, len(draft.operations)
-            self._compare(draft, end, objective)
+            if not self._is_scaled:
+                with self._recorder.suspend():
+                    self.passes.check(draft, end, objective, self._loss_fn)
             draft.objectives.append(end)
 
     # what is made of them
@@ -306,7 +274,7 @@ class TapeRecorder:
         self._inside.clear()
         self._listed_number = None
         self._is_first_backward = True
-        if len(self._passes) == PASSES:
+        if self.passes.done:
             return None
         named: dict[int, tuple[torch.Tensor, Named]] = {}
         owners = [("model", self._model), ("loss", self._loss_fn)]
@@ -314,8 +282,7 @@ class TapeRecorder:
             if isinstance(module, nn.Module):
                 for name, tensor in (*module.named_parameters(), *module.named_buffers()):
                     named[id(tensor)] = tensor, Named(owner, name)  # type: ignore[arg-type]  # one of the two
-        has_batch = self._own_steps is None
-        self._draft = Draft(named, late=not seen, before=self._before, has_batch=has_batch)
+        self._draft = Draft(named, late=not seen, before=self._before, has_batch=self.passes.has_batch)
         self._before = self._draft.made
         return self._draft
 
@@ -362,56 +329,20 @@ class TapeRecorder:
         """Whether the function that was just called has drawn random numbers on the host."""
         return not torch.equal(torch.get_rng_state(), self._random_state)
 
-    def _compare(self, draft: Draft, end: tuple[int, int], objective: torch.Tensor) -> None:
-        """Hold the program against the very pass it was made of."""
-        if self._own_steps is not None:
-            if not self._is_scaled:
-                with self._recorder.suspend():
-                    self._own_steps.check(draft, end, objective, self._loss_fn)
-            return
-        if draft.late or draft.problem is not None or draft.decides:
-            return
-        tape_of(draft, [end])
-        if self._is_scaled:
-            return
-        with self._recorder.suspend():
-            same = gives_the_same(draft, end, objective, self._loss_fn)
-        if not same:
-            raise NotReplayable("What was seen of the loop does not give the loss that it had.")
-
     def _end_pass(self) -> None:
         draft, self._draft = self._draft, None
-        if draft is not None and self._own_steps is not None:
-            if draft.objectives:
-                self._own_steps.add(draft)
-            return
-        if draft is None or draft.late or not (draft.objectives or draft.closed):
-            return
-        if draft.problem is not None:
-            raise NotReplayable(draft.problem)
-        if draft.decides:
-            raise NotReplayable("The loop looks at the values of a tensor to decide what to do.")
-        tape = tape_of(draft, distinct_objectives(draft))
-        if not tape.calls_model:
-            raise NotReplayable("The loss is computed without calling the model.")
-        self._passes.append(tape)
-        if len(self._passes) > 1:
-            before = self._tape if self._tape is not None else self._passes[0]
-            self._tape = agree(before, tape, numbers_were_read=self._numbers_were_read)
+        if draft is not None:
+            self.passes.add(draft)
 
     def _finish(self) -> None:
         self._done = True
         self._draft = None
-        self._passes.clear()
         self._places.clear()
         self._inside.clear()
         self._versions = []
 
     def _refuse(self, reason: str) -> None:
-        if self._own_steps is not None:
-            self._own_steps.refuse(reason)
-        self._tape = None
-        self._reason = reason
+        self.passes.refuse(reason)
         self._finish()
 
 

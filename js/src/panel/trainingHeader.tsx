@@ -143,7 +143,7 @@ function NothingWatched(): React.JSX.Element {
 function Numbers({ training }: { readonly training: IWatchedTraining }): React.JSX.Element {
   const { trans } = usePanel();
   const numbers: readonly (readonly [string, string, string])[] = [
-    ['step', trans.__('Step'), formatCount(training.step)],
+    ['step', trans.__('Steps'), formatCount(training.step)],
     ['epoch', trans.__('Epoch'), formatCount(training.epoch)],
     ['loss', trans.__('Loss'), formatLoss(training.loss)],
     ['validation-loss', trans.__('Validation loss'), formatLoss(training.validationLoss)],
