@@ -101,7 +101,7 @@ class _Additions(TorchFunctionMode):
         if isinstance(result, torch.Tensor) and result.numel() == 1:
             parts = [part for part in args if isinstance(part, torch.Tensor) and part.numel() == 1]
             known = [part for part in parts if id(part) in self._made or id(part) in self._scaled]
-            if name in _SUMS and (len(parts) == 2 or (len(parts) == 1 and known)):
+            if name in _SUMS and (len(parts) == 2 or (len(parts) == 1 and (known or _begins_a_sum(args)))):
                 self._made[id(result)] = (result, parts)
             elif name in _SCALINGS and len(known) == 1 and sum(part.requires_grad for part in parts) == 1:
                 self._scaled[id(result)] = (result, known[0])
@@ -123,6 +123,11 @@ class _Additions(TorchFunctionMode):
             yield from self._parts(part) if part is not total else [part]
 
 
+def _begins_a_sum(args: tuple[Any, ...]) -> bool:
+    """Whether a term is added to zero, as `sum()` does and `total = 0` before a loop."""
+    return any(isinstance(part, int | float) and part == 0 for part in args)
+
+
 def _ratio(result: torch.Tensor, part: torch.Tensor) -> float:
     before, after = float(part.detach()), float(result.detach())
     return after / before if before and math.isfinite(after / before) else 1.0
@@ -135,12 +140,11 @@ def _describe(term: torch.Tensor, factor: float, parameters: list[torch.Tensor])
         gradient = abs(factor) * math.sqrt(
             sum(float(part.double().square().sum()) for part in found if part is not None)
         )
-    return Summand(_said(origin(term)[:2]), factor * float(term.detach()), gradient)
+    return Summand(_said(origin(term)), factor * float(term.detach()), gradient)
 
 
 def _said(operations: list[str]) -> str:
     """The operations that made a term, in words: without the axis that `origin` adds to some."""
-    names = [name.partition(":")[0] for name in operations]
-    if names == ["nll", "log_softmax"]:
-        return "cross entropy"
-    return " of ".join(names) if names else "a constant"
+    whole = " of ".join(name.partition(":")[0] for name in operations).replace("nll of log_softmax", "cross entropy")
+    names = whole.split(" of ")
+    return " of ".join(names[: 1 if names[0] == "cross entropy" else 2]) or "a constant"

@@ -88,6 +88,16 @@ def test_values_and_gradients_of_the_parts_are_right():
     assert second.name.startswith("mul")
 
 
+def test_parts_that_are_summed_from_zero_are_called_by_what_they_are():
+    def loss_fn(output, y):
+        return sum([0.5 * F.cross_entropy(output, y), 0.1 * output.square().mean()])
+
+    model = mlp()
+    with isolated(Training(model, torch.optim.SGD(model.parameters(), lr=0.1), loss_fn)) as copied:
+        found = summands(copied, blobs(16).tensors)
+    assert [part.name for part in found] == ["mul of cross entropy", "mul of mean"]
+
+
 def test_before_training_it_says_what_to_do():
     with nni.watch(mlp(), loss_fn=nn.CrossEntropyLoss()) as inspector:
         finding = inspector.check("loss_terms")

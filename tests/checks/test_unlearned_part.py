@@ -261,6 +261,71 @@ def test_a_part_that_only_helps_a_task_that_is_learned_may_stay(weight, aid):
     assert not finding.raised, finding.message
 
 
+class Arm(nn.Module):
+    """Where a robot's hand is, and whether it should close."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Linear(FEATURES, 32), nn.ReLU())
+        self.place, self.closed, self.joints = nn.Linear(32, 2), nn.Linear(32, 1), nn.Linear(32, FEATURES)
+
+    def forward(self, x):
+        h = self.body(x)
+        return self.place(h), self.closed(h)[:, 0], self.joints(h)
+
+
+def closing(output, x, closed):
+    return F.binary_cross_entropy_with_logits(output[1], closed)
+
+
+def joints_again(output, x, closed):
+    return F.mse_loss(output[2], x)
+
+
+def grasped(weight, task, *, random_labels=False):
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(320, FEATURES, generator=g)
+    place, closed = x[:, :2] - x[:, 2:4], (x[:, 4] + x[:, 5] > 0).float()
+    closed = (torch.rand(320, generator=g) > 0.5).float() if random_labels else closed
+    loader = DataLoader(TensorDataset(x, place, closed), batch_size=16, shuffle=True)
+    model = Arm()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+
+    def train():
+        for _ in range(12):
+            for x, place, closed in loader:
+                output = model(x)
+                parts = {"place": F.mse_loss(output[0], place), "more": task(output, x, closed)}
+                weights = {"place": 1.0, "more": weight}
+                loss = sum(weights[name] * parts[name] for name in parts)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    with nni.watch(model, optimizer, train_loader=loader, loop=train, show=False) as inspector:
+        train()
+        return inspector.check("loss_terms", seconds=120.0)
+
+
+def test_a_task_that_next_to_no_weight_keeps_from_being_learned_is_raised():
+    finding = grasped(1e-4, closing)
+    assert finding.severity == "warning", finding.message
+    assert "bce_with_logits has labels of its own, but a weight of 0.0001 in your loss" in finding.message
+    trial = finding.remedy.tried
+    assert trial.treated[-1] < 0.5 * trial.without[-1]
+
+
+@pytest.mark.parametrize(
+    ("weight", "task", "random_labels"),
+    [(0.3, closing, False), (1e-4, joints_again, False), (1e-4, closing, True)],
+    ids=["enough weight", "the inputs once more", "nothing to learn"],
+)
+def test_next_to_no_weight_is_left_alone_where_it_costs_no_task(weight, task, random_labels):
+    finding = grasped(weight, task, random_labels=random_labels)
+    assert not finding.raised, finding.message
+
+
 class Codebook(nn.Module):
     """Codes that are moved to what falls to them, and a term that keeps the encoder near them: it grows as the codes spread."""
 

@@ -32,7 +32,8 @@ INFO = CheckInfo(
         "itself is still no better than chance. Where the whole loss can be computed on a copy, the size and the gradient of each "
         "part are shown, and one that is a hundred times as strong as another is mentioned. If a part that compares with targets "
         "was not learned, or by constant answers only, a copy is trained with less weight on the others. It is a warning if that "
-        "halves it, and an error if it takes it to a third. Of a teacher's answers that are softened by a temperature it is tried, "
+        "halves it, and an error if it takes it to a third. A part with labels of its own that is multiplied with next to nothing is tried "
+        "with a weight of 1. Of a teacher's answers that are softened by a temperature it is tried, "
         "judged by the validation data, whether the square of the temperature is missing as a factor."
     ),
     remedy="Give the part that rules a smaller factor, until the gradients of all parts are of about the same size.",
@@ -52,6 +53,10 @@ NOTHING = 0.1
 
 RULES = 100.0
 """A gradient so many times as strong as another one leaves it no say."""
+
+
+_NOTICED = 2.0
+"""A factor that is worth a word."""
 
 
 def look(subject: Subject) -> Finding:
@@ -165,6 +170,8 @@ def _proven(subject: Subject, parts: list[Summand]) -> Finding | None:
 
 
 def _unlearned(part: UnlearnedPart) -> Finding:
+    if part.own_weight is not None:
+        return _of_small_weight(part, part.own_weight)
     treated, without = part.trial.treated[-1], part.trial.without[-1]
     steps = part.trial.every * (len(part.trial.treated) - 1)
     constant = f" (the same answers for all items give {part.level:.3g})" if part.level < part.start else ""
@@ -178,6 +185,28 @@ def _unlearned(part: UnlearnedPart) -> Finding:
             f"Give the other parts less weight, or {part.name} more, until the gradients of all are of about the same size. "
             "Take the mean in all parts or the sum in all, and scale targets to a standard deviation of 1.",
             f"loss = first + second / {part.factor:.0f}  # the part that rules is divided",
+            part.trial,
+        ),
+        where="loop",
+        basis="experiment",
+    )
+
+
+def _of_small_weight(part: UnlearnedPart, weight: float) -> Finding:
+    treated, without = part.trial.treated[-1], part.trial.without[-1]
+    steps = part.trial.every * (len(part.trial.treated) - 1)
+    others = f" and {part.factor:,.0f} times less on the others" if part.factor > _NOTICED else ""
+    return finding(
+        INFO,
+        "warning",
+        f"No: {part.name.removeprefix('mul of ')} has labels of its own, but a weight of {weight:.2g} in your loss, and "
+        f"was not learned: it went from {part.start / weight:.3g} to {part.now / weight:.3g}. On a copy, {steps} steps with a weight of 1{others} took it to "
+        f"{treated / weight:.3g}, and with yours to {without / weight:.3g}.",
+        evidence={"start": part.start, "now": part.now, "weight": weight},
+        remedy=Remedy(
+            "Give it more weight, until the gradients of all parts are of about the same size. If you do not need what it teaches, "
+            "leave it out.",
+            f"loss = first + 1.0 * second  # now {weight:.2g} * second",
             part.trial,
         ),
         where="loop",

@@ -15,7 +15,16 @@ from nn_inspector.checks.race import BADLY, known_left
 from nn_inspector.checks.train.part_levels import call_of, calls_of_its_kind, has_targets_of_its_own, level_of
 from nn_inspector.checks.train.standing import takes_turns
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import BatchSource, Start, TrainingCopy, initial_state, isolated, train
+from nn_inspector.experiments import (
+    BatchSource,
+    Start,
+    TrainingCopy,
+    initial_state,
+    isolated,
+    tensors_of,
+    train,
+)
+from nn_inspector.experiments.one_pass import one_pass
 from nn_inspector.experiments.summands import Summand, reweighted, summands
 from nn_inspector.history import Trial
 from nn_inspector.probes import CallMode, LossCall
@@ -47,6 +56,10 @@ How strong they are at the first weights does not tell all: what draws a code to
 ASIDE = 0.1
 """A part with this weight or less is there to help, not to be learned, if the task is learned."""
 
+SMALL = 0.003
+"""A part with labels of its own and this weight or less, and a gradient weaker than that of another part by the least `FACTOR`,
+is also tried with a weight of 1."""
+
 _NOW = Start()
 _STEPS = 400
 _LOOKS = 8
@@ -66,7 +79,8 @@ class UnlearnedPart:
         level: the less of its first value and of what constant answers give.
         least: what perfect answers give.
         factor: the others had so much less weight on the copy.
-        trial: of its value, with the others as they are and with less weight.
+        trial: of its value as it is in the loss, without and with that.
+        own_weight: what the part is multiplied with, where the copy had a factor of 1; else None.
     """
 
     name: str
@@ -76,6 +90,7 @@ class UnlearnedPart:
     least: float
     factor: float
     trial: Trial
+    own_weight: float | None = None
 
     @property
     def clear(self) -> bool:
@@ -120,8 +135,12 @@ def _tried(subject: Subject, parts: Sequence[Summand], *, end: float) -> Unlearn
     stronger = min(max(max(others) / max(parts[place].gradient, 1e-30), FACTOR[0]), FACTOR[1])
     batches = BatchSource(subject.training.data, seconds=subject.seconds / 6).mixed(_STEPS)
     begin = time.monotonic()
-    for share, factor in ((1 / 3, stronger), (2 / 3, FACTOR[1])):
-        weights = [1.0 if number == place else 1 / factor for number in range(len(parts))]
+    own = _own_weight(subject, parts, place, first, judges)
+    trials = [(1 / 3, 1.0, stronger), (2 / 3, 1.0, FACTOR[1])]
+    if own is not None:
+        trials = [(1 / 2, 1 / own, max(max(others) / max(parts[place].gradient, 1e-30) * own, 1.0))]
+    for share, weight, factor in trials:
+        weights = [weight if number == place else 1 / factor for number in range(len(parts))]
         treated = _trained(subject, batches, judges, place, weights, until=begin + share * (end - begin))
         if treated[-1] - least <= LEARNED * (level - least):
             break
@@ -133,7 +152,33 @@ def _tried(subject: Subject, parts: Sequence[Summand], *, end: float) -> Unlearn
         return None
     every = _every(subject)
     trial = Trial(without[:looks], treated[:looks], helped=True, measure=parts[place].name, every=every)
-    return UnlearnedPart(parts[place].name, first.values[place], now.values[place], level, least, factor, trial)
+    return UnlearnedPart(parts[place].name, first.values[place], now.values[place], level, least, factor, trial, own)
+
+
+def _own_weight(
+    subject: Subject, parts: Sequence[Summand], place: int, first: _Seen, judges: Sequence[Any]
+) -> float | None:
+    """What a part is multiplied with, if that is next to nothing and the part has labels of its own, apart from the inputs."""
+    at = call_of(parts[place], first.calls[0])
+    if at is None or any(len(calls) <= at for calls in first.calls):
+        return None
+    level = level_of([calls[at] for calls in first.calls], first.values[place])
+    strongest = max(part.gradient for part in parts)
+    if level is None or not 0 < level.weight <= SMALL or strongest < FACTOR[0] * parts[place].gradient:
+        return None
+    with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
+        seen = one_pass(copied, judges[0])
+    inputs = [one for given in seen.inputs for one in given]
+    target = seen.calls[at].target
+    labels = [one for one in tensors_of(judges[0]) if not any(_is_same(one, given) for given in inputs)]
+    return level.weight if any(_is_same(one, target) for one in labels) else None
+
+
+def _is_same(one: torch.Tensor, other: Any) -> bool:
+    """Whether two tensors hold the same numbers, be their types and shapes as they are."""
+    if not isinstance(other, torch.Tensor) or one.numel() != other.numel():
+        return False
+    return torch.equal(one.detach().flatten().double().cpu(), other.detach().flatten().double().cpu())
 
 
 @dataclass(frozen=True, slots=True)
