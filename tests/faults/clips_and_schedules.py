@@ -302,3 +302,41 @@ def plateau_that_waits_for_a_rise(repaired, seed):
 
     return Scene(net, optimizer, criterion, loader, train, val_loader, score=lambda: data.accuracy(net, X_val, y_val),
                  symptom=lambda: optimizer.param_groups[0]["lr"] < 1e-4)  # fmt: skip
+
+
+@fault("own-plateau-that-waits-for-a-fall", kind="training_loop/scheduler_misconfigured", causes={"scheduler"},
+       symptoms=STUCK | {"learning_rate", "training_length", "update_ratio"}, learns=0.8)  # fmt: skip
+def plateau_that_waits_for_a_fall(repaired, seed):
+    """An accuracy is no loss: the rate is lowered while it rises."""
+    X, y, X_val, y_val = data.digits(seed)
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = torch.optim.SGD(net.parameters(), lr=5e-3, momentum=0.5)
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode="max" if repaired else "min", factor=0.1, patience=1
+    )
+    loader = DataLoader(TensorDataset(X, y), batch_size=32, shuffle=True)
+    val_loader = DataLoader(TensorDataset(X_val, y_val), batch_size=100)
+
+    def evaluate(loader):
+        net.eval()
+        hits = total = 0
+        with torch.no_grad():
+            for image, label in loader:
+                hits += (net(image).argmax(1) == label).sum().item()
+                total += len(label)
+        net.train()
+        return hits / total
+
+    def train():
+        for epoch in range(15):
+            for image, label in loader:
+                optimizer.zero_grad()
+                loss = F.cross_entropy(net(image), label)
+                loss.backward()
+                optimizer.step()
+            result = evaluate(val_loader)
+            schedule.step(result)
+            print(f"epoch {epoch}: {result:.3f}")
+
+    return Scene(net, optimizer, None, loader, train, val_loader, score=lambda: data.accuracy(net, X_val, y_val))

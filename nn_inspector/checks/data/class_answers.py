@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
+from nn_inspector.arguments import length_of
 from nn_inspector.checks.answers import Answers, answers
+from nn_inspector.checks.base import Subject
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import TrainingCopy, batch_size
+from nn_inspector.experiments import BatchSource, Start, TrainingCopy, batch_size, isolated
 
 RARE = 1 / 5
 """A class that comes less often than this, for one item of the most frequent class, is rare."""
@@ -26,6 +28,8 @@ GAIN = 0.15
 
 NO_BETTER = 0.05
 """A network that finds no more of an average class than this beyond chance gives the same answer for all."""
+
+_VALIDATION_BATCHES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,20 @@ class ClassAnswers:
 
     def _among(self, classes: Sequence[int]) -> torch.Tensor:
         return torch.isin(self.right, torch.tensor(classes, device=self.right.device))
+
+
+def right_in_validation(subject: Subject) -> tuple[float, int] | None:
+    """The share of right answers of the network, as it is now, in the validation, and how many items that has; None if unknown."""
+    if subject.seconds <= 0:
+        return None
+    try:
+        batches = BatchSource(subject.training.val_loader, seconds=5.0).as_loaded(_VALIDATION_BATCHES)
+        with isolated(subject.training, start=Start()) as copied:
+            seen = class_answers(copied, batches)
+    except ExperimentError:
+        return None
+    items = length_of(getattr(subject.training.val_loader, "dataset", ()))
+    return float((seen.given == seen.right).float().mean()), items or len(seen.right)
 
 
 def class_answers(copied: TrainingCopy, batches: Sequence[Any]) -> ClassAnswers:

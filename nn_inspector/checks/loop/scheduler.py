@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
-from nn_inspector.checks.loop.plateau import waits_for_a_loss_to_rise, waits_for_rise
+from nn_inspector.checks.data.class_answers import right_in_validation
+from nn_inspector.checks.loop.plateau import Waits, waits_for_a_loss_to_rise, waits_for_a_score_to_fall, waits_for_rise
 from nn_inspector.checks.loop.rate_trial import gain_of, is_halved, try_rates
 from nn_inspector.checks.loop.rates import Rates, rates_of
 from nn_inspector.checks.loop.reading import Event, Reading
@@ -30,8 +31,8 @@ INFO = CheckInfo(
         "The learning rate is noted whenever it changes. It is suspicious if it stays below 1 % of its highest value from the "
         "first half of the run on, never reaches what the schedule leads to, or never 2 % of what the optimizer was given. A copy then goes on from the present "
         "weights, once with the present rate and once with the highest, which falls more slowly: it is an error if that brings a clear gain, and "
-        "a warning if it halves what loss there is and not all is learned. So it is if ReduceLROnPlateau waits for a loss to rise "
-        "and has lowered the rate. A "
+        "a warning if it halves what loss there is and not all is learned. So it is if ReduceLROnPlateau waits for a loss to rise, "
+        "or for an accuracy to fall, and has lowered the rate. A "
         "schedule that ends when nothing is left to learn is fine."
     ),
     remedy="Give the schedule as many steps as it will get: epochs * len(train_loader) if it is stepped per batch.",
@@ -68,6 +69,8 @@ horizon = epochs * len(train_loader)
 scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=horizon)  # step it for every batch"""
 
 _WAIT_FOR_FALL = 'scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="min")'
+
+_WAIT_FOR_RISE = 'scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max")'
 
 
 def look(subject: Subject) -> Finding:
@@ -185,9 +188,11 @@ def _waiting(subject: Subject, rates: Rates, reading: Reading) -> Finding | None
     """A scheduler that has lowered the rate because a loss did not rise, whatever harm that has done so far."""
     if rates.relative[-1] >= rates.relative.max():
         return None
-    found = waits_for_a_loss_to_rise(subject.run, reading, subject.training.optimizers)
+    optimizers = subject.training.optimizers
+    found = waits_for_a_loss_to_rise(subject.run, reading, optimizers)
     if found is None:
-        return None
+        score = waits_for_a_score_to_fall(subject.run, reading, optimizers, lambda: right_in_validation(subject))
+        return _waiting_for_fall(score, rates, reading) if score is not None else None
     best = (
         f" Its best value so far is {found.best:.3g}, the highest that it was given." if found.best is not None else ""
     )
@@ -196,6 +201,17 @@ def _waiting(subject: Subject, rates: Rates, reading: Reading) -> Finding | None
         f"should fall.{best} The rate has come down to {rates.relative[-1]:.2g} of its highest value by now."
     )
     remedy = Remedy('Give ReduceLROnPlateau mode="min" if it is stepped with a loss.', _WAIT_FOR_FALL)
+    return _told("warning", message, rates, remedy, reading)
+
+
+def _waiting_for_fall(found: Waits, rates: Rates, reading: Reading) -> Finding:
+    given = f"`{found.given}`" if found.given else "what it is given"
+    message = (
+        f'No: the scheduler lowers the rate whenever its value does not fall (mode="min"), but {given} should rise. Its best value so '
+        f"far is {found.best:.3g}, the lowest that it was given. The rate has come down to {rates.relative[-1]:.2g} of its highest "
+        "value by now."
+    )
+    remedy = Remedy('Give ReduceLROnPlateau mode="max" if it is stepped with an accuracy.', _WAIT_FOR_RISE)
     return _told("warning", message, rates, remedy, reading)
 
 
