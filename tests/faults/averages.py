@@ -133,3 +133,28 @@ def average_loaded(repaired, seed):
 
     loop = train if repaired else train_with_its_teacher
     return Scene(net, optimizer, None, train_loader, loop, score=lambda: data.accuracy(net, X_val, y_val))
+
+
+@fault("own-average-that-does-not-follow", kind="training_loop/average_too_slow", causes=CAUSES, symptoms=set(),
+       learns=0.9)  # fmt: skip
+def average_too_slow(repaired, seed):
+    X, y, X_val, y_val = data.digits(seed)
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    loader = DataLoader(TensorDataset(X, y), batch_size=32, shuffle=True)
+    ema_model = copy.deepcopy(model).requires_grad_(False)
+    decay = 0.97 if repaired else 0.9999
+
+    def train():
+        for epoch in range(10):
+            for image, label in loader:
+                optimizer.zero_grad()
+                F.cross_entropy(model(image), label).backward()
+                optimizer.step()
+                for mean, now in zip(ema_model.parameters(), model.parameters(), strict=True):
+                    mean.lerp_(now.detach(), 1 - decay)
+            with torch.no_grad():
+                print(epoch, F.cross_entropy(ema_model(X_val), y_val).item())
+
+    return Scene(model, optimizer, None, loader, train, score=lambda: data.accuracy(ema_model, X_val, y_val))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.loop.averaged import BEHIND, failing_average
 from nn_inspector.checks.loop.rounded import rounded_away
 from nn_inspector.checks.loop.shrunk import race_to_whole_weights, shrunk_weights
 from nn_inspector.checks.loop.source import loop_of
@@ -39,7 +40,8 @@ INFO = CheckInfo(
         "the step stands behind the loop over the batches, which clears the gradients of all but the last. Where most of each "
         "step is taken back before the model is called again, or half of what each pass over the data changes, or of what the steps between "
         "two validations do, copies train with "
-        "and without that. Updates by hand count as steps."
+        "and without that. An average of the weights that you validate is put into a copy: it is a warning if it fails on training "
+        "data that the network itself has learned. Updates by hand count as steps."
     ),
     remedy="Call loss.backward() and then optimizer.step() for each batch, with a learning rate above 0.",
     sources=("PyTorch documentation: torch.optim, taking an optimization step",),
@@ -64,6 +66,10 @@ averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.99))
 averaged.update_parameters(model)
 # and validate `averaged`, train `model`"""
 
+_BUFFERS = """\
+for mine, its in zip(averaged.buffers(), model.buffers()):
+    mine.copy_(its)"""
+
 _LOOP = """\
 for x, y in train_loader:
     optimizer.zero_grad()
@@ -84,6 +90,7 @@ def look(subject: Subject) -> Finding:
         or _shrunk(subject)
         or _rounded(subject)
         or _dropped(subject, wiring)
+        or _averaged(subject)
         or _sound(subject, wiring)
     )
 
@@ -244,6 +251,35 @@ def _dropped(subject: Subject, wiring: Wiring) -> Finding | None:
         where=lost[0],
         basis="structure",
     )
+
+
+def _averaged(subject: Subject) -> Finding | None:
+    """Steps that the network has learned from, and that an average of its weights does not follow."""
+    found = failing_average(subject)
+    if found is None:
+        return None
+    steps, place = subject.run.steps, found.place
+    message = (
+        f"Yes, but `{place}`, an average of the weights that you validate, has learned {max(0.0, 1 - found.left):.0%} of the training data, "
+        f"and the network itself {1 - found.network:.0%}."
+    )
+    if found.buffers:
+        message += " Its buffers are at fault, such as the statistics of batch normalization: they do not follow those of the network."
+        text, code = "Let the buffers follow as well.", _BUFFERS
+    elif found.way is not None and found.way < BEHIND:
+        gone = f"has gone {found.way:.1%} of the way of the weights" if found.way > 0 else "has not moved"
+        message += f" After {steps:,} steps it {gone}: it is still made of the first ones."
+        decay = float(f"{max(0.5, 1 - 10 / steps):.2g}")
+        text = f"Update the average after every step, with a decay that fits {steps:,} steps, such as {decay:g}, or one that begins low."
+        code = f"decay = min({decay:g}, (1 + step) / (10 + step))"
+    else:
+        text = "Look at how the average is updated: the shares of the old and the new have to add up to 1."
+        code = _AVERAGE
+    evidence = {"average_left": found.left, "network_left": found.network, "steps": float(steps)}
+    if found.way is not None:
+        evidence["way"] = found.way
+    remedy = Remedy(text, code)
+    return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where=place, basis="experiment")
 
 
 def _should_move(run: Run, name: str, parameter: torch.Tensor, rate: float) -> bool:
