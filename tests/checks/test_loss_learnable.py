@@ -12,6 +12,8 @@ from tests.trainings import CLASSES, FEATURES, Case, assert_equal, blobs, mlp, s
 X = torch.randn(96, FEATURES, generator=torch.Generator().manual_seed(0))
 REAL = X[:, :1] - X[:, 1:2]
 NUMBERS = TensorDataset(X, REAL)
+YES = TensorDataset(X, (REAL > 0).float())
+SIGNS = TensorDataset(X, (REAL > 0).float() * 2 - 1)
 batches = list(DataLoader(blobs(), batch_size=16)) * 4
 
 
@@ -39,13 +41,15 @@ def turned(output, y):
 @pytest.mark.parametrize(
     ("made", "says"),
     [
-        (lambda: case(net(), turned), "no better than chance"),
+        (lambda: case(net(), turned), "the answers are "),
         (
             lambda: case(net(1), lambda o, y: (o - y).square().mean(), TensorDataset(X, REAL[:, 0])),
             "no better than chance",
         ),
         (lambda: case(net(1), nn.MSELoss(), TensorDataset(X, REAL[:, 0])), "no better than chance"),
-        (lambda: case(net(1), lambda o, y: (o + y).square().mean(), NUMBERS), "no better than chance"),
+        (lambda: case(net(1), lambda o, y: (o + y).square().mean(), NUMBERS), "the wrong way round"),
+        (lambda: case(net(1), lambda o, y: (1 + 20 * o * y).clamp(min=0).mean(), SIGNS), "the wrong way round"),
+        (lambda: case(net(1), lambda o, y: (1 + o * (2 * y - 1)).relu().square().mean(), YES), "the wrong way round"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Using a target size")
@@ -106,6 +110,12 @@ class Twice(nn.Module):
 
 
 SOUND = {
+    "margins by hand": (
+        lambda: case(net(1), lambda o, y: (1 - 20 * o * y).clamp(min=0).mean(), SIGNS), "ok", "became right",
+    ),
+    "some are left out": (
+        lambda: case(net(1), lambda o, y: (o[:10] - y[:10]).square().mean(), NUMBERS), "skipped", "as a mask does",
+    ),
     "classes": (lambda: case(net(), nn.CrossEntropyLoss()), "ok", "became right"),
     "smoothed": (lambda: case(net(), nn.CrossEntropyLoss(label_smoothing=0.3)), "ok", "became right"),
     "margin": (lambda: case(net(), nn.MultiMarginLoss()), "ok", "became right"),

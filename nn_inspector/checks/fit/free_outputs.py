@@ -50,6 +50,7 @@ class FreeOutputs:
             and not which column.
         judged: share of what the loss judges that depends on the outputs: the rest comes from other layers.
         slope: whether the loss has a gradient at the first outputs, or at some that are far from them.
+        asked_elsewhere: share of the outputs that the loss depends on there or at those that are far from them.
     """
 
     layer: str
@@ -61,6 +62,7 @@ class FreeOutputs:
     compares: bool = False
     judged: float = 1.0
     slope: bool = True
+    asked_elsewhere: float = 1.0
 
     @property
     def fell(self) -> bool:
@@ -117,15 +119,17 @@ def minimize(copied: TrainingCopy, layer: str, batch: Any, *, seconds: float) ->
         if moved and len(losses) <= FEWEST_STEPS and math.isfinite(losses[-1]):
             raise ExperimentError("There was no time to minimize the loss.")
         after, _ = _answers(copied, batch)
-        slope = moved > 0 or _slope_elsewhere(copied, batch, outputs)
+        elsewhere = _asked_elsewhere(copied, batch, outputs)
         compares, judged = _compares(copied, batch, outputs), _judged(copied, batch, outputs)
     wrong = (before, after) if before is not None and after is not None else None
-    return FreeOutputs(layer, losses, moved, wrong, drawn, float(asked.float().mean()), compares, judged, slope)
+    slope = moved > 0 or bool(elsewhere.any())
+    shares = [float(one.float().mean()) for one in (asked, asked | elsewhere)]
+    return FreeOutputs(layer, losses, moved, wrong, drawn, shares[0], compares, judged, slope, shares[1])
 
 
-def _slope_elsewhere(copied: TrainingCopy, batch: Any, outputs: torch.Tensor) -> bool:
-    """Whether the loss has a gradient for outputs of some other size, which each item has its own of, and of other signs."""
-    before, found = outputs.detach().clone(), False
+def _asked_elsewhere(copied: TrainingCopy, batch: Any, outputs: torch.Tensor) -> torch.Tensor:
+    """Which outputs the loss has a gradient for at some other size, which each item has its own of, and at other signs."""
+    before, found = outputs.detach().clone(), torch.zeros_like(outputs, dtype=torch.bool)
     generator = torch.Generator().manual_seed(0)
     most = math.log10(float(_FAR * (1 + before.abs().mean())))
     for signs in _SIGNS:
@@ -138,7 +142,7 @@ def _slope_elsewhere(copied: TrainingCopy, batch: Any, outputs: torch.Tensor) ->
         loss = _loss(copied, batch)
         if loss.requires_grad:
             loss.backward()
-        found = found or (outputs.grad is not None and bool(outputs.grad.any()))
+        found |= outputs.grad != 0 if outputs.grad is not None else False
     with torch.no_grad():
         outputs.copy_(before)
     return found

@@ -69,6 +69,10 @@ LOWER = 0.8
 MOST_ASKED = 0.9
 """Where the loss depends on fewer of the outputs than this, some are left out on purpose."""
 
+TURNED = 1.5
+"""Chance makes 1 of the answers' order wrong; from here on they are in the opposite one. A margin that is kept already on the wrong
+side leaves those answers out, and asks for them elsewhere."""
+
 _MOST_PAIRS = 0.6
 
 _PLAYED = """\
@@ -238,7 +242,8 @@ def _judged(subject: Subject, found: FreeOutputs) -> Finding:
         raise ExperimentError(
             "The loss compares items with each other: its outputs are embeddings, and no answers that could be right or wrong."
         )
-    if found.asked < MOST_ASKED:
+    turned = TURNED <= after < math.inf
+    if found.asked < MOST_ASKED and not (turned and found.asked_elsewhere >= MOST_ASKED):
         raise ExperimentError(
             f"The loss leaves out {1 - found.asked:.0%} of the outputs, as a mask does: whether the answers are right cannot be told."
         )
@@ -251,18 +256,24 @@ def _judged(subject: Subject, found: FreeOutputs) -> Finding:
             "Your loop draws random numbers that change what is right: whether the answers are cannot be told from the labels."
         )
     course = f"the loss fell {fell}" if found.fell else f"the loss stays at {found.losses[-1]:.3g}"
-    worse = (
-        "and the answers are no better than chance"
-        if after >= 0.9
-        else f"and {after:.0%} of what chance gets wrong is wrong"
-    )
+    if turned:
+        worse = "and the lower it is, the more of the answers are the wrong way round"
+    elif after >= 0.9:
+        worse = "and the answers are no better than chance"
+    else:
+        worse = f"and {after:.0%} of what chance gets wrong is wrong"
     return finding(
         INFO,
         "error",
         f"No: with the outputs of {found.layer or 'the model'} free to be anything, {course}, {worse}. No network can learn the task with "
         "this loss.",
         evidence=evidence,
-        remedy=Remedy("Try the loss by hand on right and on wrong answers, and find what it rewards.", _TRY),
+        remedy=Remedy(
+            "Look for a sign that is turned round, in the loss or where it makes -1 and 1 of the labels."
+            if turned
+            else "Try the loss by hand on right and on wrong answers, and find what it rewards.",
+            _TRY,
+        ),
         where=found.layer,
         basis="experiment",
     )
