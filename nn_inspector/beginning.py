@@ -18,7 +18,7 @@ from nn_inspector.stats import is_dense
 
 _SAMPLED = 4096
 _MOST_TENSORS = 256
-_MOST_LISTED = 512
+MOST_LISTED = 512
 _MOST_SEEN = 10_000
 _DEEPEST = 5
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
@@ -167,10 +167,10 @@ def _stored(held: Any, place: str, seen: set[int], depth: int = 0) -> Iterator[t
 def _parts(held: Any) -> Iterator[tuple[str, Any]]:
     """What hangs on a container or an object of the user's."""
     if isinstance(held, list | tuple):
-        stride = max(1, len(held) // _MOST_LISTED)
+        stride = max(1, len(held) // MOST_LISTED)
         yield from ((f"[{index}]", held[index]) for index in range(0, len(held), stride))
     elif isinstance(held, dict):
-        yield from ((f"[{key!r}]", part) for key, part in list(held.items())[:_MOST_LISTED])
+        yield from ((f"[{key!r}]", part) for key, part in list(held.items())[:MOST_LISTED])
     elif hasattr(held, "__dict__") and not isinstance(held, type) and not callable(held):
         yield from ((f".{name}", part) for name, part in vars(held).items())
 

@@ -154,6 +154,59 @@ def test_data_that_stay_as_they_are_pass(loader, model, prepare):
     assert finding.severity == "ok"
 
 
+HIDDEN = FEATURES
+
+
+class Lines(Dataset):
+    """Words that are hidden in what is stored, or in a copy; in one tensor, or in a list of tensors."""
+
+    def __init__(self, *, clone, listed):
+        words = torch.randint(HIDDEN, (96, 10), generator=torch.Generator().manual_seed(0))
+        self.words = list(words) if listed else words
+        self.clone = clone
+
+    def __len__(self):
+        return len(self.words)
+
+    def __getitem__(self, index):
+        return self.hidden(self.words[index]) if not isinstance(self.words, list) else self.words[index]
+
+    def hidden(self, line):
+        line = line.clone() if self.clone else line
+        line[torch.rand(10) < 0.2] = HIDDEN
+        return line, torch.tensor(0)
+
+    def collated(self, lines):
+        return tuple(map(torch.stack, zip(*map(self.hidden, lines), strict=True)))
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["data set", "collate function"])
+@pytest.mark.parametrize("clone", [False, True])
+def test_words_that_are_hidden_for_good_are_an_error(clone, listed):
+    data = Lines(clone=clone, listed=listed)
+    loader = DataLoader(data, batch_size=16, collate_fn=data.collated if listed else None)
+    model = nn.Sequential(nn.Embedding(HIDDEN + 1, 4), nn.Flatten(), nn.Linear(40, CLASSES))
+    inspector = watched(loader, model, epochs=12)
+    before = torch.stack(list(data.words)).clone()
+    finding = inspector.check("data_mutation")
+    assert torch.equal(torch.stack(list(data.words)), before)
+    assert finding.severity == ("ok" if clone else "error"), finding.message
+    who = "the collate function" if listed else "the data set"
+    assert clone or f"No: {who} changes the stored data, each time an item is read" in finding.message
+
+
+def test_a_data_set_that_refuses_other_numbers_is_a_remark_only():
+    def chosen(data, index):
+        data.places[index] *= -1
+        if len(set(data.places.abs().tolist())) < 96:
+            raise ValueError("two items have the same place")
+        return data.images[index] / 70 + data.places[index]
+
+    data = Images(chosen)
+    data.places = torch.arange(96)
+    assert watched(DataLoader(data, batch_size=1), epochs=1).check("data_mutation").severity == "info"
+
+
 def test_items_that_are_made_at_their_first_reading_are_a_remark_only():
     finding = watched(DataLoader(Images(kept_at_first_reading), batch_size=16)).check("data_mutation")
     assert finding.severity == "info", finding.message

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
-from nn_inspector.beginning import Marks, marks_of, stored_data
+from nn_inspector.beginning import MOST_LISTED, Marks, marks_of, stored_data
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, preserved_random_state, tensors_of
 from nn_inspector.training import Training
 
 _MOST_BYTES = 1 << 26
-_ITEMS = 3
+_ITEMS = 6
+
+Writer = Literal["the data set", "the collate function"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +72,56 @@ def _start(held: torch.Tensor | np.ndarray) -> int:
     return held.data_ptr() if isinstance(held, torch.Tensor) else int(held.ctypes.data)
 
 
-def read_twice(training: Training, changed: Sequence[Changed]) -> bool | None:
-    """Whether an item is another one each time it is read, because reading it changes the stored data.
+def read_twice(training: Training, changed: Sequence[Changed]) -> Writer | None:
+    """Who makes an item another one each time it is read, by changing the stored data: the data set, or what collates its items.
 
     What has changed may have come to rest: it is stirred up first, with numbers as there were in the beginning. The data are
-    put back. None where that cannot be tried: no data set with items, or data of more than 64 MiB.
+    put back. None where nobody does, and where that cannot be tried: no data set with items, or data of more than 64 MiB.
     """
     loader = training.train_loader
-    data: Any = loader.dataset if isinstance(loader, DataLoader) else None
-    found = stored_data({"train": loader}) if data is not None else {}
+    if not isinstance(loader, DataLoader):
+        return None
+    data: Any = loader.dataset
+    found = stored_data({"train": loader})
     held = list(found.values())
     if not held or not isinstance(data, Sized) or not hasattr(data, "__getitem__"):
         return None
     if sum(one.nbytes for one in held) > _MOST_BYTES:
         return None
     BatchSource(loader)  # refuses data that can be read only once
+    collate = loader.collate_fn
+    writers: dict[Writer, Callable[[int], Any]] = {"the data set": data.__getitem__}
+    if loader.batch_size is not None and collate is not default_collate:
+        writers["the collate function"] = lambda index: collate([data[index]])
     kept = [_copy(one) for one in held]
     try:
         for change in changed:
             if change.place in found:
-                _stir(found[change.place], change.before)
-        return any(_changes(data, index, held) for index in _places(data))
+                _stir(found[change.place], change.before, _of_one_kind(change.place, found))
+        return next((who for who, read in writers.items() if any(_changes(read, n, held) for n in _places(data))), None)
+    except Exception:  # noqa: BLE001 - a data set of the user's may refuse numbers of ours
+        return None
     finally:
         for one, copy in zip(held, kept, strict=True):
             _put_back(one, copy)
 
 
+def _of_one_kind(place: str, found: Mapping[str, Any]) -> Sequence[Any]:
+    """What stands in the same list as a tensor, or that tensor alone."""
+    return [one for other, one in found.items() if other.partition("[")[0] == place.partition("[")[0]]
+
+
 @torch.no_grad()
-def _stir(held: torch.Tensor | np.ndarray, marks: Marks) -> None:
-    """Fill memory with random numbers of the mean and spread that it had; whole numbers stay as they are."""
-    if marks.is_whole or (isinstance(held, torch.Tensor) and not held.is_floating_point()):
+def _stir(held: torch.Tensor | np.ndarray, marks: Marks, alike: Sequence[Any]) -> None:
+    """Fill memory with random numbers of the mean and spread that it had, or with the whole numbers that it and its like hold."""
+    drawing = np.random.default_rng(0)
+    if marks.is_whole:
+        known = np.unique(np.concatenate([np.asarray(one).reshape(-1) for one in alike]))
+        numbers = drawing.choice(known, tuple(held.shape))
+    elif isinstance(held, torch.Tensor) and not held.is_floating_point():
         return
-    numbers = np.random.default_rng(0).normal(marks.mean, marks.spread, tuple(held.shape))
+    else:
+        numbers = drawing.normal(marks.mean, marks.spread, tuple(held.shape))
     if isinstance(held, torch.Tensor):
         held.copy_(torch.from_numpy(numbers))
     elif held.flags.writeable:
@@ -109,29 +129,30 @@ def _stir(held: torch.Tensor | np.ndarray, marks: Marks) -> None:
 
 
 def _places(data: Sized) -> Sequence[int]:
-    return range(0, len(data), max(1, len(data) // _ITEMS))[:_ITEMS]
+    """A few items, of those that are looked at where each stands in a list by itself."""
+    return range(0, len(data), max(1, len(data) // MOST_LISTED) * -(-min(len(data), MOST_LISTED) // _ITEMS))[:_ITEMS]
 
 
-def _changes(data: Any, index: int, held: Sequence[torch.Tensor | np.ndarray]) -> bool:
+def _changes(read: Callable[[int], Any], index: int, held: Sequence[torch.Tensor | np.ndarray]) -> bool:
     """Whether reading an item changes the stored data time and again, and with them what is read the next time.
 
     What is drawn anew at each reading (crops, holes) is drawn alike in the two readings that are compared.
     """
     start = [_copy(one) for one in held]
-    once = _read(data, index, seed=1)
+    once = _read(read, index, seed=2 * index + 1)
     for one, copy in zip(held, start, strict=True):
         _put_back(one, copy)
-    _read(data, index, seed=0)
+    _read(read, index, seed=2 * index)
     before = [_copy(one) for one in held]
-    again = _read(data, index, seed=1)
+    again = _read(read, index, seed=2 * index + 1)
     if _same(before, start) or _same(held, before):
         return False
     return not _same(once, again)
 
 
-def _read(data: Any, index: int, *, seed: int) -> list[torch.Tensor]:
+def _read(read: Callable[[int], Any], index: int, *, seed: int) -> list[torch.Tensor]:
     with preserved_random_state(seed):
-        return [tensor.detach().clone() for tensor in _tensors(data[index])]
+        return [tensor.detach().clone() for tensor in _tensors(read(index))]
 
 
 def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:

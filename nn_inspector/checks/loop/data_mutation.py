@@ -24,7 +24,7 @@ INFO = CheckInfo(
     how=(
         "Marks of the tensors and arrays behind your loaders are taken when watching begins and compared with those of "
         "now. It is an error if they differ and it is seen who changes them: the loop or the model, by an operation in "
-        "place on a batch in its first steps, or the data set, by an item that is another one when it is read again. If the loop "
+        "place on a batch in its first steps, or the data set or what collates its items, by an item that is another one when it is read again. If the loop "
         "adds noise to a batch in place, and the target is the same tensor under another name, a copy learns the clean one."
     ),
     remedy="Make a new tensor instead: x = x / 255, or image = self.images[index].clone() in the data set.",
@@ -37,6 +37,8 @@ INFO = CheckInfo(
         "missing_values",
         "contradictory_labels",
         "split_shift",
+        "label_alignment",
+        "zero_input",
         "train_eval_mode",
     ),
 )
@@ -48,6 +50,17 @@ _IN_THE_DATA = (
 )
 
 _IN_THE_MODEL = "def forward(self, x):\n    x = x * self.scale  # a new tensor; x *= self.scale would change the data"
+
+_IN_COLLATING = (
+    "def collate(items):\n    items = [item.clone() for item in items]  # change the copies, not the data\n    ..."
+)
+
+_CODE = {
+    "the loop": _IN_THE_LOOP,
+    "the model": _IN_THE_MODEL,
+    "the data set": _IN_THE_DATA,
+    "the collate function": _IN_COLLATING,
+}
 
 
 def look(subject: Subject) -> Finding:
@@ -73,7 +86,7 @@ def look(subject: Subject) -> Finding:
     except ExperimentError:
         by_reading = None
     if by_reading:
-        return _raised(subject, changed, evidence, "the data set")
+        return _raised(subject, changed, evidence, by_reading)
     message = (
         f"They do not: {changed[0].place} changed since watching began ({changed[0].text}). If your program does that on "
         "purpose, all is well."
@@ -104,11 +117,12 @@ def in_place(run: Run) -> list[str]:
 
 
 def _raised(subject: Subject, changed: list[Changed], evidence: dict[str, float], writer: str) -> Finding:
-    code = {"the loop": _IN_THE_LOOP, "the model": _IN_THE_MODEL}.get(writer, _IN_THE_DATA)
-    how = "each time an item is read" if writer == "the data set" else "by an operation in place on its batches"
+    code = _CODE[writer]
+    by_reading = writer in ("the data set", "the collate function")
+    how = "each time an item is read" if by_reading else "by an operation in place on its batches"
     message = f"No: {writer} changes the stored data, {how}. Of {changed[0].place} {changed[0].text}."
     severity: Severity = "info" if _does_well(subject) else "error"
-    basis: Basis = "experiment" if writer == "the data set" else "structure"
+    basis: Basis = "experiment" if by_reading else "structure"
     where = loop_of(subject).place("forward") if writer == "the loop" else None
     remedy = Remedy("Work on a copy: the next epoch needs the data as they were.", code)
     return finding(
