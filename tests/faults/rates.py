@@ -285,3 +285,27 @@ def momentum_that_never_forgets(repaired, seed):
                 optimizer.step()
 
     return Scene(model, optimizer, None, loader, train, score=lambda: data.accuracy(model, X_val, y_val))
+
+
+@fault("own-rate-that-falls-from-layer-to-layer", kind="training_loop/layer_rates_too_low", causes={"optimizer_settings", "learning_rate"},
+       symptoms=SLOW | {"simpler_baseline", "one_batch_fit", "update_ratio", "training_length"}, learns=0.85)  # fmt: skip
+def rate_that_falls_from_layer_to_layer(repaired, seed):
+    torch.manual_seed(seed)
+    x = torch.randn(2500, 10)
+    y = (x[:, 0] * x[:, 1] + x[:, 2] * x[:, 3] > 0).long()
+    layers = [part for i in range(5) for part in (nn.Linear(24 if i else 10, 24), nn.ReLU())]
+    model = nn.Sequential(*layers, nn.Linear(24, 2))
+    decay = 0.9 if repaired else 0.03
+    linear = [layer for layer in reversed(model) if isinstance(layer, nn.Linear)]
+    optimizer = torch.optim.AdamW([{"params": one.parameters(), "lr": 3e-3 * decay**i} for i, one in enumerate(linear)])
+    criterion = nn.CrossEntropyLoss()
+    loader = DataLoader(TensorDataset(x[:2000], y[:2000]), batch_size=50, shuffle=True)
+
+    def train():
+        for epoch in range(15):
+            for points, label in loader:
+                optimizer.zero_grad()
+                criterion(model(points), label).backward()
+                optimizer.step()
+
+    return Scene(model, optimizer, criterion, loader, train, score=lambda: data.accuracy(model, x[2000:], y[2000:]))

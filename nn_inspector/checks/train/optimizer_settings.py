@@ -12,6 +12,7 @@ from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.laps import laps_of, trial
 from nn_inspector.checks.train.levels import loss_levels
 from nn_inspector.checks.train.optimizer_oddities import ACCUMULATOR, Oddity, made_usual, oddities_of
+from nn_inspector.checks.train.rates_apart import race_to_one_rate, rates_apart
 from nn_inspector.checks.train.standing import lap_is_proof, require_plain, standing
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.history import Finding, Remedy, Severity
@@ -29,6 +30,7 @@ INFO = CheckInfo(
         "Settings are compared with the usual ones: epsilon above 0.01 (1e-8), momentum or the first beta above 0.98 (0.9), a "
         "second beta below 0.7 (0.999), a sum of squared gradients that begins above 1 (0), maximize. If the training does not do well, a copy with the usual values is trained from "
         "your first weights on the same batches. It is raised if that comes far further, and mentioned else. "
+        "So it is with parameter groups whose rates lie a thousandfold apart, which a copy gives one rate. "
         "Where nothing can be tried, a training that does not learn makes it a warning."
     ),
     remedy="Leave these settings at their defaults, and tune the learning rate.",
@@ -57,6 +59,9 @@ def look(subject: Subject) -> Finding:
     optimizers = subject.training.optimizers
     if not optimizers:
         raise ExperimentError("No optimizer is known. Pass optimizer=... to watch(), or run your training loop.")
+    found = _apart(subject)
+    if found is not None:
+        return found
     odd = oddities_of(optimizers)
     if not odd:
         return finding(INFO, "ok", "No: epsilon, momentum and betas are within the usual.")
@@ -67,6 +72,24 @@ def look(subject: Subject) -> Finding:
             return finding(INFO, "warning", message, remedy=_remedy(odd), where="optimizer", basis="structure")
         return finding(INFO, "info", f"They are unusual, but the training does well: {said}", where="optimizer")
     return _tried(subject, odd, said)
+
+
+def _apart(subject: Subject) -> Finding | None:
+    """Groups whose rates are next to nothing beside those of others, and a copy with one rate for all learns."""
+    apart = rates_apart(subject)
+    tried = race_to_one_rate(subject) if apart is not None else None
+    if apart is None or tried is None or tried.severity == "info":
+        return None
+    remedy = Remedy(
+        "Give all groups rates that lie closer together. Where the rate falls from layer to layer, take a factor of 0.7 to 1.",
+        f'for group in optimizer.param_groups:\n    group["lr"] = {apart.highest:.3g}',
+        tried.trial,
+    )
+    evidence = {"lowest": apart.lowest, "highest": apart.highest, "groups": float(apart.groups)}
+    message = f"Yes: {apart.text} {tried.text}"
+    return finding(
+        INFO, tried.severity, message, evidence=evidence, remedy=remedy, where=apart.where, basis="experiment"
+    )
 
 
 def _tried(subject: Subject, odd: Sequence[Oddity], said: str) -> Finding:
