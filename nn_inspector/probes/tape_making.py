@@ -30,6 +30,8 @@ _PLACES = frozenset({"roll", "getitem", "narrow", "select"})
 
 _SUMS_IN_PLACE = frozenset({"add_", "iadd"})
 _SUMS = frozenset({"add", "radd"}) | _SUMS_IN_PLACE
+_DIFFERENCES_IN_PLACE = frozenset({"sub_", "isub"})
+_DIFFERENCES = frozenset({"sub"}) | _DIFFERENCES_IN_PLACE
 
 _SAME = 0.01
 
@@ -248,10 +250,13 @@ def without_penalty(tape: Tape) -> Tape:
             bound |= {number for _, number in operation.results}
     operations, objectives = list(tape.operations), list(tape.objectives)
     for operation in reversed(tape.operations):
-        ends = operation.written if operation.name in _SUMS_IN_PLACE else {number for _, number in operation.results}
-        if operation.name not in _SUMS or ends.isdisjoint(objectives):
+        in_place = operation.name in _SUMS_IN_PLACE | _DIFFERENCES_IN_PLACE
+        ends = operation.written if in_place else {number for _, number in operation.results}
+        if operation.name not in _SUMS | _DIFFERENCES or ends.isdisjoint(objectives):
             continue
         terms = [part.number for part in operation.args if isinstance(part, Ref)]
+        if operation.name in _DIFFERENCES and terms and terms[0] not in bound:
+            continue  # without what stands before a minus, the sign of the rest would be another one
         if len(terms) == len(operation.args) == 2 and len(bound.intersection(terms)) == 1:
             (kept,) = bound.intersection(terms)
             objectives = [kept if number in ends else number for number in objectives]

@@ -13,6 +13,7 @@ from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.checks.train.decay_pull import pull_at_start, strongest_decay, usual
 from nn_inspector.checks.train.dropout_share import much_dropout
 from nn_inspector.checks.train.penalty_pull import penalty_pull
+from nn_inspector.checks.train.reward_for_size import RewardForSize, reward_for_size
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Arm, BatchSource, TrainingCopy, compare, initial_state, isolated, set_option, train
 from nn_inspector.history import SEVERITIES, Basis, Finding, Remedy, Run, Severity, Trial
@@ -33,7 +34,8 @@ INFO = CheckInfo(
         "is written by hand by its gradient. From a tenth on (a penalty beside a loss function: from as much as the loss), a "
         "copy is trained without it. It is a warning if that helps. It is an error if weight decay pulls ten times as hard as "
         "the gradient or costs most of the progress, and if a copy without the penalty learns most of what yours did not. "
-        "Dropout of 0.7 and more is tried with 0.2: it is an error if your training learned next to nothing and the copy "
+        "A term of the weights alone that is taken away from the loss, and grew, is a warning, and an error if it gained more than there "
+        "was to learn. Dropout of 0.7 and more is tried with 0.2: it is an error if your training learned next to nothing and the copy "
         "most of it, and from 0.8 on a warning if the copy gets twice as far."
     ),
     remedy=(
@@ -58,11 +60,16 @@ _TRIAL_STEPS = 80
 
 _SMALLER = "penalty = sum(p.pow(2).sum() for p in model.parameters())\nloss = loss_fn(model(x), y) + 1e-4 * penalty"
 
+_ADDED = "loss = loss_fn(model(x), y) + 1e-4 * penalty  # with a plus: large weights cost"
+
 
 def look(subject: Subject) -> Finding:
     """Compare pull and gradient, and try without the pull if it is strong."""
     run = subject.run
     subject.require_steps()
+    rewarded = reward_for_size(subject)
+    if rewarded is not None:
+        return _rewarded(rewarded)
     decay = strongest_decay(run)
     penalty = penalty_share(run)
     weights = [_on_weights(subject, decay, penalty)]
@@ -72,6 +79,19 @@ def look(subject: Subject) -> Finding:
     dropout = much_dropout(INFO, subject)
     found = [*weights, *([dropout] if dropout is not None else [])]
     return min(found, key=lambda one: SEVERITIES.index(one.severity))
+
+
+def _rewarded(found: RewardForSize) -> Finding:
+    return finding(
+        INFO,
+        "error" if found.rules else "warning",
+        f"Yes: your loss has a term of the weights alone with a minus, so that it is the lower the larger they are. The term went from "
+        f"{found.start:.3g} to {found.now:.3g}, and the rest of the loss was {found.loss:.3g} at first.",
+        evidence={"term_at_start": found.start, "term_now": found.now, "rest_at_start": found.loss},
+        remedy=Remedy("Add the penalty, and do not take it away.", _ADDED),
+        where="loop",
+        basis="structure",
+    )
 
 
 def _on_weights(subject: Subject, decay: np.ndarray | None, penalty: float | None) -> Finding:
