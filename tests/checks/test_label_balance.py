@@ -60,6 +60,22 @@ def test_where_the_frequent_classes_are_told_apart_it_is_a_warning(watched):
     assert "class 3" in finding.message
 
 
+def test_one_rare_class_of_many_cannot_gain_more_than_its_share(watched):
+    torch.manual_seed(0)
+    y = torch.randint(0, 9, (4800,))
+    y[torch.rand(4800) < 0.016] = 9
+    x = torch.randn(4800, 12)
+    x[torch.arange(4800), y.clamp(max=8)] += 5.0 * (y < 9)
+    x[:, 0] += 5.0 * (y == 9)
+    x[:, 10] += 2.0 * (y == 9)
+    model = nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 10))
+    loader = DataLoader(TensorDataset(x, y), batch_size=30, shuffle=True)
+    case = Case(model, torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9), nn.CrossEntropyLoss(), loader)
+    finding = checked(watched, case, epochs=1)
+    assert finding.severity == "warning", finding.message
+    assert "class 9" in finding.message
+
+
 @pytest.mark.parametrize(
     "case",
     [

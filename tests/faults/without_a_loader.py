@@ -119,3 +119,37 @@ def rate_of_a_loop_over_all_the_data(repaired, seed):
                 print(epoch, loss.item())
 
     return Scene(model, optimizer, None, None, train, score=lambda: data.accuracy(model, X_val, y_val))
+
+
+@fault("own-policy-gradient-at-a-tiny-rate", kind="hyperparameters/learning_rate_too_low", causes={"learning_rate"},
+       symptoms=STUCK | {"update_ratio"}, learns=0.4)  # fmt: skip
+def policy_gradient_at_a_tiny_rate(repaired, seed):
+    torch.manual_seed(seed)
+    env = GridWorld()
+    agent = nn.Sequential(nn.Linear(SIZE * SIZE, 32), nn.Tanh(), nn.Linear(32, 4))
+    optimizer = torch.optim.Adam(agent.parameters(), lr=1e-2 if repaired else 1e-6)
+
+    def train():
+        for update in range(120):
+            losses = []
+            for _ in range(4):
+                state, done, rewards, log_probs = env.reset(), False, [], []
+                while not done:
+                    chances = Categorical(logits=agent(state))
+                    action = chances.sample()
+                    state, reward, done = env.step(action.item())
+                    log_probs.append(chances.log_prob(action))
+                    rewards.append(reward)
+                returns = torch.tensor(
+                    [sum(0.95**k * r for k, r in enumerate(rewards[t:])) for t in range(len(rewards))]
+                )
+                losses.append(-(torch.stack(log_probs) * (returns - 0.2)).sum())
+            optimizer.zero_grad()
+            torch.stack(losses).mean().backward()
+            optimizer.step()
+
+    def score():
+        with torch.no_grad():
+            return mean_return(lambda state: Categorical(logits=agent(state)).sample().item())
+
+    return Scene(agent, optimizer, None, None, train, score=score)

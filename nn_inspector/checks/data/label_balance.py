@@ -109,7 +109,7 @@ def _of_rare(subject: Subject, rare: Sequence[int], evidence: Evidence, spread: 
     treated = class_race(subject, balanced, judges, class_answers, until=begin + subject.seconds / 2)
     rare_found, rare_without = treated[-1].found(rare), plain[-1].found(rare)
     helped = rare_found >= FOUND and rare_without <= LOST
-    helped &= treated[-1].average >= max(average, plain[-1].average) + GAIN
+    helped &= treated[-1].average >= max(average, plain[-1].average) + gain_of(len(rare), now.classes)
     measure = "share not found of an average class"
     trial = class_trial(subject, plain, treated, lambda one: 1 - one.average, measure=measure, helped=helped)
     if not helped:
@@ -130,6 +130,16 @@ def _of_rare(subject: Subject, rare: Sequence[int], evidence: Evidence, spread: 
         where="train_loader",
         basis="experiment",
     )
+
+
+def gain_of(rare: int, classes: int) -> float:
+    """How much more of an average class has to be found: less where few of many classes are rare, for only these can gain.
+
+    Example:
+        >>> gain_of(1, 2), gain_of(1, 10)
+        (0.15, 0.03)
+    """
+    return GAIN * min(1.0, 2 * rare / classes)
 
 
 def _apart(subject: Subject) -> tuple[list[Any], list[Any]]:

@@ -70,6 +70,7 @@ scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=horizon)
 
 _WAIT_FOR_FALL = 'scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="min")'
 
+_RISE = 'Give ReduceLROnPlateau mode="max" if it is stepped with an accuracy.'
 _WAIT_FOR_RISE = 'scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max")'
 
 
@@ -108,6 +109,9 @@ def _collapsed(subject: Subject, rates: Rates, reading: Reading) -> Finding | No
     if waits_for_rise(reading):
         message += ' The scheduler lowers it whenever its value does not rise (mode="max"), as a loss should not.'
         text, code = 'Give ReduceLROnPlateau mode="min" if it is stepped with a loss.', _WAIT_FOR_FALL
+    elif _score_that_should_fall(subject, reading) is not None:
+        message += ' The scheduler lowers it whenever its value does not fall (mode="min"), as an accuracy should not.'
+        text, code = _RISE, _WAIT_FOR_RISE
     elif each_batch:
         message += " The scheduler is stepped for every batch."
         text = "Step the scheduler once an epoch, or give it epochs * len(train_loader) steps."
@@ -191,7 +195,7 @@ def _waiting(subject: Subject, rates: Rates, reading: Reading) -> Finding | None
     optimizers = subject.training.optimizers
     found = waits_for_a_loss_to_rise(subject.run, reading, optimizers)
     if found is None:
-        score = waits_for_a_score_to_fall(subject.run, reading, optimizers, lambda: right_in_validation(subject))
+        score = _score_that_should_fall(subject, reading)
         return _waiting_for_fall(score, rates, reading) if score is not None else None
     best = (
         f" Its best value so far is {found.best:.3g}, the highest that it was given." if found.best is not None else ""
@@ -204,6 +208,11 @@ def _waiting(subject: Subject, rates: Rates, reading: Reading) -> Finding | None
     return _told("warning", message, rates, remedy, reading)
 
 
+def _score_that_should_fall(subject: Subject, reading: Reading) -> Waits | None:
+    optimizers = subject.training.optimizers
+    return waits_for_a_score_to_fall(subject.run, reading, optimizers, lambda: right_in_validation(subject))
+
+
 def _waiting_for_fall(found: Waits, rates: Rates, reading: Reading) -> Finding:
     given = f"`{found.given}`" if found.given else "what it is given"
     message = (
@@ -211,7 +220,7 @@ def _waiting_for_fall(found: Waits, rates: Rates, reading: Reading) -> Finding:
         f"far is {found.best:.3g}, the lowest that it was given. The rate has come down to {rates.relative[-1]:.2g} of its highest "
         "value by now."
     )
-    remedy = Remedy('Give ReduceLROnPlateau mode="max" if it is stepped with an accuracy.', _WAIT_FOR_RISE)
+    remedy = Remedy(_RISE, _WAIT_FOR_RISE)
     return _told("warning", message, rates, remedy, reading)
 
 

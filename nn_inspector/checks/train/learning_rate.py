@@ -13,6 +13,8 @@ from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.laps import Change, Lap, Laps, laps_of, trial
 from nn_inspector.checks.train.levels import loss_levels
 from nn_inspector.checks.train.standing import Standing, lap_is_proof, require_plain, standing
+from nn_inspector.checks.train.unmoved import hardly_moved
+from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import TrainingCopy
 from nn_inspector.history import Chart, Curve, Evidence, Finding, Remedy, Severity, curve
 
@@ -30,7 +32,8 @@ INFO = CheckInfo(
         "If the loss has come most of the way from chance to the least possible one, the rate is fine. Else copies are "
         "trained from your first weights on the same batches, with the rate times 0.1, 10, 0.01, 100 and so on. It is "
         "raised if one of them comes far further, on items it has not seen, in as many steps as yours or fewer. It is an "
-        "error if yours learned next to nothing and the other most of it."
+        "error if yours learned next to nothing and the other most of it. Where copies cannot be trained, as in reinforcement learning, it is a "
+        "warning if the rate is 1e-5 or less and weights that were just drawn have moved by less than 2 %."
     ),
     remedy="Take the rate that came furthest, or go in factors of ten from 0.1 (SGD) or 0.001 (Adam) until the loss falls.",
     sources=(
@@ -63,8 +66,14 @@ def look(subject: Subject, *, every: bool = False) -> Finding:
         return finding(
             INFO, "ok", f"It does not look so: with {_said(subject)} most answers of your network are right by now."
         )
-    track = laps_of(subject)
-    require_plain(subject, track)
+    try:
+        track = laps_of(subject)
+        require_plain(subject, track)
+    except ExperimentError:
+        still = hardly_moved(subject, _highest(subject))
+        if still is None:
+            raise
+        return _unmoved(subject, still)
     place = standing(subject, track)
     laps = _laps(subject, track, place, every=every)
     ends = {factor: lap.end for factor, lap in laps.items() if lap.complete}
@@ -109,10 +118,14 @@ def times(factor: float) -> Change:
 
 def rates(subject: Subject) -> list[float]:
     """The largest learning rate of each parameter group that was seen or is set now."""
+    return list(_highest(subject).values())
+
+
+def _highest(subject: Subject) -> dict[str, float]:
     found: Mapping[str, float] = subject.training.initial_rates
     seen = {source: subject.run.series("learning_rate", source).high for source in subject.run.sources("learning_rate")}
     largest = {source: float(max(values)) for source, values in seen.items() if len(values)}
-    return [max(rate, largest.get(source, 0.0)) for source, rate in found.items()]
+    return {source: max(rate, largest.get(source, 0.0)) for source, rate in found.items()}
 
 
 def chart(result: Finding) -> Chart | None:
@@ -171,6 +184,25 @@ def _raised(subject: Subject, track: Laps, place: Standing, factor: float, lap: 
         remedy=remedy,
         where="optimizer",
         basis="experiment",
+    )
+
+
+def _unmoved(subject: Subject, still: float) -> Finding:
+    message = (
+        f"Yes: {_said(subject)} is too low. In {subject.run.steps:,} steps no layer's weights moved by more than {still:.2g} of their "
+        "size: the network is still about the one that was drawn at the beginning."
+    )
+    return finding(
+        INFO,
+        "warning",
+        message,
+        evidence={"moved": still, "rate": max(rates(subject))},
+        remedy=Remedy(
+            "Take a usual rate: 0.001 with Adam, 0.01 with SGD. Go in factors of ten from there.",
+            'for group in optimizer.param_groups:\n    group["lr"] = 1e-3',
+        ),
+        where="optimizer",
+        basis="structure",
     )
 
 
