@@ -105,3 +105,30 @@ def test_both_say_why_they_cannot_look(watched):
     assert "Run your training loop" in inspector.check("training_length").message
     inspector = watched(case(lr=1e-5), lambda c: c.run(2))
     assert inspector.check("training_length", seconds=0).severity == "skipped"
+
+
+def left_after(batches, *, watched, epochs=20):
+    """Passes that are left after some batches, which are drawn anew each time."""
+    made = case(lr=0.02, batch_size=8)
+
+    def run(c):
+        for _ in range(epochs):
+            for number, (x, y) in enumerate(c.train_loader, 1):
+                c.optimizer.zero_grad()
+                c.loss_fn(c.model(x), y).backward()
+                c.optimizer.step()
+                if number == batches:
+                    break
+
+    return watched(made, run).check("training_length", seconds=120.0)
+
+
+def test_passes_that_are_left_after_their_first_batch_are_named(watched):
+    finding = left_after(1, watched=watched)
+    assert finding.severity == "warning", finding.message
+    assert "Each pass over the train_loader was left after its first batch, of 32." in finding.message
+    assert "take out the break" in finding.remedy.text
+
+
+def test_passes_that_are_left_but_learn_are_well(watched):
+    assert left_after(12, watched=watched).severity == "ok"

@@ -37,6 +37,14 @@ class NeverSeen:
 
 def never_seen(loader: object, epochs: Sequence[Epoch]) -> NeverSeen | None:
     """What is never seen of a loader; None if its passes are whole, or not the same."""
+    left = left_early(loader, epochs)
+    if left is None or not _hold_the_same(epochs[:-1], in_order=is_sequential(loader)):
+        return None
+    return left
+
+
+def left_early(loader: object, epochs: Sequence[Epoch]) -> NeverSeen | None:
+    """What is taken of each pass, where all are left after the same few batches, be they the same or not; None if they are not."""
     if not isinstance(loader, DataLoader) or not epochs or max(epochs[-1].number + 1, len(epochs)) < PASSES:
         return None
     early, batches = epochs[:-1], length_of(loader)
@@ -44,7 +52,7 @@ def never_seen(loader: object, epochs: Sequence[Epoch]) -> NeverSeen | None:
         return None
     taken = early[0].batches
     same = all(epoch.batches == taken and not epoch.complete for epoch in early) and epochs[-1].batches <= taken
-    if not same or taken > FEW * batches or not _hold_the_same(early, in_order=is_sequential(loader)):
+    if not same or taken > FEW * batches:
         return None
     return NeverSeen(taken, batches, epochs[-1].number + 1, is_sequential(loader))
 

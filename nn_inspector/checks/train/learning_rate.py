@@ -12,6 +12,7 @@ from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.laps import Change, Lap, Laps, laps_of, trial
 from nn_inspector.checks.train.levels import loss_levels
+from nn_inspector.checks.train.passes import passes_cut_short
 from nn_inspector.checks.train.standing import Standing, lap_is_proof, require_plain, standing
 from nn_inspector.checks.train.unmoved import hardly_moved
 from nn_inspector.errors import ExperimentError
@@ -82,6 +83,11 @@ def look(subject: Subject, *, every: bool = False) -> Finding:
     if not _proves(track, place, laps[best]):
         message = f"No: no rate that was tried came far further than {_said(subject)} in {track.steps} steps."
         return finding(INFO, "ok", message, evidence=evidence)
+    if best > 1 and passes_cut_short(subject):
+        message = (
+            "A higher rate would come further in as few steps, but there are so few because each pass is left early."
+        )
+        return finding(INFO, "info", message, evidence=evidence)
     return _raised(subject, track, place, best, laps[best], evidence)
 
 

@@ -10,6 +10,7 @@ from nn_inspector.checks.race import answers_well
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.laps import FEWEST, Lap, Laps, laps_of
 from nn_inspector.checks.train.levels import judge, judged_loss, loss_levels
+from nn_inspector.checks.train.passes import SHORT, passes_cut_short
 from nn_inspector.checks.train.standing import (
     MOST_OF_IT,
     Standing,
@@ -34,7 +35,7 @@ INFO = CheckInfo(
         "If the loss has come most of the way from chance to the least possible one, it is long enough. Else a copy is trained on "
         "from where you stopped, for up to four times as many steps. It is a warning if that brings it far further, on items "
         "that the copy is not trained on: it had come a fifth of the way at most, or is to predict numbers, made few steps, and left "
-        "four times as much to learn."
+        "four times as much to learn. If it made few steps because each pass was left after some batches, any clear gain is enough."
     ),
     remedy="Train for more epochs, with smaller batches (more steps an epoch), or with a higher rate.",
     sources=(
@@ -55,17 +56,19 @@ VERY_SHORT = 100
 ON_ITS_WAY = 0.2
 """A training that came further than this when it was stopped needs no telling that more steps would help, unless"""
 
-SHORT = 300
-"""it made no more steps than these, and"""
-
 A_FRACTION = 1 / 4
-"""so little of what it left to learn is left after the longer training."""
+"""it made no more steps than `SHORT`, and so little of what it left to learn is left after the longer training."""
 
 _MORE = 0.2
 """More steps are worth a remark if they take the loss so much further on the way."""
 
 LONGER = 4
 """The copy takes so many times as many steps as the training has taken."""
+
+_WHOLE_PASSES = """\
+for epoch in range(epochs):
+    for x, y in train_loader:  # to its end
+        ..."""
 
 _LEAST, _MOST = 150, 1500
 _SHARE_OF_TIME = 0.7
@@ -98,7 +101,10 @@ def look(subject: Subject) -> Finding:
         "progress_later": reached,
     }
     far = reached >= MOST_OF_IT and place.run <= ON_ITS_WAY and place.missed(reached, lap.right)
-    if not (lap_is_proof(lap) and (far or _cut_short(subject, place, reached)) and place.own <= place.run + _NOISE):
+    left = passes_cut_short(subject)
+    cut = left is not None and reached >= place.run + _MORE
+    stopped = (far or _cut_short(subject, place, reached)) and place.own <= place.run + _NOISE
+    if not (lap_is_proof(lap) and (stopped or cut)):
         if reached >= place.run + _MORE:
             message = (
                 f"It was well on its way when it stopped: {lap.steps} more steps take the loss from {lap.start:.3g} to "
@@ -111,10 +117,16 @@ def look(subject: Subject) -> Finding:
         f"Yes: it stopped after {subject.run.steps} steps with a loss of {lap.start:.3g}. A copy that was trained on for "
         f"{lap.steps} more steps, with nothing else changed, came to {lap.end:.3g}."
     )
+    more = Trial([lap.start] * len(lap.losses), lap.losses, helped=True)
+    if left is not None:
+        taken = "its first batch" if left.taken == 1 else f"its first {left.taken} batches"
+        message += f" Each pass over the train_loader was left after {taken}, of {left.batches}."
+        remedy = Remedy("Let each pass go to its end: take out the break, or next(iter(...)).", _WHOLE_PASSES, more)
+        return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where="loop", basis="experiment")
     remedy = Remedy(
         f"Train about {1 + math.ceil(lap.steps / subject.run.steps)} times as long, or try a higher learning rate.",
         f"epochs = {1 + math.ceil(lap.steps / subject.run.steps)} * epochs",
-        Trial([lap.start] * len(lap.losses), lap.losses, helped=True),
+        more,
     )
     return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where="loop", basis="experiment")
 
