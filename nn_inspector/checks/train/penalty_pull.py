@@ -10,12 +10,12 @@ import torch
 
 from nn_inspector.checks.base import Subject
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import TrainingCopy, initial_state, isolated
+from nn_inspector.experiments import Start, TrainingCopy, initial_state, isolated
 from nn_inspector.probes import without_penalty
 
 
-def penalty_pull(subject: Subject) -> float | None:
-    """Norm of the gradient of what depends on the weights alone, over that of all else in the loss, at the first weights.
+def penalty_pull(subject: Subject, *, now: bool = False) -> float | None:
+    """Norm of the gradient of what depends on the weights alone, over that of all else in the loss, at the first weights or now.
 
     Both are means over some batches.
 
@@ -29,7 +29,7 @@ def penalty_pull(subject: Subject) -> float | None:
         return None
     try:
         batches = subject.batches()
-        with isolated(training, start=initial_state(training, subject.run)) as copied:
+        with isolated(training, start=Start() if now else initial_state(training, subject.run)) as copied:
             copied.same_noise = True
             whole = _gradient(copied, batches)
             copied.penalty = False

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart, try_out
-from nn_inspector.checks.race import answers_well, race
+from nn_inspector.checks.race import FAILED, answers_well, known_left, race
 from nn_inspector.checks.symptoms import OF_THE_LOOP
 from nn_inspector.checks.train.decay_pull import pull_at_start, strongest_decay, usual
 from nn_inspector.checks.train.dropout_share import much_dropout
@@ -36,7 +36,8 @@ INFO = CheckInfo(
         "the gradient or costs most of the progress, and if a copy without the penalty learns most of what yours did not. "
         "A term of the weights alone that is taken away from the loss, and grew, is a warning, and an error if it gained more than there "
         "was to learn. Dropout of 0.7 and more is tried with 0.2: it is an error if your training learned next to nothing and the copy "
-        "most of it, and from 0.8 on a warning if the copy gets twice as far."
+        "most of it, and from 0.8 on a warning if the copy gets twice as far. Where the training failed, a penalty that holds the weights where they are now is "
+        "tried, too."
     ),
     remedy=(
         "Lower weight_decay by factors of ten until the loss falls; 1e-4 is usual for SGD, 1e-2 for AdamW. Dropout is "
@@ -55,6 +56,9 @@ RULES = 10.0
 
 SUSPECT_PENALTY = 1.0
 """A penalty as large as the loss itself is tried out."""
+
+HOLDS = 0.5
+"""A pull of so much of the gradient is tried out where the training failed. One that holds the weights has all of it."""
 
 _TRIAL_STEPS = 80
 
@@ -76,6 +80,8 @@ def look(subject: Subject) -> Finding:
     by_hand = _penalty_by_hand(subject) if penalty is None else None
     if by_hand is not None:
         weights = [by_hand] if decay is None else [*weights, by_hand]
+    held = _held_where_it_began(subject) if not any(one.raised for one in weights) else None
+    weights = [*weights, held] if held is not None else weights
     dropout = much_dropout(INFO, subject)
     found = [*weights, *([dropout] if dropout is not None else [])]
     return min(found, key=lambda one: SEVERITIES.index(one.severity))
@@ -163,6 +169,25 @@ def _penalty_by_hand(subject: Subject) -> Finding | None:
     )
     return finding(
         INFO, found.severity, f"Yes: {said}. {found.text}", evidence=evidence, remedy=remedy, basis="experiment"
+    )
+
+
+def _held_where_it_began(subject: Subject) -> Finding | None:
+    """A penalty that pulls back to where the weights were: it is nothing at first, and small where they cannot leave."""
+    if (known_left(subject) or 0.0) <= FAILED:
+        return None
+    pull = penalty_pull(subject, now=True)
+    found = race(subject, _leave_out) if pull is not None and pull >= HOLDS else None
+    if found is None or found.severity == "info":
+        return None
+    return finding(
+        INFO,
+        found.severity,
+        f"Yes: what your loss adds for the weights alone pulls with {pull:.2g} times the gradient of the rest where they are now, and holds "
+        f"them there. {found.text}",
+        evidence={"pull_now": pull or 0.0},
+        remedy=Remedy("Give the penalty a smaller factor.", _SMALLER, found.trial),
+        basis="experiment",
     )
 
 
