@@ -11,6 +11,7 @@ import torch
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.init.first_weights import first_weights, redraw
 from nn_inspector.checks.model.second_derivatives import NoCurve, no_curve
+from nn_inspector.checks.model.sharp_softmax import odd_scores
 from nn_inspector.checks.model.single_softmax import single_softmax
 from nn_inspector.checks.race import Change, known_left, race
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
@@ -34,7 +35,8 @@ INFO = CheckInfo(
         "softmax before a layer, for layers with nothing between them, and for three sigmoids or tanhs in a row behind "
         "which the items differ far less. Then a copy is trained with ReLU there. It is raised only if that copy gets much "
         "further in a few steps than your whole training did; of several softmaxes it is a warning if anything is left to learn. A softmax along an axis with one number on it, whose weights are all 1, "
-        "is tried along the longest other axis. It is an error as well if a part of the loss has a gradient with "
+        "is tried along the longest other axis; one that weighs data by scores that spread more than 20, or hardly at all, with scores "
+        "that spread by 1. It is an error as well if a part of the loss has a gradient with "
         "tanh only: ReLU has no second derivative."
     ),
     remedy="Put a ReLU behind each hidden layer. Sigmoid and softmax belong to the output, if anywhere.",
@@ -100,7 +102,7 @@ def look(subject: Subject) -> Finding:
     if without_curve is not None:
         return _without_curve(without_curve)
     seen = subject.anatomy("initial", training=False)
-    suspicion = _of_single_numbers(subject, seen) or suspect(seen)
+    suspicion = _of_single_numbers(subject, seen) or suspect(seen) or _of_odd_scores(subject, seen)
     if suspicion is None:
         return finding(INFO, "ok", "Yes: nothing unusual stands between the layers.")
     tried = race(subject, _change(suspicion, seen), most=_STEPS)
@@ -155,6 +157,20 @@ def _of_single_numbers(subject: Subject, seen: Anatomy) -> Suspicion | None:
         found.node.call.module or None,
         text=f"Let it work along the axis of what it is to weigh: dim={found.meant}, with {found.shape[found.meant]} numbers on it.",
         code=f"weights = torch.softmax(scores, dim={found.meant})  # scores: {found.shape}; not dim={found.axis}",
+    )
+
+
+def _of_odd_scores(subject: Subject, seen: Anatomy) -> Suspicion | None:
+    """A softmax that weighs data, and that a temperature, or a scale left out, makes choose one entry for good or none."""
+    found = odd_scores(subject, seen)
+    if found is None:
+        return None
+    return Suspicion(
+        found.text,
+        {(found.node.call.name, found.node.turn): found.instead},
+        found.node.call.module or None,
+        text="Give the scores a spread of about 1 at the beginning: change the temperature, or divide by the square root of their length.",
+        code="weights = torch.softmax(queries @ keys.mT / queries.shape[-1] ** 0.5, dim=-1)",
     )
 
 
