@@ -147,6 +147,27 @@ def test_a_training_that_was_lost_says_nothing_of_the_labels():
     assert not finding.raised, finding.message
 
 
+def rare(items, share, seed=0):
+    """Two classes of items, one of which is rare; where both are likely, the frequent one is always likelier."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = (torch.rand(items, generator=generator) < share).long()
+    return TensorDataset(torch.randn(items, FEATURES, generator=generator) + 0.5 * labels[:, None], labels)
+
+
+@pytest.mark.parametrize(
+    ("share", "val"), [(0.04, None), (0.04, rare(1000, 0.04, seed=1)), (0.13, rare(600, 0.13, seed=1))]
+)
+def test_a_rare_class_that_is_never_the_likelier_one_says_nothing_of_the_labels(share, val):
+    finding = finding_of("label_alignment", *watched_case(rare(1000, share), val=val, epochs=2))
+    assert finding.severity in {"ok", "info"}, finding.message
+
+
+def test_a_rare_class_of_other_items_is_still_a_warning():
+    data = rare(1000, 0.15)
+    finding = finding_of("label_alignment", *watched_case(apart(data), val=apart(rare(600, 0.15, seed=1)), epochs=2))
+    assert finding.severity == "warning", finding.message
+
+
 def test_of_few_items_it_is_a_remark():
     assert finding_of("label_alignment", *watched_case(apart(blobs(120)))).severity == "info"
 

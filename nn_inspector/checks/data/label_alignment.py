@@ -6,6 +6,7 @@ import contextlib
 import math
 
 import torch
+import torch.nn.functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 from nn_inspector.checks.answers import Answers, answers
@@ -72,6 +73,9 @@ BY_HEART = 0.1
 SURE = 200
 """With fewer items a warning would rest on too little."""
 
+SURE_OTHERS = 60
+"""So it would with fewer items that are not like most of the others."""
+
 FEWEST_OTHERS = 20
 """Of fewer items that are not like the others, nothing can be learned, whether their labels are right or not."""
 
@@ -113,7 +117,7 @@ def look(subject: Subject) -> Finding:
         _shifted(subject, evidence)
         or _as_in_validation(subject, pairs, evidence)
         or _noisier(subject, pairs, own, evidence)
-        or _unlearnable(subject, pairs, evidence)
+        or _unlearnable(subject, pairs, evidence, enough=not seen.answers or pairs.others >= SURE_OTHERS)
     )
 
 
@@ -234,11 +238,9 @@ def _made_anew(subject: Subject) -> bool:
     return not all(one.shape == other.shape and torch.equal(one, other) for one, other in pairs)
 
 
-def _unlearnable(subject: Subject, pairs: Pairs, evidence: Evidence) -> Finding:
-    sure = (
-        len(pairs.features) >= SURE and not LossCurve.of(subject.run).lost
-    )  # one that was lost says nothing of labels
-    left = _left_of_others(subject) if sure else None
+def _unlearnable(subject: Subject, pairs: Pairs, evidence: Evidence, *, enough: bool) -> Finding:
+    sure = enough and len(pairs.features) >= SURE
+    left = _left_of_others(subject) if sure and not LossCurve.of(subject.run).lost else None
     if left is None or not NOTHING <= left <= _LOST or _tells_something(subject):
         message = (
             "A simple model learns no more of these labels than of permuted ones: they are not to be had so easily."
@@ -256,14 +258,22 @@ def _unlearnable(subject: Subject, pairs: Pairs, evidence: Evidence) -> Finding:
 
 
 def _tells_something(subject: Subject) -> bool:
-    """Whether the network's numbers go with those of the validation items more than by chance, however much noise there is."""
+    """Whether the network's answers go with the validation items more than by chance, however much noise there is.
+
+    Of classes its scores are asked: where one class is rare, the most likely one may always be another.
+    """
     if subject.training.val_loader is None:
         return False
     try:
         seen = look_at_items(subject, subject.training.val_loader)
     except ExperimentError:
         return False
-    return seen.task == "numbers" and of_answers(Answers("numbers", seen.prediction, seen.target)).holds(_RELATED)
+    given, right = seen.prediction, seen.target
+    if given.dim() == right.dim() + 1 and not right.is_floating_point() and int(right.min()) >= 0:
+        given, right = given.log_softmax(1), F.one_hot(right, given.shape[1])
+    elif seen.task != "numbers":
+        return False
+    return of_answers(Answers("numbers", given, right)).holds(_RELATED)
 
 
 def _left_of_others(subject: Subject) -> float | None:
