@@ -13,6 +13,10 @@ from torch.overrides import TorchFunctionMode
 from nn_inspector.experiments.isolation import TrainingCopy
 
 _WEIGHED: tuple[Callable[..., torch.Tensor], ...] = (F.cross_entropy, F.nll_loss)
+_YES_OR_NO: tuple[Callable[..., torch.Tensor], ...] = (
+    F.binary_cross_entropy,
+    F.binary_cross_entropy_with_logits,
+)
 _PLACE = 2
 
 _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -35,6 +39,28 @@ def class_weights(copied: TrainingCopy, weights: torch.Tensor) -> Iterator[None]
         if len(args) > _PLACE:
             return (*args[:_PLACE], own, *args[_PLACE + 1 :]), kwargs
         return args, {**kwargs, "weight": own}
+
+    _change_calls(copied, weigh)
+    try:
+        yield
+    finally:
+        copied.instead = None
+
+
+@contextlib.contextmanager
+def yes_weights(copied: TrainingCopy, weights: torch.Tensor) -> Iterator[None]:
+    """Within the block, the copy's binary cross entropy counts each target of 1 as often as these weights say.
+
+    Args:
+        copied: a copy.
+        weights: of each column of the targets, [columns].
+    """
+
+    def weigh(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments:
+        if func not in _YES_OR_NO or len(args) > _PLACE:
+            return args, kwargs
+        target = args[1] if len(args) > 1 else kwargs["target"]
+        return args, {**kwargs, "weight": 1 + (weights.to(target) - 1) * target}
 
     _change_calls(copied, weigh)
     try:

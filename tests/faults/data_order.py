@@ -349,3 +349,37 @@ def noise_and_erasing(repaired, seed):
 
     score = lambda: data.accuracy(net, X_val, y_val)
     return Scene(net, optimizer, criterion, train_loader, train, val_loader, score=score)
+
+
+@fault("own-rare-tags", kind="data/class_imbalance", causes={"label_balance"},
+       symptoms=STUCK | {"output_bias", "initial_loss", "training_length", "learning_rate"}, learns=0.25)  # fmt: skip
+def rare_tags(repaired, seed):
+    """Each item has several tags or none, and none of them comes often."""
+    generator = torch.Generator().manual_seed(seed)
+    often = torch.linspace(0.02, 0.05, 12)
+    y = (torch.rand(4000, 12, generator=generator) < often).float()
+    X = torch.randn(4000, 40, generator=generator) + y @ (0.45 * torch.randn(12, 40, generator=generator))
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(40, 64), nn.ReLU(), nn.Linear(64, 12))
+    criterion = nn.BCEWithLogitsLoss(pos_weight=1 / often if repaired else None)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    loader = DataLoader(TensorDataset(X[:3200], y[:3200]), batch_size=64, shuffle=True)
+
+    def f1():
+        model.eval()
+        with torch.no_grad():
+            said = torch.sigmoid(model(X[3200:])) > 0.5
+        model.train()
+        wanted = y[3200:] > 0.5
+        return 2 * (said & wanted).sum().item() / max(1, (said.sum() + wanted.sum()).item())
+
+    def train():
+        for epoch in range(5):
+            for x, tags in loader:
+                optimizer.zero_grad()
+                loss = criterion(model(x), tags)
+                loss.backward()
+                optimizer.step()
+            print(f"{epoch}: loss {loss.item():.3f}, F1 {f1():.2f}")
+
+    return Scene(model, optimizer, criterion, loader, train, score=f1)

@@ -13,7 +13,7 @@ from nn_inspector.checks.base import Subject
 from nn_inspector.checks.data.class_answers import ClassAnswers
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import BatchSource, TrainingCopy, initial_state, isolated, train
-from nn_inspector.experiments.entropy_calls import class_weights
+from nn_inspector.experiments.entropy_calls import class_weights, yes_weights
 from nn_inspector.history import Trial
 
 Look = Callable[[TrainingCopy, Sequence[Any]], ClassAnswers]
@@ -51,6 +51,7 @@ def class_race(
     *,
     until: float,
     weights: torch.Tensor | None = None,
+    yes: torch.Tensor | None = None,
 ) -> list[ClassAnswers]:
     """Answers at the start of a short training and after each of its parts.
 
@@ -61,6 +62,7 @@ def class_race(
         look: asks it of a copy.
         until: `time.monotonic()` at which it must have ended.
         weights: of the classes in the copy's loss, [classes]; those of the user's loss if None.
+        yes: weights of each answer yes in the copy's loss, [tags]; as in the user's loss if None.
 
     Raises:
         ExperimentError: there was too little time, or no experiment is possible.
@@ -70,7 +72,7 @@ def class_race(
         found = [look(copied, judges)]
         for number in range(_PARTS):
             chosen = [batches[(number * part + place) % len(batches)] for place in range(part)]
-            with contextlib.nullcontext() if weights is None else class_weights(copied, weights):
+            with _weighed(copied, weights, yes):
                 train(copied, chosen, steps=part, deadline=until)
             if time.monotonic() > until:
                 raise ExperimentError(
@@ -78,6 +80,14 @@ def class_race(
                 )
             found.append(look(copied, judges))
     return found
+
+
+def _weighed(
+    copied: TrainingCopy, weights: torch.Tensor | None, yes: torch.Tensor | None
+) -> contextlib.AbstractContextManager[None]:
+    if yes is not None:
+        return yes_weights(copied, yes)
+    return contextlib.nullcontext() if weights is None else class_weights(copied, weights)
 
 
 def class_trial(

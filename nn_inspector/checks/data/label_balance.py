@@ -14,6 +14,7 @@ from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, NO_BETTER,
 from nn_inspector.checks.data.class_labels import class_labels
 from nn_inspector.checks.data.class_race import apart, class_race, class_trial, steps_of
 from nn_inspector.checks.data.rare_positions import MOST_CLASSES, rare_positions
+from nn_inspector.checks.data.rare_tags import rare_tags
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.errors import ExperimentError, InspectorError
 from nn_inspector.experiments import BatchSource, Start, batch_size, isolated
@@ -33,7 +34,9 @@ INFO = CheckInfo(
     how=(
         "The classes in your batches are counted. A class is rare if the most frequent one comes five times as often. If your "
         "network finds few of the items of rare classes, a copy is trained on batches that hold all classes alike. Where each "
-        "word or pixel has a class, the copy's loss weighs all classes alike, and its F1 score has to be higher as well. It is a "
+        "word or pixel has a class, the copy's loss weighs all classes alike, and its F1 score has to be higher as well. Where each "
+        "item has several tags that are rare, the copy's loss weighs each yes, and it is a warning only if your loop says yes from "
+        "one half on. It is a "
         "warning if that copy finds most of them, and an error if your network does no better than always the same answer."
     ),
     remedy=(
@@ -80,9 +83,9 @@ def look(subject: Subject) -> Finding:
 
 
 def _at_positions(subject: Subject, error: InspectorError) -> Finding:
-    """Where no class was seen for each item, there may be one for each of its positions."""
+    """Where no class was seen for each item, there may be one for each of its positions, or it may have several tags."""
     try:
-        found = rare_positions(INFO, subject)
+        found = rare_positions(INFO, subject) or rare_tags(INFO, subject)
     except ExperimentError as other:
         raise error from other
     if found is None:

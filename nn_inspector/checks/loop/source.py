@@ -45,12 +45,16 @@ def items_of(subject: Subject) -> Reading:
     return reading
 
 
+def codes_of(training: Training) -> list[Code]:
+    """The code of the loop as it is written: the functions given as `loop=...`, else the cells that ran since `watch()`."""
+    return [code for code in map(code_of, training.loop) if code is not None] if training.loop else cells_of_notebook()
+
+
 def _read_loop(training: Training) -> Reading:
+    codes = codes_of(training)
     if training.loop:
-        codes = [code for code in map(code_of, training.loop) if code is not None]
         reason = "The source of the loop cannot be read."
     else:
-        codes = cells_of_notebook()
         reason = "The source of the loop is not known: pass the function that trains, watch(..., loop=train)."
     return _read(training, [(code, _arguments(training, code)) for code in codes], reason)
 
