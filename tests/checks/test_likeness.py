@@ -82,8 +82,8 @@ def trained(model, loss, *parts, epochs=6):
     return made, loop, later
 
 
-def checked(made, loop, later, seconds=300.0):
-    loaders = {"train_loader": made.train_loader, "val_loader": later}
+def checked(made, loop, later, seconds=300.0, *, bare=False):
+    loaders = {} if bare else {"train_loader": made.train_loader, "val_loader": later}
     with nni.watch(made.model, made.optimizer, None, show=False, **loaders) as inspector:
         loop()
         before = state_of(made)
@@ -310,6 +310,25 @@ def test_pairs_that_cannot_be_learned_are_no_fault_of_the_loss(name):
         else trained(tower(), triplets, X, X[mixed], X[mixed.flip(0)])
     )
     finding = checked(made, loop, later)
+    assert finding.severity in ("ok", "skipped", "info"), finding.message
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [(TURNED["triplets"][0], "two of each triplet"), (COLLAPSE["margin taken off"], "nothing pushes apart")],
+    ids=["triplets", "margin taken off"],
+)
+def test_a_loop_without_a_loader_is_judged_by_its_own_steps(make, says):
+    finding = checked(*make(), bare=True)
+    assert finding.severity == "error", finding.message
+    assert says in finding.message
+
+
+@pytest.mark.parametrize("name", ["1 is alike", "two calls", "triplets", "views that are spread out", "mixed"])
+def test_sound_losses_pass_without_a_loader(name):
+    mixed = torch.randperm(ITEMS, generator=torch.Generator().manual_seed(5))
+    make = SOUND.get(name) or (lambda: trained(tower(), triplets, X, X[mixed], X[mixed.flip(0)]))
+    finding = checked(*make(), bare=True)
     assert finding.severity in ("ok", "skipped", "info"), finding.message
 
 

@@ -113,11 +113,11 @@ def _decided(found: Embedding, led: Led) -> bool:
 
 
 def _judge(subject: Subject) -> Any:
-    """Items to judge by: of the validation data, where there are some, for pairs can be known by heart."""
+    """Items to judge by: of the validation data, where there are some, for pairs can be known by heart; without loaders of the loop's steps."""
     for loader, seed in ((subject.training.val_loader, 0), (subject.training.train_loader, 1)):
         if loader is not None:
             return BatchSource(loader, seed=seed, seconds=5.0).mixed(1, size=_JUDGED)[0]
-    raise ExperimentError("There is no train_loader.")
+    return BatchSource(subject.training.data, seed=1, seconds=5.0).mixed(1)[0]
 
 
 def _proven(
