@@ -22,6 +22,10 @@ def tagged(*, often=0.03, loss=None, strength=0.5, sigmoid=False, one_hot=False)
     return Case(model, torch.optim.Adam(model.parameters(), lr=2e-3), loss, loader)
 
 
+def right(predicted, y):
+    return ((predicted > 0) == (y > 0)).float().mean()
+
+
 def checked(case, *, half=True, epochs=3):
     def train():
         for _ in range(epochs):
@@ -37,7 +41,7 @@ def checked(case, *, half=True, epochs=3):
                 predicted = case.model(x)
                 case.loss_fn(predicted, y).backward()
                 case.optimizer.step()
-                _ = ((predicted > 0) == (y > 0.5)).float().mean()
+                right(predicted, y)
 
     loop = train_and_count if half else train
     with nni.watch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import time
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from nn_inspector.checks.base import CheckInfo, Subject, finding
 from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, RARE, ClassAnswers
 from nn_inspector.checks.data.class_race import apart, class_race, class_trial
 from nn_inspector.checks.data.rare_positions import MOST_CLASSES
+from nn_inspector.checks.loop.reading import code_of, is_users
 from nn_inspector.checks.loop.source import codes_of
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Start, TrainingCopy, batch_size, isolated
@@ -149,7 +151,17 @@ def _surely(copied: TrainingCopy, judges: Sequence[Any]) -> ClassAnswers:
 
 def _decides_at_half(subject: Subject) -> bool:
     """Whether the loop is seen to compare scores with 0.5, or plain ones with 0: rounding is the same."""
-    return any(_compares(node) for code in codes_of(subject.training) for node in ast.walk(code.node))
+    codes = codes_of(subject.training)
+    home = str(getattr(subject.training.loop[0], "__module__", "")) if subject.training.loop else "__main__"
+    called = [code.names.get(name) for code in codes for name in _called(code.node)]
+    users = [one for one in called if isinstance(one, types.FunctionType) and is_users(one, beside=home)]
+    codes += [code for code in map(code_of, users) if code is not None]
+    return any(_compares(node) for code in codes for node in ast.walk(code.node))
+
+
+def _called(tree: ast.AST) -> set[str]:
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {function.id for function in calls if isinstance(function, ast.Name)}
 
 
 def _compares(node: ast.AST) -> bool:
