@@ -65,6 +65,54 @@ def test_an_input_that_is_not_used_is_an_error(watched, model):
     assert finding.where == "model.forward"
 
 
+class LastPlace(nn.Module):
+    """An LSTM over words of which the rest, up to a fixed length, is padding."""
+
+    def __init__(self, places, *, real=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.places, self.real = places, real
+        self.embedding, self.layer = nn.Embedding(20, 8, padding_idx=0), nn.LSTM(8, 8, batch_first=True)
+        self.last = nn.Linear(8, CLASSES)
+
+    def forward(self, tokens):
+        lengths = (tokens > 0).sum(1)
+        outputs, _ = self.layer(self.embedding(tokens))
+        return self.last(outputs[torch.arange(len(tokens)), lengths - 1] if self.real else outputs[:, -1])
+
+
+def padded_texts(places):
+    """Texts of two to eight words; the first of them tells the class."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, CLASSES, (96,), generator=generator)
+    tokens = torch.zeros(96, places, dtype=torch.long)
+    for row, label in enumerate(labels):
+        length = int(torch.randint(2, 9, (), generator=generator))
+        tokens[row, :length] = torch.randint(10, 20, (length,), generator=generator)
+        tokens[row, 0] = 1 + label
+    return TensorDataset(tokens, labels)
+
+
+def reads_last_place(places, **options):
+    model = LastPlace(places, **options)
+    loader = DataLoader(padded_texts(places), 16, shuffle=True)
+    return Case(model, torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), loader)
+
+
+def test_what_is_read_behind_a_long_padding_is_an_error_that_says_so(watched):
+    finding = watched(reads_last_place(120), lambda c: c.run(4)).check("zero_input")
+    assert finding.severity == "error", finding.message
+    assert "the same 112 of 120 places" in finding.message
+    assert "lengths - 1" in finding.remedy.code
+    assert finding.evidence == {"length": 120.0, "padding": 112.0}
+
+
+@pytest.mark.parametrize(("places", "real"), [(120, True), (8, False), (12, False)], ids=["last word", "none", "short"])
+def test_padding_that_does_no_harm_passes(watched, places, real):
+    finding = watched(reads_last_place(places, real=real), lambda c: c.run(4)).check("zero_input")
+    assert finding.severity == "ok", finding.message
+
+
 def test_a_softmax_over_one_unit_is_another_matter(watched):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(FEATURES, 1), nn.Softmax(dim=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from nn_inspector.checks.fit.all_alike import all_alike, has_own_collate
 from nn_inspector.checks.fit.made_up_input import made_up_input
 from nn_inspector.checks.fit.masked_out import mask_turned_round
 from nn_inspector.checks.fit.one_token import one_token
+from nn_inspector.checks.fit.padded_end import padded_end
 from nn_inspector.checks.fit.unused_part import unused_part
 from nn_inspector.checks.init.first_weights import LayerWeights, first_weights, redraw
 from nn_inspector.checks.race import BADLY, FAILED, known_left
@@ -40,7 +42,7 @@ INFO = CheckInfo(
     ),
     how=(
         "A copy answers for a batch, and again with the inputs handed on to the next item. If no answer changes, with the "
-        "first weights, with those of now and with weights drawn anew, the input is not used: an error. So it is if a padding "
+        "first weights, with those of now and with weights drawn anew, the input is not used: an error. So it is where all sequences end with padding, and with it cut off the input is used. So it is if a padding "
         "mask leaves out all but one and the same token, or if most of the texts is one token and little was learned; a warning, if a "
         "quarter is, and much of the vocabulary never occurs. So it is an error if all items have the same input and little was learned. Of several "
         "inputs each has to be used, if little was learned and a part of the network works on it without ever getting a gradient. The source of the loop is read as well, for an input that is made of "
@@ -82,6 +84,12 @@ _FILL = Remedy(
     "Follow one item through your collate_fn. It has to write into the tensor that it returns: `row = frames` gives another thing "
     "the name of a row, and fills nothing.",
     "batch[place, : len(frames)] = frames  # not row = frames",
+)
+
+
+_LAST = Remedy(
+    "Read the answer at the last place that is no padding, or cut the padding as long as the batch allows.",
+    "last = outputs[torch.arange(len(outputs)), lengths - 1]  # not outputs[:, -1]",
 )
 
 
@@ -211,12 +219,45 @@ def _swapped(subject: Subject) -> Finding:
         raise ExperimentError(
             "The network gives fewer answers than it is given rows: the rows may belong to one item, in any order."
         )
+    return _padded(subject, start, batch, layers) or _lost_on_its_way()
+
+
+def _lost_on_its_way() -> Finding:
     message = (
         "No: no answer changes if the items of a batch swap their inputs, whatever the weights are. The input is lost on its "
         "way, or all items look the same to the network."
     )
     remedy = Remedy("Follow the input through forward(), until the items do not differ any more.", _FOLLOW)
     return finding(INFO, "error", message, remedy=remedy, where="model.forward", basis="experiment")
+
+
+def _padded(subject: Subject, start: Start, batch: Any, layers: Sequence[LayerWeights]) -> Finding | None:
+    """An error if the answers depend on the input once the padding at the end of all sequences is cut off."""
+    with contextlib.suppress(ExperimentError):
+        with isolated(subject.training, start=Start()) as copied:
+            seen = one_pass(copied, batch)
+        end = padded_end(seen.inputs[-1]) if seen.inputs else None
+        if end is None:
+            return None
+
+        def without_end(copied: TrainingCopy) -> None:
+            _draw_anew(copied.model, layers)
+            copied.model.register_forward_pre_hook(
+                lambda _, args, kwargs: (_each(args, end.cut), _each(kwargs, end.cut)), with_kwargs=True
+            )
+
+        if _ignored(subject, start, batch, without_end):
+            return None
+        message = (
+            f"No: no answer changes if the items of a batch swap their inputs. All sequences end with the same {end.padding} of "
+            f"{end.length} places, which looks like padding; without these the answers depend on the input. They are read off "
+            "the last place, where padding has washed it away."
+        )
+        evidence = {"length": float(end.length), "padding": float(end.padding)}
+        return finding(
+            INFO, "error", message, evidence=evidence, remedy=_LAST, where="model.forward", basis="experiment"
+        )
+    return None
 
 
 def _fewer_answers(subject: Subject, batch: Any) -> bool:
@@ -266,14 +307,14 @@ def _answer(copied: TrainingCopy, batch: Any, *, swapped: bool) -> tuple[list[to
     """
     differ: list[bool] = []
 
-    def rolled(leaf: Any) -> Any:
-        if not isinstance(leaf, torch.Tensor) or not leaf.dim() or not is_dense(leaf):
-            return leaf
-        differ.append(not torch.equal(leaf, leaf.roll(1, 0)))
-        return leaf.roll(1, 0)
+    def rolled(tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.dim():
+            return tensor
+        differ.append(not torch.equal(tensor, tensor.roll(1, 0)))
+        return tensor.roll(1, 0)
 
     def swap(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return map_leaves(args, rolled), map_leaves(kwargs, rolled)
+        return _each(args, rolled), _each(kwargs, rolled)
 
     if swapped:
         copied.model.register_forward_pre_hook(swap, with_kwargs=True)
@@ -291,6 +332,11 @@ def _answer(copied: TrainingCopy, batch: Any, *, swapped: bool) -> tuple[list[to
     if not found:
         raise ExperimentError("The network returned no tensor.")
     return found, any(differ) or not swapped
+
+
+def _each(given: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Arguments of the model with each dense tensor among them changed."""
+    return map_leaves(given, lambda leaf: change(leaf) if isinstance(leaf, torch.Tensor) and is_dense(leaf) else leaf)
 
 
 def _failed(subject: Subject) -> bool:
