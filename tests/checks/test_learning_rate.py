@@ -46,6 +46,51 @@ def test_a_rate_that_works_passes(watched, case):
     assert finding.severity == "ok", finding.message
 
 
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Linear(*size) for size in [(60, 128), (128, 128), (128, 64), (64, 6)])
+
+    def forward(self, x):
+        for layer in self.layers[:-1]:
+            x = layer(x).relu()
+        return self.layers[-1](x)
+
+
+def lines_of_spectra(items=1200, noise=0.25, wrong=0.0):
+    """Spectra of six kinds: three lines each, at places and heights of their own; so many labels are drawn anew."""
+    generator = torch.Generator().manual_seed(0)
+    places, kinds = torch.rand(6, 3, generator=generator), torch.randint(0, 6, (items,), generator=generator)
+    distance = torch.linspace(0, 1, 60) - places[kinds][:, :, None]
+    heights = 0.5 + torch.rand(items, 3, 1, generator=generator)
+    x = (heights * torch.exp(-((distance / 0.04) ** 2))).sum(1) + noise * torch.randn(items, 60, generator=generator)
+    anew = torch.rand(items, generator=generator) < wrong
+    kinds[anew] = torch.randint(0, 6, (int(anew.sum()),), generator=generator)
+    return TensorDataset((x - x.mean(0)) / x.std(0), kinds)
+
+
+def stepped_with(lr, data, epochs):
+    model = Deep()
+    loader = DataLoader(data, 50, shuffle=True, generator=torch.Generator().manual_seed(1))
+    return trained(Case(model, torch.optim.Adam(model.parameters(), lr), nn.CrossEntropyLoss(), loader), epochs=epochs)
+
+
+def test_a_rate_that_learned_most_and_ruined_many_answers_is_too_high(watched):
+    finding = watched(*stepped_with(0.1, lines_of_spectra(), 20)).check("learning_rate")
+    assert finding.severity == "warning", finding.message
+    assert "too high" in finding.message
+    assert finding.remedy.tried.helped
+
+
+@pytest.mark.parametrize(
+    ("lr", "options"), [(0.03, {"wrong": 0.2}), (0.001, {"wrong": 0.2}), (0.001, {"noise": 1.5}), (0.001, {})]
+)
+def test_wrong_answers_that_no_lower_rate_gets_right_are_not_blamed_on_it(watched, lr, options):
+    finding = watched(*stepped_with(lr, lines_of_spectra(**options), 6)).check("learning_rate")
+    assert finding.severity == "ok", finding.message
+
+
 def test_labels_that_mean_nothing_are_not_blamed_on_the_rate(watched):
     data = blobs()
     data.tensors = (data.tensors[0], data.tensors[1][torch.randperm(96, generator=torch.Generator().manual_seed(0))])

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
-from nn_inspector.checks.race import answers_well
+from nn_inspector.checks.race import answers_well, left_now
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
 from nn_inspector.checks.train.laps import Change, Lap, Laps, laps_of, trial
@@ -33,7 +33,8 @@ INFO = CheckInfo(
         "If the loss has come most of the way from chance to the least possible one, the rate is fine. Else copies are "
         "trained from your first weights on the same batches, with the rate times 0.1, 10, 0.01, 100 and so on. It is "
         "raised if one of them comes far further, on items it has not seen, in as many steps as yours or fewer. It is an "
-        "error if yours learned next to nothing and the other most of it. Where copies cannot be trained, as in reinforcement learning, it is a "
+        "error if yours learned next to nothing and the other most of it. Where the loss has come most of the way and many answers are "
+        "wrong, lower rates are tried: one has to leave a tenth of the wrong answers. Where copies cannot be trained, as in reinforcement learning, it is a "
         "warning if the rate is 1e-5 or less and weights that were just drawn have moved by less than 2 %."
     ),
     remedy="Take the rate that came furthest, or go in factors of ten from 0.1 (SGD) or 0.001 (Adam) until the loss falls.",
@@ -51,6 +52,12 @@ FINE = 0.6
 FACTORS = (0.1, 10.0, 0.01, 100.0, 0.001, 1000.0, 1e-4, 1e4, 1e-6, 1e6)
 """What the rate is multiplied with, in the order in which it is tried."""
 
+LOWER = (0.1, 0.01)
+"""The same where the loss has come most of the way: a rate that is too low there is no worse than a short training."""
+
+_WRONG = 0.15
+"""With more than this share of its answers still to learn, a training whose loss has come most of the way may do far better."""
+
 
 def look(subject: Subject, *, every: bool = False) -> Finding:
     """Try other rates where the training does not do well.
@@ -61,8 +68,9 @@ def look(subject: Subject, *, every: bool = False) -> Finding:
     """
     fine = None if every else _does_well(subject)
     if fine is not None:
+        lower = _lower(subject) if _answers_wrongly(subject) else None
         message = f"It does not look so: with {_said(subject)} the loss came {fine:.0%} of the way from chance to the least possible."
-        return finding(INFO, "ok", message, evidence={"progress": fine})
+        return lower or finding(INFO, "ok", message, evidence={"progress": fine})
     if not every and answers_well(subject):
         return finding(
             INFO, "ok", f"It does not look so: with {_said(subject)} most answers of your network are right by now."
@@ -89,6 +97,30 @@ def look(subject: Subject, *, every: bool = False) -> Finding:
         )
         return finding(INFO, "info", message, evidence=evidence)
     return _raised(subject, track, place, best, laps[best], evidence)
+
+
+def _answers_wrongly(subject: Subject) -> bool:
+    try:
+        kind, left = left_now(subject)
+    except ExperimentError:
+        return False
+    return kind == "classes" and left is not None and left > _WRONG
+
+
+def _lower(subject: Subject) -> Finding | None:
+    """Whether the wrong answers of a training that has come most of the way are due to a rate that is too high."""
+    try:
+        track = laps_of(subject)
+        require_plain(subject, track)
+        place = standing(subject, track)
+        laps = {one: track.lap(f"rate times {one:g}", times(one), seconds=subject.seconds / 3) for one in LOWER}
+    except ExperimentError:
+        return None
+    best = min(laps, key=lambda factor: laps[factor].end)
+    if not lap_is_proof(laps[best]) or not place.outdone(laps[best].right):
+        return None
+    ends = {1.0: track.own.end, **{factor: lap.end for factor, lap in laps.items() if lap.complete}}
+    return _raised(subject, track, place, best, laps[best], _evidence(subject, track, ends))
 
 
 def _laps(subject: Subject, track: Laps, place: Standing, *, every: bool) -> dict[float, Lap]:

@@ -73,6 +73,18 @@ class Standing:
         far_behind = self.best <= POOR * other or 1 - other <= REST * (1 - self.best)
         return other >= MUCH and self.best <= other - MUCH and far_behind
 
+    def outdone(self, right: float | None) -> bool:
+        """Whether another setting, in no more steps, leaves a tenth of the wrong answers of this one, and ten in a hundred fewer.
+
+        Example:
+            >>> place = Standing(0.7, 0.6, right=0.8)
+            >>> place.outdone(0.99), place.outdone(0.95), Standing(0.9, 0.9, right=0.95).outdone(1.0)
+            (True, False, False)
+        """
+        if self.right is None or right is None:
+            return False
+        return right - self.right >= AS_GOOD and 1 - right <= REST * (1 - self.right)
+
     def wholly_missed(self, other: float) -> bool:
         """Whether this one learned next to nothing, and the other setting most of it, or this one ruined what there was."""
         return self.best <= NOTHING and (other >= MOST_OF_IT or (self.best <= LOST and other > 0))
