@@ -15,6 +15,8 @@ from nn_inspector.experiments.batch_contents import check_count
 from nn_inspector.experiments.closures import Stepper
 from nn_inspector.experiments.isolation import TrainingCopy
 
+_HUGE = 1e9
+
 
 def evaluate(copied: TrainingCopy, batch: Any) -> float:
     """The loss on a batch in evaluation mode, without a gradient."""
@@ -52,7 +54,8 @@ def train(
         until: stop early once the loss is at or below this.
 
     Returns:
-        At most steps + 1 losses; it ends where a loss is not finite.
+        At most steps + 1 losses; it ends where a loss is not finite, which counts as Inf where it refuses to be computed: of NaN
+        `BCELoss` raises.
 
     Raises:
         ArgumentError: `steps` is no number from 1.
@@ -62,22 +65,32 @@ def train(
     losses: list[float] = []
     steppers = [Stepper(optimizer) for optimizer in copied.optimizers]
     copied.train_mode()
-    for step in range(steps + 1):
-        batch = batches[step % len(batches)]
-        if judge is not None:
-            losses.append(measure(copied, judge))
-        if step == steps and judge is not None:
-            break
-        loss = _backward(copied, batch, zero_grad)
-        if judge is None:
-            losses.append(float(loss))
-        if step == steps or not until < losses[-1] < math.inf or time.monotonic() > deadline:
-            break
-        if before_step is not None:
-            before_step(copied)
-        for stepper in steppers:
-            stepper.step(lambda batch=batch: _backward(copied, batch, zero_grad))  # type: ignore[misc]
+    try:
+        for step in range(steps + 1):
+            batch = batches[step % len(batches)]
+            if judge is not None:
+                losses.append(measure(copied, judge))
+            if step == steps and judge is not None:
+                break
+            loss = _backward(copied, batch, zero_grad)
+            if judge is None:
+                losses.append(float(loss))
+            if step == steps or not until < losses[-1] < math.inf or time.monotonic() > deadline:
+                break
+            if before_step is not None:
+                before_step(copied)
+            for stepper in steppers:
+                stepper.step(lambda batch=batch: _backward(copied, batch, zero_grad))  # type: ignore[misc]
+    except ExperimentError:
+        if not losses or not _are_lost(copied.model):
+            raise
+        losses.append(math.inf)
     return losses
+
+
+def _are_lost(model: nn.Module) -> bool:
+    """Whether weights are not finite, or so large that products of them are not."""
+    return not all(bool((one.detach().abs() < _HUGE).all()) for one in model.parameters())
 
 
 def without_regularization(copied: TrainingCopy) -> None:

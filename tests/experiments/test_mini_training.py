@@ -4,6 +4,7 @@ import time
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from nn_inspector import ArgumentError, ExperimentError
 from nn_inspector.experiments import (
@@ -68,6 +69,30 @@ def test_it_ends_early_when_told():
         losses = train(copied, batches, steps=50)
         assert not math.isfinite(losses[-1])
         assert all(math.isfinite(loss) for loss in losses[:-1])
+
+
+def yes_or_no(lr):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1), nn.Sigmoid()
+    )
+    x = torch.randn(96, FEATURES)
+    loader = DataLoader(TensorDataset(x, (x[:, :1] > 0).float()), 16)
+    return Training(model, torch.optim.SGD(model.parameters(), lr), nn.BCELoss(), train_loader=loader)
+
+
+def test_a_training_that_is_lost_ends_with_infinity_where_its_loss_refuses_what_comes_out():
+    training = yes_or_no(lr=1e20)
+    with isolated(training) as copied:
+        losses = train(copied, BatchSource(training.train_loader).mixed(6), steps=20)
+    assert losses[-1] == math.inf
+    assert 1 < len(losses) < 21
+
+
+def test_a_loss_that_refuses_its_batch_is_said():
+    training = yes_or_no(lr=0.1)
+    with isolated(training) as copied, pytest.raises(ExperimentError, match="between 0 and 1"):
+        train(copied, [(torch.randn(4, FEATURES), torch.full((4, 1), 2.0))], steps=3)
 
 
 def test_regularization_is_switched_off_in_the_copy_alone():
