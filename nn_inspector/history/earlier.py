@@ -24,6 +24,8 @@ class EarlierRun(Run):
         self._facts.trace = run.trace
         self._facts.findings = {finding.check: finding for finding in run.findings}
         self._facts.raised = dict(run._known().raised)
+        nonfinite = run.nonfinite
+        self._facts.nonfinite = nonfinite if nonfinite is not None and nonfinite.step <= step else None
         for loader in ("train", "validation"):
             for epoch in run.epochs(loader):
                 if epoch.first_step <= step:

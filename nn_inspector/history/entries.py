@@ -112,7 +112,7 @@ class Entries:
         if cells != self._cells:
             self._cells = cells
             facts.metadata = {**facts.metadata, "cells": notebook_cells()}
-        trace, findings = list(facts.trace), list(facts.findings.values())
+        trace, findings, nonfinite = list(facts.trace), list(facts.findings.values()), facts.nonfinite
         states: dict[str, tuple[object, Callable[[], Any]]] = {
             "name": (facts.name, lambda: facts.name),
             "steps": (facts.steps, lambda: facts.steps),
@@ -122,6 +122,7 @@ class Entries:
             "trace": (_Same(*trace[-1:], len(trace)), lambda: facts_json.trace_data(trace)),
             "findings": (_Same(*findings), lambda: [facts_json.finding_data(finding) for finding in findings]),
             "raised": (_Same(facts.raised), lambda: facts.raised),
+            "nonfinite": (nonfinite, lambda: facts_json.nonfinite_data(nonfinite)),
         }
         changed = [key for key, (state, _) in states.items() if self._written.get(key, _NOTHING) != state]
         self._written.update({key: states[key][0] for key in changed})

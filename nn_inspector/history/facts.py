@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nn_inspector.history.finding import Finding
+from nn_inspector.history.nonfinite import Nonfinite
 from nn_inspector.probes import Epoch, TraceEntry
 
 TRACE_LIMIT = 6000
@@ -26,6 +27,7 @@ class Facts:
         name, parameters, steps, trace, motivation, metadata: see `Run`.
         findings: by the check's name.
         raised: check -> the step at which what it raises now was first raised.
+        nonfinite: the first NaN or Inf, or None.
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
@@ -37,6 +39,7 @@ class Facts:
         self.trace: deque[TraceEntry] = deque(maxlen=TRACE_LIMIT)
         self.findings: dict[str, Finding] = {}
         self.raised: dict[str, int] = {}
+        self.nonfinite: Nonfinite | None = None
         self._first: dict[str, list[Epoch]] = {}
         self._late: dict[str, deque[Epoch]] = {}
 

@@ -7,12 +7,13 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, astuple, fields
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from nn_inspector.history.facts import TRACE_LIMIT, Facts
 from nn_inspector.history.finding import BASES, SEVERITIES, Finding, Remedy, Trial
+from nn_inspector.history.nonfinite import BEFORE, ModuleSummary, Nonfinite, Where
 from nn_inspector.probes import Epoch, Lengths, TraceEntry
 
 LONGEST = 1 << 26
@@ -66,6 +67,11 @@ def finding_data(finding: Finding) -> dict[str, Any]:
     return asdict(finding)
 
 
+def nonfinite_data(nonfinite: Nonfinite | None) -> dict[str, Any] | None:
+    """The first NaN or Inf of a run as JSON can hold it."""
+    return asdict(nonfinite) if nonfinite is not None else None
+
+
 def set_fact(facts: Facts, key: str, data: Any) -> None:
     """Put what was read under `key` where it belongs; a key that is not known is left alone.
 
@@ -91,6 +97,8 @@ def set_fact(facts: Facts, key: str, data: Any) -> None:
             isinstance(data, dict) and all(_is_whole(step) and step >= 0 for step in data.values()), "steps of checks"
         )
         facts.raised = data
+    elif key == "nonfinite":
+        facts.nonfinite = _nonfinite(data)
 
 
 def epoch_from(data: Any) -> Epoch:
@@ -128,6 +136,30 @@ def _finding(row: Any) -> Finding:
     for value in evidence.values():
         _require(all(map(_is_number, value if isinstance(value, list) else [value])), "numbers as evidence")
     return Finding(**{**row, "sources": tuple(row["sources"]), "remedy": _remedy(row["remedy"])})
+
+
+def _nonfinite(row: Any, *, is_later: bool = False) -> Nonfinite | None:
+    if row is None:
+        return None
+    _place(row, Nonfinite)
+    before = tuple(_module_summary(one) for one in _rows(row["before"]))
+    _require(len(before) <= BEFORE, f"at most {BEFORE} modules before NaN or Inf")
+    _require(row["then"] is None or not is_later, "one later place of NaN or Inf")
+    then = _nonfinite(row["then"], is_later=True)
+    return Nonfinite(row["step"], row["where"], row["source"], before, then)
+
+
+def _module_summary(row: Any) -> ModuleSummary:
+    _place(row, ModuleSummary)
+    numbers = row["numbers"]
+    _require(isinstance(numbers, dict) and all(map(_is_number, numbers.values())), "numbers of a module")
+    return ModuleSummary(row["step"], row["where"], row["source"], numbers)
+
+
+def _place(row: Any, kind: type[Nonfinite | ModuleSummary]) -> None:
+    _require(isinstance(row, dict) and set(row) == {field.name for field in fields(kind)}, "the fields of NaN or Inf")
+    _require(_is_whole(row["step"]) and row["step"] >= 0, "the step of NaN or Inf")
+    _require(row["where"] in get_args(Where) and isinstance(row["source"], str), "the place of NaN or Inf")
 
 
 def _remedy(row: Any) -> Remedy | None:

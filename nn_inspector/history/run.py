@@ -149,7 +149,7 @@ class Run:
     @property
     def nonfinite(self) -> Nonfinite | None:
         """The first NaN or Inf among what was recorded here, and where it came from; None if there was none."""
-        return self._nonfinite.answer
+        return self._known().nonfinite
 
     def add_epoch(self, epoch: Epoch) -> None:
         """A loader began a new pass; the first two and the latest of each loader are kept."""
@@ -169,6 +169,7 @@ class Run:
         measurements = list(measurements)
         self._memory.record(measurements)
         self._nonfinite.add(measurements)
+        self._facts.nonfinite = self._nonfinite.answer
         if self._writer is not None:
             self._writer.put(measurements)
 

@@ -11,6 +11,7 @@ from nn_inspector.probes.activation_ends import saturation_limits
 from nn_inspector.probes.distributions import put_distributions
 from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.module_outputs import ModuleCall, OutputReader
+from nn_inspector.probes.outputs import all_tensors
 from nn_inspector.probes.recorder import Read, Recorder
 from nn_inspector.probes.samples import Place, Samples, Taken, samples_for
 
@@ -23,7 +24,8 @@ class ActivationProbe(OutputReader):
     A sample is copied at once into one preallocated matrix per device, so that an in-place operation that follows does
     no harm; the statistics are then a fixed number of calls for the whole network. One look at the whole output shows
     whether it holds NaN or Inf that the sample missed: `activation_nonfinite` is then one element at least. Of a module that
-    runs very often in a step the later outputs are looked at in this way alone.
+    runs very often in a step the later outputs are looked at in this way alone, and of one that returns several tensors all
+    but the first.
     """
 
     name = "activation"
@@ -38,9 +40,17 @@ class ActivationProbe(OutputReader):
         if call.recomputed:
             return
         samples_for(self._samples, call.tensor, self._rows).add(call.name, call.tensor)
+        if call.output is not call.tensor:
+            self._look_at_others(call)
         limits = saturation_limits(call.module)
         if limits is not None:
             self._limits[call.name] = limits
+
+    def _look_at_others(self, call: ModuleCall) -> None:
+        """What else it returned, the state of an LSTM or a second head, may hold NaN or Inf as well."""
+        for other in all_tensors(call.output):
+            if other is not call.tensor and other.is_floating_point() and other.numel() and not other.is_meta:
+                self.observe_more(call.name, other)
 
     def observe_more(self, name: str, tensor: torch.Tensor) -> None:
         samples_for(self._samples, tensor, self._rows).add_sign(name, tensor)

@@ -80,6 +80,8 @@ SPOILED = {
     "a name that is a number": ["UPDATE meta SET value = '3' WHERE key = 'name'"],
     "a trace of numbers": ["UPDATE meta SET value = '[1]' WHERE key = 'trace'"],
     "findings of another kind": ["UPDATE meta SET value = '[{\"check\": 1}]' WHERE key = 'findings'"],
+    "NaN at a place of another kind": ["UPDATE meta SET value = '{\"step\": 1}' WHERE key = 'nonfinite'"],
+    "NaN at a place that does not exist": ["UPDATE meta SET value = '{\"step\": 1, \"where\": \"x\", \"source\": \"\", \"before\": [], \"then\": null}' WHERE key = 'nonfinite'"],
     "an epoch of another kind": ["INSERT INTO epoch VALUES ('train', 0, '{}', 1)"],
     "a width that is huge": ["UPDATE series SET width = 2000000000"],
     "a width that is text": ["UPDATE series SET width = 'wide'"],

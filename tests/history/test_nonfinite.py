@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import nn_inspector as nni
+from nn_inspector.history.earlier import earlier
 from nn_inspector.history.nonfinite import BEFORE, NonfiniteFinder
 from nn_inspector.probes import Measurement
 from tests.trainings import CLASSES, FEATURES, blobs, mlp
@@ -108,6 +109,17 @@ def test_a_division_by_zero_is_found_where_it_is():
     assert found.then is None
 
 
+def test_it_is_in_the_file(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 8), nn.Tanh(), Divide(), nn.Linear(8, CLASSES))
+    run = train(model, lambda number, model: None, every=4, run=tmp_path / "lost.sqlite")
+    read = nni.open_run(tmp_path / "lost.sqlite")
+    assert read.nonfinite.then is not None
+    assert repr(read.nonfinite) == repr(run.nonfinite)  # NaN is not equal to itself
+    assert earlier(read, 4).nonfinite is None
+    assert earlier(read, 5).nonfinite.step == 5
+
+
 def test_a_gradient_that_the_loop_spoils():
     def spoil(number, model):
         if number == 7:
@@ -115,6 +127,27 @@ def test_a_gradient_that_the_loop_spoils():
 
     found = train(mlp(), spoil).nonfinite
     assert (found.step, found.where, found.source) == (7, "gradient", "2.weight")
+
+
+class TwoHeads(nn.Module):
+    """The second tensor that it returns is lost, the first one is not."""
+
+    def forward(self, x):
+        return x, {"more": [torch.full_like(x, math.nan)]}
+
+
+def test_a_second_tensor_that_a_module_returns_is_looked_at_as_well():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.body, self.heads = nn.Linear(FEATURES, CLASSES), TwoHeads()
+
+        def forward(self, x):
+            return self.heads(self.body(x))[0]
+
+    found = train(Model(), lambda number, model: None, steps=2, probes="standard").nonfinite
+    assert (found.step, found.where, found.source) == (0, "forward", "heads")
 
 
 class SquareRoot(nn.Module):
