@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 HOLDS = 180.0
-"""Seconds for which it counts what a page has said: one that was closed asks no more. Browsers may hold back the timers of
-a hidden page for a minute."""
+"""Seconds for which a page counts as seen after it has said so: while it is, it says so once a minute. One that was hidden stays so
+until it says otherwise: its timers may be held back for long, and a page that is closed says that it is hidden as its last word."""
+
+_PAGES = 32
+"""So many latest pages are remembered."""
 
 
 class Visibility:
@@ -26,7 +29,7 @@ class Visibility:
     def is_hidden(self) -> bool:
         """Whether there are pages, as far as is known, and all of them are hidden."""
         now = time.monotonic()
-        hidden = [hidden for hidden, until in self._pages.values() if now < until]
+        hidden = [hidden for hidden, until in self._pages.values() if hidden or now < until]
         return bool(hidden) and all(hidden)
 
     def note(self, content: Mapping[str, Any], page: str = "") -> None:
@@ -37,8 +40,9 @@ class Visibility:
             page: which; the session of the message.
         """
         now = time.monotonic()
-        known = {other: said for other, said in self._pages.items() if now < said[1]}
-        self._pages = {**known, page: (content.get("hidden") is True, now + HOLDS)}
+        known = {other: said for other, said in self._pages.items() if other != page and (said[0] or now < said[1])}
+        known[page] = (content.get("hidden") is True, now + HOLDS)
+        self._pages = dict(list(known.items())[-_PAGES:])
 
 
 PAGES = Visibility()

@@ -57,7 +57,7 @@ class ChartWidget(ipywidgets.VBox):
         self._axes = ChartAxes(chart.kind, height)
         scales = self._axes.scales
         self._band = bqplot.Lines(
-            x=[0.0, 1.0], y=[[0.0, 0.0], [0.0, 0.0]], scales=scales, fill="between", stroke_width=0, visible=False,
+            x=[0.0, 0.0], y=[[0.0, 0.0], [0.0, 0.0]], scales=scales, fill="between", stroke_width=0, visible=False,
             fill_opacities=[0.15, 0.15], fill_colors=[COLOURS[2], COLOURS[2]], colors=["transparent"],
         )  # fmt: skip
         self._levels = bqplot.Lines(

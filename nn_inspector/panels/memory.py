@@ -48,5 +48,5 @@ PANEL = Panel(
     title="Memory",
     healthy="Healthy: level after the first steps. A line that climbs on and on: something holds on to old steps.",
     picture=picture,
-    related=("retained_state",),
+    checks=("retained_state",),
 )

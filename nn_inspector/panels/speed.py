@@ -42,5 +42,5 @@ PANEL = Panel(
     title="Time of a step",
     healthy="Healthy: level, with little waiting for data. A curve that climbs means something piles up.",
     picture=picture,
-    related=("retained_state",),
+    checks=("retained_state",),
 )

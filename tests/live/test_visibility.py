@@ -13,7 +13,7 @@ def now(monkeypatch):
     return now
 
 
-def test_a_page_counts_as_hidden_until_it_says_otherwise_or_is_heard_no_more(now):
+def test_a_page_counts_as_hidden_until_it_says_otherwise(now):
     pages = Visibility()
     assert not pages.is_hidden
     pages.note(HIDDEN)
@@ -23,10 +23,16 @@ def test_a_page_counts_as_hidden_until_it_says_otherwise_or_is_heard_no_more(now
     pages.note(HIDDEN)
     now[0] += HOLDS - 1
     assert pages.is_hidden
-    pages.note(HIDDEN)  # it is still there
-    now[0] += HOLDS - 1
+    now[0] += 100 * HOLDS  # it was closed, or its timers are held back
     assert pages.is_hidden
-    now[0] += 2  # it was closed
+    pages.note(SEEN, "opened again")
+    assert not pages.is_hidden
+
+
+def test_of_a_page_that_was_seen_and_says_no_more_nothing_is_known(now):
+    pages = Visibility()
+    pages.note(SEEN)
+    now[0] += HOLDS + 1
     assert not pages.is_hidden
 
 
@@ -42,9 +48,12 @@ def test_of_several_pages_one_that_is_seen_is_enough(now):
     assert pages.is_hidden
 
 
-def test_pages_that_were_closed_are_forgotten(now):
+@pytest.mark.parametrize(("said", "kept"), [(SEEN, 1), (HIDDEN, 32)])
+def test_pages_that_were_closed_are_forgotten(now, said, kept):
     pages = Visibility()
-    for reload in range(10):
-        pages.note(SEEN, f"page {reload}")
+    for reload in range(100):
+        pages.note(said, f"page {reload}")
         now[0] += HOLDS
-    assert len(pages._pages) == 1
+    assert len(pages._pages) == kept
+    pages.note(SEEN, "page 0")
+    assert not pages.is_hidden

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nn_inspector.history import Chart, Curve
+from nn_inspector.history import Chart, Curve, row_labels
 from nn_inspector.panels.chart_widget import ChartWidget
 
 
@@ -15,6 +15,20 @@ def reach(widget):
     """The largest number of all marks along x."""
     marks = [*widget._marks, widget._levels, widget._band]
     return max(float(np.nanmax(mark.x)) for mark in marks if not np.isnan(mark.x).all())
+
+
+def test_an_axis_of_small_numbers_is_not_stretched_by_what_was_never_shown():
+    def rows(values, **options):
+        items = Curve(np.arange(float(len(values))), np.array(values), role="marks")
+        return Chart("rows", "loss", "", {"items": items}, labels=row_labels(["first", "second"]), **options)
+
+    widget = ChartWidget(rows([0.01, 0.15]))
+    assert reach(widget) == 0.15
+    widget.update(rows([2.0, 3.0], levels={"chance": 4.0}))
+    assert reach(widget) == 4.0
+    widget.update(rows([0.01, 0.15]))
+    assert reach(widget) == 0.15
+    widget.close()
 
 
 LONG = {
