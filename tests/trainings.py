@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -86,7 +88,17 @@ def state_of(case: Case) -> dict[str, torch.Tensor]:
     tensors = {f"weight {name}": value.clone() for name, value in case.model.state_dict().items() if not value.is_meta}
     for index, state in enumerate(case.optimizer.state.values()):
         tensors |= {f"state {index} {k}": v.clone() for k, v in state.items() if isinstance(v, torch.Tensor)}
-    return tensors | {"random": torch.get_rng_state()}
+    return tensors | random_state()
+
+
+def random_state() -> dict[str, torch.Tensor]:
+    """The state of the generators of PyTorch, NumPy and Python on the host."""
+    _, numbers, place, *_ = np.random.get_state()
+    return {
+        "random": torch.get_rng_state(),
+        "random of NumPy": torch.tensor([*numbers.tolist(), place]),
+        "random of Python": torch.tensor(random.getstate()[1]),
+    }
 
 
 def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:

@@ -36,7 +36,7 @@ from nn_inspector.probes.recorder import Phase, Recorder
 from nn_inspector.probes.regular_writes import RegularWrites
 from nn_inspector.probes.scripting import allow_scripting
 from nn_inspector.probes.set_back import SetBack
-from nn_inspector.probes.silences import Silences
+from nn_inspector.probes.silences import Silences, kinds_not_seen
 from nn_inspector.probes.steps import StepProbe
 from nn_inspector.probes.tape_recorder import TapeRecorder
 from nn_inspector.probes.timing import TimeProbe
@@ -81,6 +81,7 @@ class Attachment:
         keep_samples: bool = False,
     ) -> None:
         self._recorder = recorder
+        self._model = model
         self._on_step = on_step
         self._on_batch = on_batch
         self._optimizers: list[Optimizer] = []
@@ -182,7 +183,8 @@ class Attachment:
     @property
     def silences(self) -> list[str]:
         """What should have been seen and was not."""
-        return self._silences.said(gradients="gradients" in self.chosen)
+        not_seen = kinds_not_seen(self._model, self.chosen) if self._forward.passes else []
+        return [*self._silences.said(gradients="gradients" in self.chosen), *not_seen]
 
     @property
     def forward_passes(self) -> int:

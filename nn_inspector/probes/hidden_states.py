@@ -70,7 +70,8 @@ class HiddenStateProbe(OutputReader):
 def _norms(output: torch.Tensor, *, batch_first: bool) -> torch.Tensor:
     """[batch, time, features] or [time, batch, features] or [time, features] -> float32 [POSITIONS]."""
     time = 1 if output.dim() == 3 and batch_first else 0
-    chosen = output.index_select(time, torch.tensor(_places(output.shape[time]), device=output.device))
+    places = torch.tensor(_places(output.shape[time]), device="cpu").to(output.device, non_blocking=True)
+    chosen = output.index_select(time, places)
     norms: torch.Tensor = torch.linalg.vector_norm(chosen, dim=-1, dtype=_wide(chosen)).to(torch.float32)
     return norms if norms.dim() == 1 else norms.mean(1 - time)
 

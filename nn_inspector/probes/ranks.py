@@ -31,6 +31,11 @@ _HEADER = 4  # processes, fingerprint of the layout, its square, and one number 
 _watches = itertools.count()
 
 
+def world_size() -> int:
+    """How many processes have met in torch.distributed; 1 where there is no meeting."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def is_first_rank() -> bool:
     """Whether this process writes what all have measured: rank 0, or the only one."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
@@ -89,7 +94,7 @@ class Ranks:
     @staticmethod
     def of(model: nn.Module, capacity: int) -> Ranks | None:
         """The processes that train this model together; None if it is one alone."""
-        if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        if world_size() < 2:
             return None
         return Ranks(capacity) if isinstance(model, nn.parallel.DistributedDataParallel) else None
 

@@ -11,10 +11,12 @@ from torch.optim import Optimizer
 
 from nn_inspector.probes.forward import ForwardProbe
 from nn_inspector.probes.gradients import GradientProbe
+from nn_inspector.probes.loaders import LoaderProbe
 from nn_inspector.probes.module_outputs import ModuleOutputs
 from nn_inspector.probes.other_steps import OtherSteps
 from nn_inspector.probes.parameters import ParameterNames
 from nn_inspector.probes.probe import Probe
+from nn_inspector.probes.ranks import world_size
 from nn_inspector.probes.steps import StepProbe
 
 MEASURED = 3
@@ -22,6 +24,9 @@ MEASURED = 3
 
 UNSEEN_AFTER = 2
 """Steps after which a model that was not seen to run is worth a word."""
+
+UNREAD_AFTER = 20
+"""Steps after which a training loader of which no batch was seen is worth a word."""
 
 WITHOUT_STEPS = 50
 """Training passes of the model after which it is strange that no optimizer has stepped."""
@@ -80,9 +85,20 @@ class Silences:
             found.append(self._unseen())
         if gradients and self._forward.passes and self._outputs.measured_steps >= MEASURED:
             found.append(self._unused())
+        if self._steps.recorder.step >= UNREAD_AFTER:
+            found.append(self._unread())
         if any(probe.lost for probe in self._probes):
             found.append("Other code removed hooks of nn_inspector: what they saw is missing now. Call watch() again.")
         return [text for text in found if text is not None]
+
+    def _unread(self) -> str | None:
+        loaders = [probe for probe in self._probes if isinstance(probe, LoaderProbe) and probe.role == "train"]
+        if not loaders or loaders[0].passes:
+            return None
+        return (
+            "train_loader was given, and no batch of it was seen: the loop takes its data from elsewhere, or has begun to read it "
+            "before watch(). Order, labels and the wait for data are not measured. Pass the loader that the loop goes through."
+        )
 
     def _unseen(self) -> str | None:
         if self._forward.passes == 0 and not self._outputs.fired:
@@ -114,11 +130,19 @@ class Silences:
 
     def _sharded(self) -> str | None:
         if not any(hasattr(parameter, "to_local") for parameter in self._model.parameters()):
-            return None
+            return self._apart()
         return (
             "The parameters are sharded over several processes (FSDP). What is measured of parameters and gradients is "
             "that of the part that lies in this process, loss and activations are those of its share of the data: they "
             "are not put together."
+        )
+
+    def _apart(self) -> str | None:
+        if self._steps.recorder.ranks is not None or world_size() < 2:
+            return None
+        return (
+            f"{world_size()} processes run, and the model is no DistributedDataParallel: what is measured here is of this process and its "
+            "share of the data. If they train one model, watch the one that DistributedDataParallel returns."
         )
 
     def _replaced(self) -> str | None:
@@ -147,6 +171,24 @@ class Silences:
             f"Never run in training, and without gradients: {some(unused)}. Use them in forward(), or remove them from "
             "the model."
         )
+
+
+def kinds_not_seen(model: nn.Module, chosen: AbstractSet[str]) -> list[str]:
+    """What the chosen probes do not see in this model, for want of modules of the kinds that they know.
+
+    Args:
+        model: the network.
+        chosen: names of the probes, see `PROBES`.
+    """
+    modules = dict(model.named_modules())
+    own = [name for name, one in modules.items() if name and "attention" in type(one).__name__.lower()]
+    cells = [name for name, one in modules.items() if isinstance(one, nn.RNNCellBase)]
+    found = []
+    if "attention" in chosen and own and not any(isinstance(one, nn.MultiheadAttention) for one in modules.values()):
+        found.append(f"Attention is measured in nn.MultiheadAttention alone. That of {some(own)} is not.")
+    if "hidden_states" in chosen and cells:
+        found.append(f"Hidden states are measured in nn.RNN, nn.LSTM and nn.GRU alone. Those of {some(cells)} are not.")
+    return found
 
 
 def unused_modules(

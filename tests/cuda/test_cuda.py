@@ -184,15 +184,17 @@ def test_a_mistake_is_named_first(options, cause, own_loss):
     assert diagnosis.findings[0].check == cause, str(diagnosis)
 
 
+@pytest.mark.parametrize("probes", ["standard", "full"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_step_does_not_wait_for_the_device(kind):
+def test_a_step_does_not_wait_for_the_device(kind, probes):
     case = Case(kind)
     batches = [(x.to(DEVICE), y.to(DEVICE)) for x, y in case.loader]
     plain = copy.deepcopy(case.model)
     waits = {}
     for name, model in (("plain", plain), ("watched", case.model)):
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-        inspector = nni.watch(model, optimizer, case.loss_fn, every=2, show=False) if name == "watched" else None
+        options = {"every": 2, "probes": probes, "show": False}
+        inspector = nni.watch(model, optimizer, case.loss_fn, **options) if name == "watched" else None
         for x, y in batches * 4:  # the first steps are traced closely
             step(model, optimizer, case.loss_fn, x, y)
         with warnings.catch_warnings(record=True) as caught:

@@ -108,6 +108,13 @@ def test_a_process_that_dies_does_not_hang_the_others(tmp_path):
     assert any("Another process is gone" in problem for problem in problems), problems
 
 
+def test_models_that_are_not_put_together_are_measured_apart_and_that_is_said(tmp_path):
+    for problems in processes(workers.apart, tmp_path).values():
+        assert [problem.split(":")[0] for problem in problems] == [
+            f"{WORLD} processes run, and the model is no DistributedDataParallel"
+        ]
+
+
 def test_rank_0_writes(tmp_path):
     found = processes(workers.writes, tmp_path, str(tmp_path))
     assert found[0].endswith("shared.sqlite")

@@ -119,6 +119,15 @@ def together(
     return measured(inspector, "module."), inspector.problems, weights
 
 
+def apart(rank: int, world: int) -> list[str]:
+    """Each process trains a model of its own."""
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(model, optimizer, every=1, show=False) as inspector:
+        train(model, batches(rank, world), optimizer)
+    return inspector.problems
+
+
 def with_every_probe(rank: int, world: int, kind: str) -> Any:
     return together(rank, world, probes="full", kind=kind)
 

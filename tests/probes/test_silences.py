@@ -57,6 +57,49 @@ def test_weights_that_the_loop_changes_by_itself():
         assert "let torch.optim.SGD do it" in finding.message
 
 
+def test_a_loader_that_the_loop_does_not_read():
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader) as inspector:
+        steps(case.model, case.optimizer, 19)
+        assert inspector.problems == []
+        steps(case.model, case.optimizer, 1)
+        (problem,) = inspector.problems
+        assert problem.startswith("train_loader was given, and no batch of it was seen")
+        case.run(1)
+        assert inspector.problems == []
+
+
+class OwnAttention(nn.Module):
+    def forward(self, x):
+        return F.scaled_dot_product_attention(x, x, x)
+
+
+class Stepwise(nn.Module):
+    """Attention and a recurrent cell of other kinds than those that are measured."""
+
+    def __init__(self):
+        super().__init__()
+        self.look, self.cell, self.last = OwnAttention(), nn.GRUCell(FEATURES, 8), nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        return self.last(self.cell(self.look(x[:, None])[:, 0]))
+
+
+@pytest.mark.parametrize("probes", ["standard", "full"])
+def test_attention_and_cells_that_the_chosen_probes_do_not_see(probes):
+    model = Stepwise()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(model, optimizer, probes=probes) as inspector:
+        assert inspector.problems == []
+        steps(model, optimizer)
+        problems = inspector.problems
+    said = [
+        "Attention is measured in nn.MultiheadAttention alone. That of look is not.",
+        "Hidden states are measured in nn.RNN, nn.LSTM and nn.GRU alone. Those of cell are not.",
+    ]
+    assert problems == (said if probes == "full" else [])
+
+
 class Silent(nn.Module):
     """Modules that never run although they are used."""
 
