@@ -248,6 +248,12 @@ class Training:
         return [] if recording is None or self.step is not None else recording.batches
 
     @property
+    def makes_its_data(self) -> bool:
+        """Whether the network has a hand in the data of the recorded steps, as in a game that it plays."""
+        recording = self._recording
+        return recording is not None and recording.own_answers
+
+    @property
     def _recording(self) -> Recording | None:
         return self.recorded.steps_seen if self.recorded is not None else None
 

@@ -305,3 +305,23 @@ def test_a_likelihood_that_is_maximized_is_no_error():
         loop()
         found = inspector.check("update_direction")
     assert not found.raised, found.message
+
+
+def test_a_loss_of_data_that_the_network_makes_may_rise():
+    """The loss of a policy gradient belongs to the actions of its step: on those of another step it tells nothing."""
+    torch.manual_seed(0)
+    policy = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 3))
+    optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
+    with nni.watch(policy, optimizer, show=False) as inspector:
+        for number in range(40):
+            state = torch.randn(8, 4)
+            chances = torch.distributions.Categorical(logits=policy(state))
+            action = chances.sample()
+            gain = (action == 0).float() * (1.0 - 0.05 * number)  # what there is to win falls
+            optimizer.zero_grad()
+            (-(chances.log_prob(action) * gain).mean()).backward()
+            optimizer.step()
+        assert inspector.training.makes_its_data
+        finding = inspector.check("update_direction")
+    assert finding.severity in {"ok", "info"}, finding.message
+    assert finding.evidence.get("risen", 0.0) == 0.0

@@ -91,7 +91,7 @@ def look(subject: Subject) -> Finding:
     if unrewarded is not None:
         return unrewarded
     turned = turned_around(subject)
-    rise = has_risen(run)
+    rise = None if training.makes_its_data else has_risen(run)  # of other data than at first it tells nothing
     slope, reason = _slope_or_reason(subject)
     evidence: dict[str, float | list[float]] = {"risen": float(rise is True)}
     if slope is not None:
