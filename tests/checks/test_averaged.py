@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
-from nn_inspector.checks.loop.averaged import is_validated
+from nn_inspector.checks.loop.averaged import averages_of, is_validated
 
 
 class Shadow:
@@ -55,6 +55,31 @@ def looked_at(model, loop):
     with inspector:
         loop(train_loader, val_loader, optimizer)
     return inspector.check("optimizer_step")
+
+
+def test_what_stands_beside_the_weights_in_a_dict_is_left_alone():
+    model = network()
+    train_loader, val_loader = loaders()
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    ema = {name: one.detach().clone() for name, one in model.named_parameters()} | {"updates": 3}
+
+    def loop():
+        for x, y in train_loader:
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        validate(ema)
+
+    def validate(state):
+        torch.func.functional_call(
+            model, {name: one for name, one in state.items() if name != "updates"}, val_loader[0][0]
+        )
+
+    with nni.watch(model, optimizer, F.cross_entropy, train_loader=train_loader, loop=loop, show=False) as inspector:
+        loop()
+    found = dict(averages_of(inspector.training, inspector.run.steps))
+    assert found["ema"].keys() == dict(model.named_parameters()).keys()
+    assert "failed itself" not in inspector.check("optimizer_step").message
 
 
 def passes(model, train_loader, optimizer, epochs=10):

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from nn_inspector.checks.base import Subject
-from nn_inspector.checks.loop.reading import Code, cells_of_notebook, code_of, is_users, role_of_name
+from nn_inspector.checks.loop.reading import Code, code_of, is_users, role_of_name
 from nn_inspector.checks.loop.reading.events import place_of
+from nn_inspector.checks.loop.source import codes_of
 from nn_inspector.experiments import Start, isolated
 from nn_inspector.probes import CallMode, LossCall
 from nn_inspector.training import Training
@@ -213,7 +214,7 @@ def _sides(node: ast.expr, known: Mapping[str, Sides]) -> Sides:
 
 def _codes(training: Training) -> list[Code]:
     """The loop, and functions of the user's that it calls."""
-    found = [code for code in map(code_of, training.loop) if code is not None] if training.loop else cells_of_notebook()
+    found = codes_of(training)
     home = str(getattr(training.loop[0] if training.loop else None, "__module__", "__main__"))
     for code in found:
         if len(found) >= _FUNCTIONS:

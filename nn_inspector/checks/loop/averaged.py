@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from nn_inspector.checks.base import Subject
-from nn_inspector.checks.loop.reading import Code, cells_of_notebook, code_of, is_users
+from nn_inspector.checks.loop.reading import Code, code_of, is_users
+from nn_inspector.checks.loop.source import codes_of
 from nn_inspector.checks.race import FAR_WORSE, LEARNED, UNSEEN, Own, left_now
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import TrainingCopy
@@ -89,7 +90,7 @@ def averages_of(training: Training, steps: int) -> Iterator[tuple[str, State]]:
         for place, state in _states(held, root, training, 0):
             if any(one.data_ptr() in known for one in state.values()) or _OTHER.search(place):
                 continue
-            written = min(one._version for one in state.values() if not one.is_inference())
+            written = min((one._version for one in state.values() if not one.is_inference()), default=0)
             if (_AVERAGE.search(place) or written >= _OFTEN * steps) and is_validated(place.split("(")[0], text):
                 yield re.sub(r"\(\w+\)", "", place), state
 
@@ -129,13 +130,12 @@ def way_of(training: Training, state: State) -> float | None:
 
 def _names(training: Training) -> dict[str, Any]:
     """What the code of the loop can name, but for what Python and IPython put there."""
-    codes = [code for code in map(code_of, training.loop) if code is not None] if training.loop else cells_of_notebook()
     found: dict[str, Any] = {}
-    for code in codes:
+    for code in codes_of(training):
         for names in list(getattr(code.names, "maps", [code.names]))[:-1]:
             found |= {name: one for name, one in names.items() if not name.startswith("_") and name not in found}
         if code.owner is not None:
-            found |= vars(code.owner)
+            found |= getattr(code.owner, "__dict__", {})
     return found
 
 
@@ -143,7 +143,7 @@ def _text_of(training: Training) -> str:
     """All cells of a notebook; else the loop with the functions that it names, or all of the file where it is a method."""
     if not training.loop:
         return "\n".join(notebook_cells())
-    codes = [code for code in map(code_of, training.loop) if code is not None]
+    codes = codes_of(training)
     texts = [_lines(code) for code in codes]
     named = {
         word: code.names.get(word) for code, text in zip(codes, texts, strict=True) for word in _CALLED.findall(text)
@@ -165,7 +165,7 @@ def _states(held: Any, place: str, training: Training, depth: int) -> Iterator[t
     weights = _weights(training)
     state = _tensors(held, weights)
     if _fits(state, weights):
-        yield place, state
+        yield place, {name: one for name, one in state.items() if isinstance(one, torch.Tensor)}
         return
     for name, part in _parts(held, training).items():
         yield from _states(part, f"{place}.{name}({type(held).__name__})", training, depth + 1)
