@@ -13,7 +13,7 @@ from typing import Any
 
 HOLDS = 180.0
 """Seconds for which a page counts as seen after it has said so: while it is, it says so once a minute. One that was hidden stays so
-until it says otherwise: its timers may be held back for long, and a page that is closed says that it is hidden as its last word."""
+until it says otherwise: its timers may be held back for long, and browsers hide a page before they close it."""
 
 _PAGES = 32
 """So many latest pages are remembered."""
