@@ -33,7 +33,8 @@ def batch(damaged=None):
 
 def train(case, batches, *, loss_fn=None, forward=None, **options):
     """Steps on these batches; only the first is measured unless `every` says otherwise."""
-    given = {"train_loader": case.train_loader, "every": 10**6, "show": False, **options}
+    loader = case.train_loader if batches is case.train_loader else None
+    given = {"train_loader": loader, "every": 10**6, "show": False, **options}
     with nni.watch(case.model, case.optimizer, case.loss_fn if loss_fn is None else None, **given) as inspector:
         for inputs, target in batches:
             case.optimizer.zero_grad()
