@@ -12,7 +12,7 @@ from nn_inspector.probes.measurement import Measured, MeasurementTable, Tag
 from nn_inspector.probes.merging import Merged
 from nn_inspector.probes.recorder import Read, Recorder
 from nn_inspector.probes.samples import Taken
-from nn_inspector.stats import BINS, FIELDS, PATTERNS, SUM_FIELDS, pack_sums
+from nn_inspector.stats import BINS, FIELDS, PATTERNS, SUM_FIELDS, add_zeros, pack_sums
 
 _WIDTH = len(FIELDS) + PATTERNS
 _SUMS = len(SUM_FIELDS)
@@ -44,15 +44,20 @@ def put_distributions(
     """
     values = torch.cat([taken.description(), taken.totals[:, None]], dim=1)
     read = _reader(recorder.step, prefix, what, taken.names, tags)
-    pack = functools.partial(_pack, taken.sizes)
+    pack = functools.partial(_pack, taken.sizes, taken.unstored)
     label = f"{prefix} {','.join(taken.names)}"
     recorder.put(values, read, merged=merged, pack=pack, label=label, if_stepped=if_stepped)
 
 
-def _pack(sizes: Sequence[int], numbers: np.ndarray) -> np.ndarray:
+def _pack(sizes: Sequence[int], unstored: Sequence[int], numbers: np.ndarray) -> np.ndarray:
     """Rows that may be added up: sums, histogram, whether a sum is not finite, and how many elements there are in all."""
     rows = numbers.reshape(-1, _WIDTH + 1)
-    return pack_sums(rows[:, :_WIDTH], ~np.isfinite(rows[:, _WIDTH]), np.array(sizes, dtype=np.float64)).reshape(-1)
+    elements = np.array(sizes, dtype=np.float64)
+    packed = pack_sums(rows[:, :_WIDTH], ~np.isfinite(rows[:, _WIDTH]), elements)
+    if any(unstored):
+        zeros = np.array(unstored, dtype=np.float64)
+        add_zeros(packed, packed[:, 0] * zeros / (elements - zeros))  # as many as go with a sample of the others
+    return packed.reshape(-1)
 
 
 def _reader(step: int, prefix: str, what: Sequence[str], names: Sequence[str], tags: dict[str, Tag]) -> Read:

@@ -7,10 +7,20 @@ from dataclasses import dataclass
 
 import torch
 
-from nn_inspector.stats import describe_rows, finite_sign, is_dense, is_finite, is_plain, real_values, strided_sample
+from nn_inspector.stats import (
+    describe_rows,
+    exact_type,
+    finite_sign,
+    is_dense,
+    is_finite,
+    is_plain,
+    real_values,
+    stored_values,
+    strided_sample,
+)
 
 SAMPLE = 1024
-"""Elements looked at in one tensor; a share estimated from them has a standard error of at most 0.016."""
+"""Elements looked at in one tensor; `strided_sample` says how far a share of them may be off: 0.016 is the standard error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +29,8 @@ class Taken:
 
     Attributes:
         names: of what each row is a sample.
-        sizes: how many elements each tensor has, and `looked_at` how many of them are in its row.
+        sizes: how many elements each tensor has, `unstored` how many of them are zeros that a sparse one does not store, and
+            `looked_at` how many of the others are in its row.
         rows: float32 or float64 [rows, width], filled up with zeros; the next samples take their place. `weights` likewise, 1
             for elements and 0 for filling.
         totals: float32 [rows]: 0 if all elements of a tensor are finite, else NaN, where its row does not hold them all.
@@ -27,6 +38,7 @@ class Taken:
 
     names: list[str]
     sizes: list[int]
+    unstored: list[int]
     looked_at: torch.Tensor
     rows: torch.Tensor
     weights: torch.Tensor
@@ -37,15 +49,13 @@ class Taken:
         return describe_rows(self.rows, self.looked_at, self.weights)
 
 
-_OF_FLOAT64 = (torch.float64, torch.complex128)
-
 Place = tuple[torch.device, torch.dtype]
 """Where samples are collected."""
 
 
 def samples_for(known: dict[Place, Samples], tensor: torch.Tensor, rows: int) -> Samples:
-    """Where samples of such a tensor are collected: one place for each device, and one for float64."""
-    place = (tensor.device, torch.float64 if tensor.dtype in _OF_FLOAT64 else torch.float32)
+    """Where samples of such a tensor are collected: one place for each device, and one for what needs float64."""
+    place = (tensor.device, exact_type(tensor))
     samples = known.get(place)
     if samples is None:
         samples = known[place] = Samples(tensor.device, rows, place[1])
@@ -58,13 +68,14 @@ class Samples:
     Args:
         device: of the tensors.
         rows: so many of them are expected.
-        dtype: float32, or float64 for tensors of it.
+        dtype: float32, or float64 for tensors that need it.
     """
 
     def __init__(self, device: torch.device, rows: int, dtype: torch.dtype = torch.float32) -> None:
         self._device = device
         self._names: list[str] = []
         self._sizes: list[int] = []
+        self._unstored: list[int] = []
         self._lengths: list[int] = []
         self._layout: _Layout | None = None
         self._matrix = torch.zeros(0, SAMPLE, dtype=dtype, device=device)
@@ -85,17 +96,18 @@ class Samples:
 
         Whether all elements are finite is looked at as well, so that none that is not is missed.
         """
-        values = tensor.detach()
+        values, unstored = tensor.detach(), 0
         if not is_plain(values):
             whole = type(values) is torch.Tensor and is_dense(values) and values.dtype.itemsize > 1
-            values = values if whole and not values.is_complex() else real_values(values)
+            values, unstored = (values, 0) if whole and not values.is_complex() else stored_values(values)
         sample, row = strided_sample(values, SAMPLE), len(self._names)
         length, size = sample.shape[0], values.numel()
         head = self._head(row, length)
         self._totals.append(self._sign(values) if length < size and values.is_floating_point() else self._zero)
         head.copy_(sample)
         self._names.append(name)
-        self._sizes.append(size)
+        self._sizes.append(size + unstored)
+        self._unstored.append(unstored)
         self._lengths.append(length)
 
     def add_all(self, names: Sequence[str], tensors: Sequence[torch.Tensor], *, whole: bool = False) -> None:
@@ -106,16 +118,17 @@ class Samples:
             tensors: as many.
             whole: whether all of them is looked at for NaN and Inf, or the samples alone.
         """
-        pairs = [(name, real_values(tensor)) for name, tensor in zip(names, tensors, strict=True)]
-        pairs = [(name, values) for name, values in pairs if values.numel()]
-        samples = [strided_sample(values, SAMPLE) for _, values in pairs]
+        found = [(name, *stored_values(tensor)) for name, tensor in zip(names, tensors, strict=True)]
+        found = [one for one in found if one[1].numel()]
+        samples = [strided_sample(values, SAMPLE) for _, values, _ in found]
         start = len(self._names)
         self._reserve(start + len(samples))
         heads = [self._head(start + row, sample.shape[0]) for row, sample in enumerate(samples)]
         torch._foreach_copy_(heads, samples)
-        self._totals += [self._sign(values) if whole else self._zero for _, values in pairs]
-        self._names += [name for name, _ in pairs]
-        self._sizes += [values.numel() for _, values in pairs]
+        self._totals += [self._sign(values) if whole else self._zero for _, values, _ in found]
+        self._names += [name for name, _, _ in found]
+        self._sizes += [values.numel() + unstored for _, values, unstored in found]
+        self._unstored += [unstored for _, _, unstored in found]
         self._lengths += [sample.shape[0] for sample in samples]
 
     def add_sign(self, name: str, tensor: torch.Tensor) -> None:
@@ -137,7 +150,7 @@ class Samples:
         if first:
             self._matrix[: end - first] = self._matrix[first:end].clone()
             self._heads = list(self._matrix.unbind(0))
-            for collected in (self._names, self._sizes, self._lengths, self._totals):
+            for collected in (self._names, self._sizes, self._unstored, self._lengths, self._totals):
                 del collected[:first]
 
     def take(self) -> Taken:
@@ -149,8 +162,8 @@ class Samples:
             if name in self._names:
                 self._totals[self._names.index(name)] = self._totals[self._names.index(name)] + sign
         totals = torch.stack(self._totals)
-        taken = Taken(self._names, self._sizes, layout.looked_at, rows, layout.weights, totals)
-        self._names, self._sizes, self._lengths, self._totals, self._marked = [], [], [], [], 0
+        taken = Taken(self._names, self._sizes, self._unstored, layout.looked_at, rows, layout.weights, totals)
+        self._names, self._sizes, self._unstored, self._lengths, self._totals, self._marked = [], [], [], [], [], 0
         self._more, self._more_before = {}, {}
         return taken
 

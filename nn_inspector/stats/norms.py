@@ -24,7 +24,7 @@ def norms(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         tensors: dense or sparse, real or complex, any shape and dtype, all on one device.
 
     Returns:
-        [tensors] on their device: float32, or float64 where float32 could not hold them.
+        [tensors] on their device: float32, or float64 where float32 could not hold them or the elements (see `exact_type`).
 
     Example:
         >>> norms([torch.tensor([3.0, 4.0]), torch.zeros(2, 2), torch.full((4,), 2.0**80)]).log2().tolist()[1:]

@@ -19,8 +19,13 @@ def strided_sample(tensor: torch.Tensor, limit: int) -> torch.Tensor:
         limit: the largest number of elements wanted.
 
     Returns:
-        A one-dimensional tensor of `min(limit, tensor.numel())` elements or a few fewer, on the same device.
-        A share estimated from n elements has a standard error of at most `0.5 / sqrt(n)`.
+        A one-dimensional tensor of n elements on the same device: all of them up to the limit, else at most so many, fewer
+        where the stride is lengthened to share no factor.
+
+        Where the elements are in no order, so that any other one were as likely, a share of them that is estimated from these n
+        has a standard error of at most `0.5 / sqrt(n)`, and is off by more than e with a probability of at most
+        `2 * exp(-2 * n * e**2)` (Hoeffding 1963, section 6: drawing without replacement). Of elements whose order repeats with
+        the stride nothing can be said.
 
     Example:
         >>> strided_sample(torch.arange(12).reshape(3, 4), 3)

@@ -1,4 +1,8 @@
-"""Summaries as plain sums, so that those of several processes become one by adding them up."""
+"""Summaries as plain sums, so that those of several processes become one by adding them up: in one all-reduce.
+
+The extremes do not add up and are not exchanged: no quantity that is measured is one. The histogram tells them up to a factor
+of two.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from nn_inspector.stats.summary import FIELDS, Summary
 SUM_FIELDS = ("count", "nan", "inf", "zeros", "sum", "squares")
 """What stands before the histogram in a row of `pack_sums`."""
 
-_MEAN = SUM_FIELDS.index("sum")
+_COUNT, _ZEROS, _MEAN = (SUM_FIELDS.index(name) for name in ("count", "zeros", "sum"))
 _WIDTH = len(SUM_FIELDS) + BINS
 
 
@@ -47,8 +51,14 @@ def pack_sums(rows: np.ndarray, *more: np.ndarray) -> np.ndarray:
     return packed
 
 
+def add_zeros(packed: np.ndarray, zeros: np.ndarray) -> None:
+    """Count so many more zeros in each row of `pack_sums`, [rows]; they need not be whole numbers."""
+    for column in (_COUNT, _ZEROS, len(SUM_FIELDS) + BINS // 2):
+        packed[:, column] += zeros
+
+
 def unpack_sums(row: np.ndarray) -> Summary:
-    """The summary of all that was added up. Its extremes are NaN: they do not add up.
+    """The summary of all that was added up. Its extremes are NaN.
 
     Example:
         >>> from nn_inspector.stats import summarize_rows

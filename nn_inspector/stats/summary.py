@@ -13,7 +13,7 @@ from nn_inspector.stats.finite import is_finite
 from nn_inspector.stats.magnitudes import BINS, count_patterns, fold_patterns
 from nn_inspector.stats.quantiles import quantile
 from nn_inspector.stats.sampling import strided_sample
-from nn_inspector.stats.values import accumulation_type, real_values
+from nn_inspector.stats.values import accumulation_type, stored_values
 
 _BITS: dict[torch.dtype, tuple[torch.dtype, int, float]] = {
     torch.float32: (torch.int32, 0x7F800000, 2.0**-126),
@@ -76,7 +76,11 @@ class Summary:
 
         Returns:
             An estimate in the same power of two as the element of rank `ceil(q * n)`: wrong by less than a factor of
-            two, or by less than 2^-40 near zero. 0 and 1 give the extremes exactly. NaN if there is no finite element.
+            two, or by less than 2^-40 near zero; from 2^23 on it is only known to lie between that and the extreme. 0 and 1 give the extremes exactly. NaN if there is no finite element.
+
+            All this is said of the elements that were looked at. Of a sample of n, that element lies between the true
+            quantiles of `q - e` and `q + e` with a probability of at least `1 - 2 * exp(-2 * n * e**2)`, for any e, as far as
+            what `strided_sample` says of the order of the elements holds: for n = 1024, up to 0.05 in 98 cases of 100.
 
         Raises:
             ValueError: `q` does not lie between 0 and 1.
@@ -149,17 +153,23 @@ def summarize(tensor: torch.Tensor, limit: int = 2**22) -> Summary:
     """Describe one tensor; waits for the device.
 
     Args:
-        tensor: any shape, dtype and layout (see `real_values`); complex values are described by their magnitude.
-        limit: above this many elements a strided sample is described: a share that is read from it has a standard
-            error of at most `0.5 / sqrt(limit)`, and what is counted in it stands for all elements. A NaN or Inf is never
-            missed: if the sample holds none while the tensor does, one is counted.
+        tensor: any shape, dtype and layout (see `real_values`); complex values are described by their magnitude, and the
+            zeros that a sparse tensor does not store count like any other.
+        limit: above this many elements a strided sample is described (see `strided_sample` for how far it may be off), and
+            what is counted in it stands for all elements. A NaN or Inf is never missed: if the sample holds none while the
+            tensor does, one is counted.
 
     Example:
         >>> summary = summarize(torch.tensor([0.0, 2.0, float("nan")]))
         >>> summary.mean, summary.spread, summary.zeros, summary.nan
         (1.0, 1.0, 1, 1)
     """
-    values = real_values(tensor)
+    values, more_zeros = stored_values(tensor)
+    found = _summarize_stored(values, limit)
+    return merge(found, _zeros(more_zeros)) if more_zeros else found
+
+
+def _summarize_stored(values: torch.Tensor, limit: int) -> Summary:
     row = strided_sample(values, limit).to(accumulation_type(values))[None]
     if row.shape[1] == 0:
         return EMPTY
@@ -211,6 +221,12 @@ def merge(a: Summary, b: Summary) -> Summary:
         high=float(np.fmax(a.high, b.high)),
         histogram=a.histogram + b.histogram,
     )
+
+
+def _zeros(count: int) -> Summary:
+    histogram = np.zeros(BINS)
+    histogram[BINS // 2] = count
+    return Summary(count, 0, 0, count, 0.0, 0.0, 0.0, 0.0, histogram)
 
 
 EMPTY = Summary(0, 0, 0, 0, 0.0, 0.0, math.nan, math.nan, np.zeros(BINS))

@@ -8,13 +8,16 @@ import torch
 
 _PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 _WIDE = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+_OF_FLOAT64 = (torch.float64, torch.complex128, torch.int32, torch.int64, torch.uint32, torch.uint64)
 
 
 def real_values(tensor: torch.Tensor) -> torch.Tensor:
     """The values of a tensor in a form that every function of torch can compute with.
 
     Sparse tensors (COO, CSR, CSC, BSR, BSC) give the values that they store, nested ones those of their items; a DTensor gives the part
-    on this process; complex values give their magnitudes; integers, bool and float8 become float32.
+    on this process; complex values give their magnitudes. Integers of 32 and 64 bits become float64, which is exact up to 2^53;
+    shorter ones, bool and float8 become float32.
 
     Args:
         tensor: any tensor that has values (not meta). It is not changed; what comes back may share its memory.
@@ -25,7 +28,7 @@ def real_values(tensor: torch.Tensor) -> torch.Tensor:
     Example:
         >>> real_values(torch.tensor([3 + 4j, 0]))
         tensor([5., 0.])
-        >>> real_values(torch.eye(2, dtype=torch.int64).to_sparse())
+        >>> real_values(torch.eye(2, dtype=torch.int16).to_sparse())
         tensor([1., 1.])
     """
     values = tensor.detach()
@@ -38,7 +41,31 @@ def real_values(tensor: torch.Tensor) -> torch.Tensor:
         values = values.dequantize()
     if values.is_complex():
         return (values.to(torch.complex64) if values.dtype is torch.complex32 else values).abs()
-    return values if values.dtype in _WIDE else values.to(torch.float32)
+    return values if values.dtype in _WIDE else values.to(exact_type(values))
+
+
+def exact_type(tensor: torch.Tensor) -> torch.dtype:
+    """The dtype that holds the numbers of a tensor: float64 where float32 would round them and the device has it, else float32.
+
+    Example:
+        >>> exact_type(torch.tensor([2**24 + 1])), exact_type(torch.tensor([1.0], dtype=torch.float16))
+        (torch.float64, torch.float32)
+    """
+    return torch.float64 if tensor.dtype in _OF_FLOAT64 and tensor.device.type != "mps" else torch.float32
+
+
+def stored_values(tensor: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """The `real_values` of a tensor, and how many zeros it has besides: those that a sparse one does not store.
+
+    Where it stores nothing at all, one of its zeros stands among the values.
+
+    Example:
+        >>> stored_values(torch.eye(3).to_sparse())
+        (tensor([1., 1., 1.]), 6)
+    """
+    values = real_values(tensor)
+    zeros = tensor.numel() - values.numel() if tensor.layout in _SPARSE else 0
+    return (values, zeros) if values.numel() or not zeros else (values.new_zeros(1), zeros - 1)
 
 
 def is_plain(tensor: torch.Tensor) -> bool:
@@ -82,7 +109,7 @@ def _dense(values: torch.Tensor) -> torch.Tensor:
         return values.coalesce().values()
     if values.is_nested:
         return values.values() if values.is_contiguous() else _joined(values.unbind())
-    if values.layout in (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc):
+    if values.layout in _SPARSE:
         return values.values()
     return values if values.layout is torch.strided else values.to_dense()
 

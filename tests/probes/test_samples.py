@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from nn_inspector.probes import Schedule
+from nn_inspector.probes.distributions import put_distributions
+from nn_inspector.probes.measurement import one_by_one
+from nn_inspector.probes.recorder import Recorder
 from nn_inspector.probes.samples import SAMPLE, Samples
 from nn_inspector.stats import Summary, pack_sums, summarize, summarize_rows, unpack_sums
 
@@ -71,3 +75,21 @@ def test_sums_of_either_description_are_the_same():
     packed = pack_sums(samples.take().description().numpy(), np.array([1.0, 2.0, 3.0]))
     assert packed[:, :-1].tolist() == pack_sums(summaries.numpy()).tolist()
     assert packed[:, -1].tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("stored", [0, 3, 5000])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_sparse_tensor_is_described_as_a_whole(stored, at_once):
+    """As the gradient of an embedding is: what is not stored are zeros."""
+    table = torch.zeros(80, 100)
+    table.view(-1)[:stored] = 2.0
+    samples, brought = Samples(CPU, 1), []
+    samples.add_all(["table"], [table.to_sparse()]) if at_once else samples.add("table", table.to_sparse())
+    recorder = Recorder(Schedule(every=1), brought.extend, lambda entry: None)
+    put_distributions(recorder, "gradient", ("mean", "spread", "zeros", "norm"), samples.take())
+    recorder.flush()
+    found = {one.quantity.removeprefix("gradient_"): one.value for one in one_by_one(brought)}
+    spread = table.std(correction=0).item()
+    assert found == pytest.approx(
+        {"mean": stored / 4000, "spread": spread, "zeros": 1 - stored / 8000, "norm": 2 * stored**0.5}
+    )

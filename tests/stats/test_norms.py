@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nn_inspector.stats import norms
+from nn_inspector.stats import exact_type, norms
 from nn_inspector.stats.norms import _scaled_norm
 
 G = torch.Generator().manual_seed(0)
@@ -28,7 +28,7 @@ G = torch.Generator().manual_seed(0)
 )
 def test_norm_of_any_tensor(tensor, expected):
     (norm,) = norms([tensor])
-    assert norm.dtype == torch.float32
+    assert norm.dtype == exact_type(tensor)
     assert norm.item() == pytest.approx(expected)
 
 

@@ -23,7 +23,6 @@ from nn_inspector.stats import (
 from nn_inspector.stats.summary import EMPTY
 
 VALUES = st.floats(width=32, allow_nan=True, allow_infinity=True, allow_subnormal=False)
-FINITE = st.floats(-(2.0**126), 2.0**126, width=32, allow_subnormal=False)
 ARRAYS = hnp.arrays(np.float32, st.integers(0, 40), elements=VALUES)
 
 
@@ -60,16 +59,41 @@ def test_summary_agrees_with_a_float64_reference(array):
     assert_close(summarize(torch.from_numpy(array)), reference(array))
 
 
-@given(
-    hnp.arrays(np.float32, st.integers(0, 30), elements=FINITE),
-    hnp.arrays(np.float32, st.integers(0, 30), elements=FINITE),
-)
+@given(ARRAYS, ARRAYS)
 @settings(deadline=None)
 def test_merging_two_summaries_is_the_summary_of_both(a, b):
     merged = merge(summarize(torch.from_numpy(a)), summarize(torch.from_numpy(b)))
     both = np.concatenate([a, b])
+    whole = summarize(torch.from_numpy(both))
     assert_close(merged, reference(both))
-    assert merged.histogram.tolist() == summarize(torch.from_numpy(both)).histogram.tolist()
+    assert merged.histogram.tolist() == whole.histogram.tolist()
+    assert merged.norm == pytest.approx(whole.norm, rel=1e-4)
+    assert [merged.quantile(q) for q in (0.0, 0.3, 1.0)] == pytest.approx(
+        [whole.quantile(q) for q in (0.0, 0.3, 1.0)], nan_ok=True
+    )
+
+
+INTEGERS = hnp.arrays(np.int64, st.integers(1, 30), elements=st.integers(-(2**53), 2**53))
+
+
+@given(INTEGERS, INTEGERS)
+@settings(deadline=None)
+def test_integers_are_not_rounded(a, b):
+    merged, both = merge(summarize(torch.from_numpy(a)), summarize(torch.from_numpy(b))), np.concatenate([a, b])
+    assert (merged.low, merged.high) == (both.min(), both.max())
+    assert merged.norm == pytest.approx(np.linalg.norm(both.astype(np.float64)), rel=1e-12)
+
+
+PATCHY = hnp.arrays(np.float32, (4, 6), elements=st.sampled_from([0.0, 0.0, 1.5, -3.0, math.nan]))
+
+
+@pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr", "to_sparse_csc"])
+@given(a=PATCHY, b=PATCHY)
+@settings(deadline=None)
+def test_zeros_that_a_sparse_tensor_does_not_store_count(layout, a, b):
+    merged = merge(*(summarize(getattr(torch.from_numpy(part), layout)()) for part in (a, b)))
+    assert_close(merged, reference(np.concatenate([a, b])))
+    assert merged.histogram.tolist() == summarize(torch.from_numpy(np.concatenate([a, b]))).histogram.tolist()
 
 
 @given(hnp.arrays(np.float32, st.integers(1, 30), elements=VALUES))
@@ -100,7 +124,7 @@ def test_powers_of_two_begin_their_bin(exponent):
         (torch.tensor([3 + 4j]), 5.0),
         (torch.tensor([1, 2, 3]), 2.0),
         (torch.tensor([True, False]), 0.5),
-        (torch.tensor([[0.0, 2.0]]).to_sparse(), 2.0),
+        (torch.tensor([[0.0, 2.0]]).to_sparse(), 1.0),
         (torch.tensor(7.0), 7.0),
         (torch.ones(3, 4).t(), 1.0),
         (torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last), 1.0),
@@ -154,6 +178,20 @@ def bin_of(value: float) -> int:
         return 0
     octave = min(math.floor(math.log2(magnitude)), EXPONENTS.stop - 1)
     return int(math.copysign(octave - EXPONENTS.start + 1, value))
+
+
+@pytest.mark.parametrize("q", [0.05, 0.5, 0.9])
+def test_a_quantile_of_a_sample_is_as_near_as_is_said(q):
+    """At most one in 100 orders of the elements may leave the bins between the quantiles that e = 0.1 allows."""
+    generator, limit, chance = torch.Generator().manual_seed(0), 265, 0.01
+    off = math.sqrt(math.log(2 / chance) / (2 * limit))
+    assert off == pytest.approx(0.1, abs=1e-3)
+    values = torch.randn(4001, generator=generator).exp() * torch.randn(4001, generator=generator)
+    ranked = np.sort(values.numpy())
+    low, high = (ranked[round(min(max(q + e, 0.0), 1.0) * 4000)] for e in (-off, off))
+    estimates = [summarize(values[torch.randperm(4001, generator=generator)], limit).quantile(q) for _ in range(300)]
+    outside = sum(not bin_of(float(low)) <= bin_of(estimate) <= bin_of(float(high)) for estimate in estimates)
+    assert outside <= chance * len(estimates)
 
 
 @pytest.mark.parametrize("q", [-0.1, 1.1, math.nan])

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_module, distribute_tensor
 
-from nn_inspector.stats import merge, norms, real_values, summarize, sums
+from nn_inspector.stats import exact_type, merge, norms, real_values, summarize, sums
 
 FLOAT8 = [getattr(torch, name) for name in dir(torch) if name.startswith("float8_")]
 
@@ -54,8 +54,12 @@ def test_any_tensor_has_values_norm_sum_and_summary(name):
     assert norms([tensor])[0].item() == pytest.approx(np.linalg.norm(expected))
     assert sums([tensor])[0].item() == pytest.approx(expected.sum())
     summary = summarize(tensor)
-    assert (summary.count, summary.mean, summary.high) == (2, expected.mean(), expected.max())
-    assert norms([tensor]).dtype == (torch.float64 if tensor.dtype is torch.float64 else torch.float32)
+    assert (summary.count, summary.mean, summary.high) == (
+        tensor.numel(),
+        expected.sum() / tensor.numel(),
+        expected.max(),
+    )
+    assert norms([tensor]).dtype == exact_type(tensor)
     assert sums([tensor])[0].dtype == torch.float32
 
 
@@ -76,6 +80,15 @@ def test_a_real_dtensor_gives_its_local_part():
         assert norms([layer.weight.grad])[0] == expected
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64, torch.uint32, torch.uint64])
+def test_integers_beyond_those_of_float32(dtype):
+    odd = 2**24 + 1
+    tensor = torch.tensor([odd, 0]).to(dtype)
+    assert real_values(tensor).tolist() == [odd, 0]
+    assert norms([tensor]).tolist() == [odd]
+    assert (summarize(tensor).low, summarize(tensor).high) == (0, odd)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.bool, torch.complex64])
