@@ -43,5 +43,5 @@ PANEL = Panel(
     title="Spread of activations",
     healthy="Healthy: all layers within a factor of about ten; not shrinking or growing from row to row.",
     picture=picture,
-    checks=("activation_scale", "normalization", "weight_scale"),
+    checks=("activation_scale", "input_scale", "normalization", "weight_scale"),
 )

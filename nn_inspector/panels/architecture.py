@@ -126,5 +126,5 @@ PANEL = Panel(
     title="Architecture",
     healthy="Healthy: every module has ✔, or ○ if it has nothing to measure. At the right: shape of an item, parameters.",
     picture=picture,
-    checks=("capacity", "layer_order", "trainable_parameters"),
+    checks=("batch_dependency", "capacity", "layer_order", "output_layer", "trainable_parameters"),
 )

@@ -39,5 +39,6 @@ PANEL = Panel(
     title="Attention",
     healthy="Healthy: somewhere between 0, where each looks at one thing only, and 1, where all is looked at alike.",
     picture=picture,
+    checks=("hidden_activation",),
     related=("activation_scale", "batch_dependency"),
 )

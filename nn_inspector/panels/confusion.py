@@ -66,6 +66,6 @@ PANEL = Panel(
     title="Confusion",
     healthy="Healthy: only the diagonal is bright. A bright column: one class is said whatever comes in.",
     picture=picture,
-    checks=("constant_predictions", "label_alignment"),
+    checks=("constant_predictions", "human_baseline", "label_alignment", "simpler_baseline", "split_shift"),
 )
 """Which classes the network takes for which."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from nn_inspector.history import Finding, Run
 from nn_inspector.panels.layers import layer_of, title
-from nn_inspector.panels.panel import Panel
+from nn_inspector.panels.panel import Panel, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,23 @@ def whereabouts(run: Run, finding: Finding, layers: Sequence[str], groups: Itera
         finding: of any check.
         layers: those of the model.
         groups: the panels that there are; of each group the first that shows it is enough, and what shows items comes too.
+            A panel that has nothing to show of this run is named only if none has.
     """
-    found = ([panel for panel in group if finding.check in panel.checks] for group in groups)
-    shown = tuple(panel for panels in found for place, panel in enumerate(panels) if place == 0 or panel.of_items)
-    return Whereabouts(run.raised_at(finding.check), _layer(finding.where, layers), shown)
+    layer = _layer(finding.where, layers)
+    selection = Selection(layer=layer)
+    own = [[panel for panel in group if finding.check in panel.checks] for group in groups]
+    drawn = [_enough(panels, lambda panel: not panel.picture(run, selection).empty) for panels in own]
+    shown = drawn if any(drawn) else [_enough(panels, lambda _: True) for panels in own]
+    return Whereabouts(run.raised_at(finding.check), layer, tuple(chain.from_iterable(shown)))
+
+
+def _enough(panels: Iterable[Panel], shows: Callable[[Panel], bool]) -> list[Panel]:
+    """The first that shows it, and those of items that do; only as many are asked as need be, for it means to make a picture."""
+    found: list[Panel] = []
+    for panel in panels:
+        if (not found or panel.of_items) and shows(panel):
+            found.append(panel)
+    return found
 
 
 def _layer(where: str | None, layers: Sequence[str]) -> str | None:

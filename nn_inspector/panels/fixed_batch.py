@@ -79,6 +79,6 @@ PANEL = Panel(
     title="Predictions over time",
     healthy="Healthy: rows turn bright and stay so; numbers part by colour. Flicker: the rate is too large.",
     picture=picture,
-    checks=("constant_predictions",),
+    checks=("constant_predictions", "one_batch_fit", "output_bias", "small_subset_fit", "zero_input"),
     related=("learning_rate", "no_learning"),
 )

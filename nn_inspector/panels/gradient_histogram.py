@@ -23,5 +23,5 @@ PANEL = Panel(
     title="Gradient histogram",
     healthy="Healthy: a hump on both sides of zero, like that of the first step; not all about zero.",
     picture=picture,
-    checks=("gradient_flow", "vanishing_gradients"),
+    checks=("gradient_flow", "symmetry", "vanishing_gradients"),
 )

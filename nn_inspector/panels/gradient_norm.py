@@ -71,5 +71,5 @@ PANEL = Panel(
     title="Gradient norm",
     healthy="Healthy: level or slowly falling, first and last layer close together. A jump of ten is worth a clip.",
     picture=picture,
-    checks=("exploding_gradients", "zeroed_gradients"),
+    checks=("exploding_gradients", "loss_reduction", "zeroed_gradients"),
 )

@@ -30,5 +30,6 @@ PANEL = Panel(
     title="Hidden states",
     healthy="Healthy: much the same from the beginning of the sequence to its end; neither fading nor exploding.",
     picture=picture,
-    related=("exploding_gradients", "retained_state", "vanishing_gradients"),
+    checks=("exploding_gradients", "vanishing_gradients"),
+    related=("retained_state",),
 )

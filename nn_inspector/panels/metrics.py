@@ -42,5 +42,5 @@ PANEL = Panel(
     title="Metrics",
     healthy="Healthy: they get better as the loss falls, those of validation nearly as much as those of training.",
     picture=picture,
-    checks=("training_length",),
+    checks=("human_baseline", "simpler_baseline", "split_shift", "training_length"),
 )

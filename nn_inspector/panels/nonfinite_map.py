@@ -129,5 +129,5 @@ PANEL = Panel(
     title="NaN and Inf",
     healthy="Healthy: empty. Otherwise the leftmost mark says where to look: what stands right of it only followed.",
     picture=picture,
-    checks=("nonfinite",),
+    checks=("missing_values", "nonfinite"),
 )

@@ -28,5 +28,5 @@ PANEL = Panel(
     title="Predicted classes",
     healthy="Healthy: rows come to be as bright as the classes are frequent. One bright row: always the same is said.",
     picture=picture,
-    checks=("constant_predictions",),
+    checks=("constant_predictions", "output_bias"),
 )

@@ -25,5 +25,5 @@ PANEL = Panel(
     title="Predictions",
     healthy="Healthy: predictions come to vary as much as the labels do. All the same means that nothing is learned.",
     picture=picture,
-    checks=("constant_predictions",),
+    checks=("constant_predictions", "loss_match", "output_layer", "target_scale", "zero_input"),
 )

@@ -37,5 +37,5 @@ PANEL = Panel(
     title="Throughput",
     healthy="Healthy: level. If it falls and falls, something piles up; if it drops, something else takes the machine.",
     picture=picture,
-    related=("retained_state",),
+    checks=("retained_state",),
 )

@@ -23,5 +23,5 @@ PANEL = Panel(
     title="Weight histogram",
     healthy="Healthy: a hump around zero that grows broader slowly; no spikes far outside.",
     picture=picture,
-    checks=("weight_scale", "weight_spread"),
+    checks=("symmetry", "weight_scale", "weight_spread"),
 )

@@ -108,10 +108,40 @@ def test_the_layer_is_taken_from_where_a_finding_points(where, layer):
 def test_panels_know_their_checks():
     known = {info.name for info in catalog()}
     assert {check for panel in PANELS for check in panel.checks} <= known
-    finding = found("vanishing_gradients")
+    finding = found("gradient_flow")
     place = whereabouts(run_of(10, finding), finding, LAYERS, GROUPS.values())
     assert [panel.name for panel in place.panels] == ["gradient_flow"]
     assert place.words(run_of(10)) == "step 9, Gradient flow"
+
+
+def recurrent_run(layer):
+    run = run_of(10, found("vanishing_gradients", where=layer))
+    run.record([Measurement(9, "gradient_norm", f"{name}.weight", 1.0) for name in ("rows", "head")])
+    run.record([Measurement(9, "hidden_norm", "rows", np.ones(3))])
+    return run
+
+
+@pytest.mark.parametrize(("layer", "names"), [("rows", ["gradient_flow", "hidden_norm"]), ("head", ["gradient_flow"])])
+def test_a_panel_comes_up_where_it_has_something_to_show_of_the_layer(layer, names):
+    run = recurrent_run(layer)
+    place = whereabouts(run, run.finding("vanishing_gradients"), ("rows", "head"), GROUPS.values())
+    assert [panel.name for panel in place.panels] == names
+
+
+@pytest.mark.parametrize(
+    ("measured", "names"),
+    [
+        (None, ["nonfinite_map", "worst_items"]),
+        ("loss", ["nonfinite_map", "worst_items"]),
+        ("activation_nonfinite", ["nonfinite_map"]),
+    ],
+)
+def test_a_panel_with_nothing_to_show_comes_up_only_where_all_are_so(measured, names):
+    run = run_of(10, found("missing_values"))
+    if measured is not None:
+        run.record([Measurement(3, measured, "0", 1.0)])
+    place = whereabouts(run, run.finding("missing_values"), LAYERS, GROUPS.values())
+    assert [panel.name for panel in place.panels] == names
 
 
 # one click
