@@ -9,8 +9,9 @@ import numpy as np
 
 from nn_inspector.errors import InspectorError
 from nn_inspector.history.facts import Facts
-from nn_inspector.history.run import Run, SeriesTable
+from nn_inspector.history.run import Run
 from nn_inspector.history.series import Series
+from nn_inspector.history.series_table import SeriesTable
 from nn_inspector.probes import Measured
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from nn_inspector.errors import InspectorError
-
-if TYPE_CHECKING:
-    from nn_inspector.history.run import SeriesTable
+from nn_inspector.history.series_table import SeriesTable
 
 _COLUMNS = ("step", "quantity", "source", "value", "low", "high", "count")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -17,22 +17,13 @@ from nn_inspector.history.finding import Finding
 from nn_inspector.history.memory import MemoryTable
 from nn_inspector.history.nonfinite import Nonfinite, NonfiniteFinder
 from nn_inspector.history.series import Series
+from nn_inspector.history.series_table import SeriesTable
 from nn_inspector.history.writer import RunWriter
 from nn_inspector.probes import Epoch, Measured, TraceEntry
 from nn_inspector.views import open_view
 
 MOST_NOTES = 1000
 """So many latest notes are kept."""
-
-
-class SeriesTable(Protocol):
-    """Where the series of a run are: in memory or in a file."""
-
-    def names(self) -> list[tuple[str, str]]: ...
-    def series(self, quantity: str, source: str) -> Series: ...
-    def everything(self, quantity: str, source: str) -> Iterator[Series]: ...
-    def last(self, quantity: str, source: str) -> np.ndarray | None: ...
-    def at(self, step: int) -> dict[tuple[str, str], np.ndarray]: ...
 
 
 class Run:

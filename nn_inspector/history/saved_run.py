@@ -10,7 +10,8 @@ from nn_inspector.errors import ArgumentError, InspectorError, RunFileError
 from nn_inspector.history.facts import Facts
 from nn_inspector.history.places import FOLDER, SUFFIX
 from nn_inspector.history.reader import RunReader
-from nn_inspector.history.run import Run, SeriesTable
+from nn_inspector.history.run import Run
+from nn_inspector.history.series_table import SeriesTable
 from nn_inspector.probes import Measured
 
 
