@@ -32,7 +32,7 @@ lint: $(VENV)/.test
 	jlpm lint && jlpm test
 
 unit: $(VENV)/.test
-	pytest -n auto -p no:nbmake -m "not ui and not packaging and not suite"
+	pytest -n auto -p no:nbmake -m "not ui and not packaging and not suite and not slow"
 
 notebooks: $(VENV)/.test
 	pytest --nbmake --nbmake-timeout=300 -p no:playwright example_notebooks
@@ -45,6 +45,7 @@ packaging: $(VENV)/.test
 	pytest -m packaging tests
 
 test-all: test
+	pytest -n auto -p no:nbmake -m slow
 	tests/matrix.sh
 
 bench: $(VENV)/.bench

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch._dynamo  # the first step of any optimizer imports it
+
+SLOW = frozenset((Path(__file__).parent / "tests" / "slow.txt").read_text().splitlines())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -20,6 +23,14 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is named in tests/slow.txt can be chosen with `-m slow`, and left out."""
+    for item in items:
+        if item.nodeid in SLOW:
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
