@@ -153,7 +153,7 @@ class Attachment:
         self._silences = Silences(
             model, self._optimizers, names, self._forward, self._outputs, gradients, self._steps, others, self.probes
         )
-        recorder.ranks = Ranks.of(model, _CAPACITY + _CAPACITY_A_MODULE * len(self._modules))
+        recorder.join(Ranks.of(model, _CAPACITY + _CAPACITY_A_MODULE * len(self._modules)))
         allow_scripting()
         for probe in self.probes:
             probe.attach()

@@ -13,6 +13,7 @@ import numpy as np
 
 from nn_inspector.probes.measurement import Measured
 from nn_inspector.probes.ranks import Exchange, Ranks
+from nn_inspector.probes.schedule import DENSE_STEPS
 
 Read = Callable[[np.ndarray], Iterable[Measured]]
 
@@ -42,10 +43,19 @@ class Part:
 
 @dataclass(slots=True)
 class _Bundle:
-    """The parts of one measured step, and the exchange that they wait for."""
+    """The parts of one measured step, and the exchange that they wait for, once it has begun."""
 
+    step: int
     parts: list[Part]
-    exchange: Exchange | None
+    wanted_interval: float
+    exchange: Exchange | None = None
+
+    def begin(self, ranks: Ranks) -> None:
+        mine = [part for part in self.parts if part.merged != "same"]
+        labels = [self.step, *((part.label, len(part.numbers)) for part in mine)]
+        layout = zlib.crc32(repr(labels).encode()) & 0xFFFFFF
+        numbers = np.concatenate([part.numbers for part in mine]) if mine else np.zeros(0)
+        self.exchange = ranks.exchange(numbers, layout, self.wanted_interval)
 
     def read(self, total: np.ndarray | None, processes: int) -> Iterable[Measured]:
         start = 0
@@ -63,6 +73,8 @@ class _Bundle:
 class Merger:
     """Bundles what a measured step brought, one exchange for each, and keeps their order.
 
+    What is measured before the processes have met is kept until then, and exchanged like all that follows.
+
     Attributes:
         ranks: the other processes.
         interval: every so many steps all processes measure; they have agreed on it.
@@ -72,22 +84,42 @@ class Merger:
     interval: int = 1
     _bundles: deque[_Bundle] = field(default_factory=deque)
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is nobody to merge with, or nobody any more."""
+        return self.ranks.failure is not None
+
+    def end_step(self, step: int) -> None:
+        """A step is complete; the processes may meet now, and exchange what they have kept."""
+        if self.ranks.merging:
+            return
+        self.ranks.end_step(step, last=DENSE_STEPS)
+        if self.ranks.merging:
+            for bundle in self._bundles:
+                bundle.begin(self.ranks)
+
     def send(self, step: int, parts: list[Part], wanted_interval: float) -> list[Measured]:
         """Begin the exchange of one measured step; all processes must do so for the same steps.
 
         Returns:
             What earlier exchanges have brought: all of them are complete after this, so that the processes agree.
         """
-        mine = [part for part in parts if part.merged != "same"]
-        layout = zlib.crc32(repr([step, *((part.label, len(part.numbers)) for part in mine)]).encode()) & 0xFFFFFF
-        numbers = np.concatenate([part.numbers for part in mine]) if mine else np.zeros(0)
-        exchange = self.ranks.exchange(numbers, layout, wanted_interval)
+        bundle = _Bundle(step, parts, wanted_interval)
+        if self.ranks.merging:
+            bundle.begin(self.ranks)
         brought = self.collect(wait=True)
-        self._bundles.append(_Bundle(parts, exchange))
+        self._bundles.append(bundle)
         return brought
 
     def collect(self, *, wait: bool) -> list[Measured]:
-        """Read what has arrived from all processes; without `wait`, what has by now."""
+        """Read what has arrived from all processes; without `wait`, what has by now. Nothing before they have met."""
+        return self._read(wait=wait) if self.ranks.merging or self.alone else []
+
+    def close(self) -> list[Measured]:
+        """Read all there is: what was not exchanged, as this process knows it."""
+        return self._read(wait=True)
+
+    def _read(self, *, wait: bool) -> list[Measured]:
         measurements: list[Measured] = []
         while self._bundles and (wait or self._bundles[0].exchange is None or self._bundles[0].exchange.ready):
             bundle = self._bundles.popleft()

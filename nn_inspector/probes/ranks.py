@@ -1,9 +1,9 @@
 """Several processes that train one model: their numbers become one, without any of them ever waiting for long.
 
 The processes meet in a group of their own (gloo, on the host), so that nothing of ours stands between the collectives
-of the training. They agree through torch's key-value store whether all of them watch; until then, and for good if
-one does not, each measures its own share. After that there is one packed, asynchronous all-reduce for each measured step.
-A process that dies or falls behind switches merging off in the others.
+of the training. They agree through torch's key-value store whether all of them watch. There is one packed, asynchronous
+all-reduce for each measured step, the first ones included, which wait for the meeting. If one does not watch, dies or falls behind,
+each of the others measures its own share.
 """
 
 from __future__ import annotations
@@ -107,11 +107,17 @@ class Ranks:
         """
         if self.merging or self.failure is not None:
             return
-        if self._start is None:
-            self._start = self._agreed(step)
-        if self._start == step:
-            self._meet()
-        elif step >= last:
+        try:
+            if self._start is None:
+                self._start = self._agreed(step)
+            if self._start == step:
+                self._group = dist.new_group(backend="gloo", timeout=timedelta(seconds=PATIENCE))
+                self.merging = True
+                return
+        except (RuntimeError, ValueError) as error:  # the store, too, is gone with the process that keeps it
+            self.give_up(error)
+            return
+        if step >= last:
             self.failure = (
                 f"Only this process's share of the data is measured: not all {self.count} processes watch the model. "
                 "Call watch() in each of them."
@@ -158,10 +164,3 @@ class Ranks:
             self._store.set(f"{self._key}/start", str(step + _START_AFTER))
             return step + _START_AFTER
         return int(self._store.get(f"{self._key}/start")) if self._store.check([f"{self._key}/start"]) else None
-
-    def _meet(self) -> None:
-        try:
-            self._group = dist.new_group(backend="gloo", timeout=timedelta(seconds=PATIENCE))
-            self.merging = True
-        except (RuntimeError, ValueError) as error:
-            self.give_up(error)

@@ -119,6 +119,11 @@ class Recorder:
         """Whether what is called now, in the caller's thread, is the training's."""
         return not self.suspended and self.thread.is_here
 
+    def join(self, ranks: Ranks | None) -> None:
+        """Take what is measured together with that of other processes, if there are any."""
+        self.ranks = ranks
+        self._merger = Merger(ranks) if ranks is not None else None
+
     def record(self, quantity: str, source: str, value: float, **tags: Tag) -> None:
         """Take a number that is on the host already.
 
@@ -240,11 +245,6 @@ class Recorder:
             self.flush(wait=False)
         self.due = self.schedule.end_step(self.step, due) or self._look_closer
         self._look_closer = False
-        if self.ranks is not None:
-            self.ranks.end_step(self.step, last=DENSE_STEPS)
-            if self.ranks.merging:
-                self.flush()
-                self._merger = Merger(self.ranks)
 
     def _end_step_together(self, due: bool) -> None:
         """All processes measure the same steps: a fixed cadence, or what they want on average."""
@@ -253,7 +253,8 @@ class Recorder:
         if due:
             self._send(merger)
         wanted = self.schedule.end_step(self.step, due)
-        if not merger.ranks.merging:
+        merger.end_step(self.step)
+        if merger.alone:
             self._read_all(merger)
             self.due = wanted
         elif self.schedule.every != "auto":
@@ -272,9 +273,9 @@ class Recorder:
         self._hand_on(passed_on + brought)
 
     def _read_all(self, merger: Merger) -> None:
-        """The other processes are gone: what is still under way is read as this process knows it."""
+        """There is nobody to merge with any more: what is still under way is read as this process knows it."""
         self._merger = None
-        self._hand_on(merger.collect(wait=True))
+        self._hand_on(merger.close())
 
     def flush(self, *, wait: bool = True) -> None:
         """Send queued numbers to the host, and hand on those that have arrived (all of them if `wait`).

@@ -76,7 +76,8 @@ class Summary:
 
         Returns:
             An estimate in the same power of two as the element of rank `ceil(q * n)`: wrong by less than a factor of
-            two, or by less than 2^-40 near zero; from 2^23 on it is only known to lie between that and the extreme. 0 and 1 give the extremes exactly. NaN if there is no finite element.
+            two, or by less than 2^-40 near zero; from 2^23 on it is only known to lie between that and the extreme. 0 and 1
+            give the extremes exactly. NaN if there is no finite element.
 
             All this is said of the elements that were looked at. Of a sample of n, that element lies between the true
             quantiles of `q - e` and `q + e` with a probability of at least `1 - 2 * exp(-2 * n * e**2)`, for any e, as far as
