@@ -37,8 +37,7 @@ SAME_IS_1, SAME_IS_0 = SAME.float(), (~SAME).float()
 class Pair(nn.Module):
     def __init__(self):
         super().__init__()
-        torch.manual_seed(0)
-        self.tower = nn.Sequential(nn.Linear(WIDTH, 32), nn.ReLU(), nn.Linear(32, 8))
+        self.tower = tower()
 
     def forward(self, a, b):
         return self.tower(a), self.tower(b)
@@ -62,8 +61,9 @@ class Head(Pair):
 TRAINED = 768
 
 
-def tower():
-    return Pair().tower
+def tower(hidden=32):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(WIDTH, hidden), nn.ReLU(), nn.Linear(hidden, 8))
 
 
 def trained(model, loss, *parts, epochs=6):
@@ -330,6 +330,13 @@ def test_sound_losses_pass_without_a_loader(name):
     make = SOUND.get(name) or (lambda: trained(tower(), triplets, X, X[mixed], X[mixed.flip(0)]))
     finding = checked(*make(), bare=True)
     assert finding.severity in ("ok", "skipped", "info"), finding.message
+
+
+def test_steps_that_are_known_by_heart_are_not_judged_by():
+    made, loop, later = trained(tower(hidden=512), triplets, X, X[DIFFERENT], X[ALIKE])
+    finding = checked(made, loop, later, bare=True)
+    assert finding.severity == "error", finding.message
+    assert "two of each triplet" in finding.message
 
 
 def test_without_time_or_steps_nothing_is_said():

@@ -1,4 +1,4 @@
-"""Networks that never see what would tell the answer."""
+"""Networks that never see what would tell the answer, or most of their items."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests import scene_data as data
-from tests.faults.symptoms import BAD_START, NO_SIGNAL, OVERFIT
+from tests.faults.symptoms import BAD_START, NO_SIGNAL, OVERFIT, STUCK
 from tests.scenes import Scene, fault
 
 SYMPTOMS = NO_SIGNAL | {"input_scale", "contradictory_labels", "seen_by_network", "input_attribution"}
@@ -129,3 +129,74 @@ def percent_instead_of_shares(repaired, seed):
 
     final = lambda x: torch.sigmoid(model(x)) * (1 if repaired else 100)
     return Scene(model, optimizer, criterion, loader, train, score=lambda: data.explained(final, X, y))
+
+
+@fault("own-passes-left-after-one-batch", kind="training_loop/passes_left_early", causes={"training_length"},
+       symptoms=STUCK | {"learning_rate"}, learns=0.85)  # fmt: skip
+def passes_left_after_one_batch(repaired, seed):
+    X, y, X_val, y_val = data.digits(seed)
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    criterion = nn.CrossEntropyLoss()
+    loader = DataLoader(TensorDataset(X, y), batch_size=32, shuffle=True)
+
+    def train():
+        for epoch in range(15):
+            for images, labels in loader:
+                optimizer.zero_grad()
+                loss = criterion(model(images), labels)
+                loss.backward()
+                optimizer.step()
+            print(f"epoch {epoch}: {loss.item():.3f}")
+
+    def train_on_one():
+        for epoch in range(15):
+            for images, labels in loader:
+                optimizer.zero_grad()
+                loss = criterion(model(images), labels)
+                loss.backward()
+                optimizer.step()
+                print(f"epoch {epoch}: {loss.item():.3f}")
+                break
+
+    loop = train if repaired else train_on_one
+    return Scene(model, optimizer, criterion, loader, loop, score=lambda: data.accuracy(model, X_val, y_val))
+
+
+@fault("own-answer-read-behind-the-padding", kind="recurrent/padding", causes={"zero_input"}, symptoms=SYMPTOMS | {"gradient_flow"},
+       learns=0.9)  # fmt: skip
+def answer_read_behind_the_padding(repaired, seed):
+    torch.manual_seed(seed)
+    places, lengths = torch.arange(120), torch.randint(3, 10, (600, 1))
+    liked = torch.randint(0, 2, (600, 1))
+    words = torch.where(torch.rand(600, 120) < 0.85, liked, 1 - liked) * 20 + torch.randint(1, 21, (600, 120))
+    reviews, y = words * (places < lengths), liked.squeeze(1)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(41, 16, padding_idx=0)
+            self.lstm = nn.LSTM(16, 24, batch_first=True)
+            self.head = nn.Linear(24, 2)
+
+        def forward(self, tokens):
+            outputs, _ = self.lstm(self.embedding(tokens))
+            ends = (tokens > 0).sum(1) - 1
+            return self.head(outputs[torch.arange(len(tokens)), ends] if repaired else outputs[:, -1])
+
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    criterion = nn.CrossEntropyLoss()
+    loader = DataLoader(TensorDataset(reviews[:500], y[:500]), batch_size=25, shuffle=True)
+
+    def train():
+        for epoch in range(6):
+            for tokens, opinion in loader:
+                optimizer.zero_grad()
+                loss = criterion(model(tokens), opinion)
+                loss.backward()
+                optimizer.step()
+
+    score = lambda: data.accuracy(model, reviews[500:], y[500:])
+    return Scene(model, optimizer, criterion, loader, train, score=score)

@@ -153,3 +153,43 @@ def policy_gradient_at_a_tiny_rate(repaired, seed):
             return mean_return(lambda state: Categorical(logits=agent(state)).sample().item())
 
     return Scene(agent, optimizer, None, None, train, score=score)
+
+
+@fault("own-triplets-the-wrong-way-round", kind="loss_mismatch/wrong_pairs", causes={"loss_learnable"}, symptoms=STUCK,
+       learns=0.85)  # fmt: skip
+def triplets_the_wrong_way_round(repaired, seed):
+    X, y, X_val, y_val = data.digits(seed)
+    X, y = X[:500], y[:500]
+    torch.manual_seed(seed)
+    embed = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 12))
+    optimizer = torch.optim.Adam(embed.parameters(), lr=2e-3)
+
+    def drawn(images, labels, count):
+        """Places of images, of others of the same digit, and of others of another one."""
+        anchors = torch.randint(0, len(labels), (count,))
+        same = (labels[anchors, None] == labels).float()
+        return anchors, torch.multinomial(same, 1).squeeze(1), torch.multinomial(1 - same, 1).squeeze(1)
+
+    def train():
+        for step in range(200):
+            anchors, alike, different = drawn(X, y, 32)
+            loss = F.triplet_margin_loss(embed(X[anchors]), embed(X[alike]), embed(X[different]), margin=1.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def train_turned():
+        for step in range(200):
+            anchors, alike, different = drawn(X, y, 32)
+            loss = F.triplet_margin_loss(embed(X[anchors]), embed(X[different]), embed(X[alike]), margin=1.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def score():
+        """The share of digits whose nearest other one is the same."""
+        with torch.no_grad():
+            apart = torch.cdist(embed(X_val), embed(X_val)).fill_diagonal_(torch.inf)
+        return (y_val[apart.argmin(1)] == y_val).float().mean().item()
+
+    return Scene(embed, optimizer, None, None, train if repaired else train_turned, score=score)

@@ -120,6 +120,31 @@ def gradients_negated(repaired, seed):
     return Scene(model, optimizer, criterion, loader, loop, score=lambda: data.explained(model, X_val, y_val))
 
 
+@fault("own-hinge-with-a-turned-sign", kind="loss_mismatch/sign", causes={"loss_learnable"},
+       symptoms=NO_SIGNAL, learns=0.9)  # fmt: skip
+def hinge_with_a_turned_sign(repaired, seed):
+    X, y, X_val, y_val = data.table("breast_cancer", seed)
+    signs = 2.0 * y - 1
+    torch.manual_seed(seed)
+    machine = nn.Sequential(nn.Linear(30, 16), nn.Tanh(), nn.Linear(16, 1))
+    optimizer = torch.optim.SGD(machine.parameters(), lr=0.05, momentum=0.9)
+    loader = DataLoader(TensorDataset(X, signs), batch_size=32, shuffle=True)
+
+    def hinge(margin, sign):
+        return F.relu(1 - sign * margin if repaired else 1 + sign * margin).mean()
+
+    def train():
+        for epoch in range(10):
+            for features, sign in loader:
+                optimizer.zero_grad()
+                loss = hinge(machine(features).squeeze(1), sign)
+                loss.backward()
+                optimizer.step()
+            print(epoch, loss.item())
+
+    return Scene(machine, optimizer, hinge, loader, train, score=lambda: data.accuracy(machine, X_val, y_val))
+
+
 @fault("own-maximize", kind="training_loop/gradient_ascent", causes=ASCENT | {"optimizer_settings"}, symptoms=RISING,
        learns=0.85)  # fmt: skip
 def an_optimizer_that_maximizes(repaired, seed):

@@ -86,7 +86,7 @@ def misled(subject: Subject, *, single: bool = False) -> Misled | None:
         found = embedding_of(copied, batch, single=single)
         if found is None:
             return None
-        judge = _judge(subject)
+        batches, judge = _data(subject)
         if found.kind == "triplets":
             found = _with_anchor(copied, found, batch)
     with isolated(subject.training, start=Start()) as copied:
@@ -99,7 +99,7 @@ def misled(subject: Subject, *, single: bool = False) -> Misled | None:
     decided = _decided(found, led)
     if not led.collapse and not decided:
         return None
-    return _proven(subject, found, pulled, led, now, judge, end)
+    return _proven(subject, found, pulled, led, now, (batches, judge), end)
 
 
 def _decided(found: Embedding, led: Led) -> bool:
@@ -112,18 +112,22 @@ def _decided(found: Embedding, led: Led) -> bool:
     return led.wrong > WORSE if found.known else _either(found, led.wrong) <= DECIDED
 
 
-def _judge(subject: Subject) -> Any:
-    """Items to judge by: of the validation data, where there are some, for pairs can be known by heart; without loaders of the loop's steps."""
+def _data(subject: Subject) -> tuple[list[Any], Any]:
+    """Batches to train on, and items to judge by: of the validation data, where there are some, for pairs can be known by heart.
+
+    Without loaders both are steps of the loop, and the one to judge by is none of those to train on.
+    """
+    source = BatchSource(subject.training.data, seconds=5.0)
     for loader, seed in ((subject.training.val_loader, 0), (subject.training.train_loader, 1)):
         if loader is not None:
-            return BatchSource(loader, seed=seed, seconds=5.0).mixed(1, size=_JUDGED)[0]
-    return BatchSource(subject.training.data, seed=1, seconds=5.0).mixed(1)[0]
+            return source.mixed(_BATCHES), BatchSource(loader, seed=seed, seconds=5.0).mixed(1, size=_JUDGED)[0]
+    return source.for_training(_BATCHES)
 
 
 def _proven(
-    subject: Subject, found: Embedding, pulled: int, led: Led, now: float, judge: Any, end: float
+    subject: Subject, found: Embedding, pulled: int, led: Led, now: float, data: tuple[list[Any], Any], end: float
 ) -> Misled | None:
-    batches = BatchSource(subject.training.data, seconds=5.0).mixed(_BATCHES)
+    batches, judge = data
     same = 1 if found.known or led.collapse else 1 - pulled
 
     def short(loss: Callable[[TrainingCopy, Any], torch.Tensor] | None, share: float) -> list[float]:
