@@ -93,6 +93,7 @@ class Connection:
 
     def _before_cell(self, *_: Any) -> None:
         self.runs_cell = True
+        PAGES.wake()
         inspector = current_inspector()
         if inspector is not None:
             inspector.forget_requests()

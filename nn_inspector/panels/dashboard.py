@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ class Dashboard(RunDashboard):
         self._inspector = inspector
         self._data_items = DataItems(inspector)
         self._connection = connect()
+        PAGES.wake()
         self._steering = SteeringButtons(inspector, self.refresh, self._is_reached)
         self._wishes = Wishes(self._hasten)
         super().__init__(inspector.run, model_layers(inspector), self._steering)
@@ -39,6 +41,7 @@ class Dashboard(RunDashboard):
 
     def refresh(self) -> None:
         """Bring every panel up to date."""
+        self._drawn = time.monotonic()
         self._steering.refresh()
         super().refresh()
 
@@ -79,7 +82,7 @@ class Dashboard(RunDashboard):
 
     def _tick(self) -> None:
         self._grant_wishes()
-        if not PAGES.is_hidden:
+        if PAGES.is_due(self._drawn):
             self.refresh()
             if self._time.playing_along:
                 self._inspector.renew_views()

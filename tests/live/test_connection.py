@@ -148,6 +148,12 @@ def test_it_is_known_whether_a_cell_runs(loaded):
     assert loaded.run("connection.runs_cell") == "True"
 
 
+def test_each_cell_is_a_sign_of_life(loaded):
+    """Where no page is heard, views come more and more rarely since the last one."""
+    loaded.run("import time\nfrom nn_inspector.live import PAGES\nPAGES._pages.clear()\nPAGES._alive = -1e9")
+    assert loaded.run("PAGES.is_due(time.monotonic() - 60)") == "True"
+
+
 def test_a_stop_in_vain_does_not_end_the_next_training(loaded):
     loaded.run("inspector.stop()")
     output = loaded.run(
