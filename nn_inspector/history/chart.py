@@ -82,14 +82,15 @@ class Chart:
         x_label, y_label: what the axes show, with units.
         series: name -> curve. Of bars and rows, x is the position 0, 1, 2, ...
         labels: of the rows or bars; of bars, (position, text) pairs may be fewer than bars.
-        layers: of rows that are about a layer each: its name in the model.
+        layers: of rows that are about a layer each: its name in the model; of bars, that of the only one.
+        classes: of rows that are about a class each, and of a matrix: its number.
         remarks: of rows: what stands at the right end of each.
         pictures: of rows: an image for each, uint8 [height, width] or [height, width, 3]; or none at all.
         heat: of rows: cells of a colour each, in place of values to the right.
         matrix: [labels, labels], from 0 to 1; the rows go down, the columns to the right.
         chosen: positions of the rows that are selected; if there are any, the others stand back.
         events: of a picture over steps: (step, what happened then), marked on the axis.
-        found: of rows: (position, what was found there), marked at their beginning.
+        found: of rows: (position, what was found there), marked at their beginning; also of a matrix and of bars.
         levels: name -> a value to compare with, drawn across the chart.
         band: a range of usual values, drawn behind, and its name.
         top: values above this are cut off, if given.
@@ -104,6 +105,7 @@ class Chart:
     series: Mapping[str, Curve]
     labels: tuple[tuple[float, str], ...] = ()
     layers: tuple[str, ...] = ()
+    classes: tuple[int, ...] = ()
     remarks: tuple[str, ...] = ()
     pictures: tuple[np.ndarray, ...] = ()
     heat: Heat | None = None

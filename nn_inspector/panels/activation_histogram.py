@@ -13,7 +13,7 @@ def picture(run: Run, selection: Selection) -> Chart:
     layer = one_of(run.sources("activation_histogram"), selection.layer)
     if layer is None:
         return Chart("bars", "output", "share of the outputs", {}, note=not_measured(run, selection))
-    return bars(run, "activation_histogram", layer, "output", _note(run, layer))
+    return bars(run, "activation_histogram", layer, "output", layer=layer, note=_note(run, layer))
 
 
 def not_measured(run: Run, selection: Selection) -> str:

@@ -23,7 +23,7 @@ from nn_inspector.panels.event_marks import ABOVE, by_step
 from nn_inspector.panels.heat_mark import SCHEME
 from nn_inspector.panels.legend import colour_of
 from nn_inspector.panels.looks import LEVEL, look_of
-from nn_inspector.panels.matrix_widget import cell_colours
+from nn_inspector.panels.matrix_widget import cell_colours, marked_labels
 from nn_inspector.panels.row_marks import BESIDE, by_row
 from nn_inspector.panels.style import BACK, COLOURS, EVENT, FAINT
 
@@ -96,7 +96,8 @@ def _curves(axes: Axes, chart: Chart) -> None:
         axes.axhspan(place - 0.5, place + 0.5, color=FAINT, alpha=0.25, lw=0)
     for row, text in by_row(chart).items():
         style = {"marker": "^", "color": EVENT, "lw": 0, "clip_on": False, "label": text}
-        axes.plot(BESIDE, row, **style, transform=axes.get_yaxis_transform())
+        places = [] if chart.kind == "bars" else [row]  # bars are all of the layer that is named
+        axes.plot([BESIDE] * len(places), places, **style, transform=axes.get_yaxis_transform())
     for step, text in by_step(chart.events).items():
         style = {"marker": "^", "color": EVENT, "lw": 0, "clip_on": False, "label": text}
         axes.plot(step, ABOVE, **style, transform=axes.get_xaxis_transform())
@@ -128,10 +129,11 @@ def _matrix(axes: Axes, chart: Chart, matrix: np.ndarray) -> None:
                 "color": cell_colours(float(share))[1],
             }
             axes.text(column, row, f"{100 * share:.0f}", **style)
-    positions, texts = [position for position, _ in chart.labels], [text for _, text in chart.labels]
+    positions, texts = [position for position, _ in chart.labels], marked_labels(chart)
     axes.set_xticks(positions, texts, fontsize=7)
     axes.set_yticks(positions, texts, fontsize=7)
-    axes.set_xlabel(f"{chart.x_label} (cells: % of the row)", fontsize=8)
+    marks = "".join(f"\n▲ {mark}" for mark in by_row(chart).values())
+    axes.set_xlabel(f"{chart.x_label} (cells: % of the row){marks}", fontsize=8)
     axes.set_ylabel(chart.y_label, fontsize=8)
 
 

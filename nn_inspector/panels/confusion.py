@@ -30,6 +30,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         y_label=labels[1],
         series={},
         labels=row_labels([str(number) for number in range(len(counts))]),
+        classes=tuple(range(len(counts))),
         matrix=share,
         note=f"{what}: {np.trace(counts) / counts.sum():.1%} of {counts.sum():,.0f} items right.{_mistake(counts)}",
     )

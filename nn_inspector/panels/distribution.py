@@ -15,7 +15,7 @@ OCTAVES = 14
 _MIDDLE = BINS // 2
 
 
-def bars(run: Run, quantity: str, source: str, what: str, note: str = "") -> Chart:
+def bars(run: Run, quantity: str, source: str, what: str, *, layer: str, note: str = "") -> Chart:
     """Share of the elements in each bin, at the latest measured step and at the first.
 
     Args:
@@ -23,6 +23,7 @@ def bars(run: Run, quantity: str, source: str, what: str, note: str = "") -> Cha
         quantity: whose values are histograms.
         source: of what.
         what: the elements, in words.
+        layer: that the source is, or belongs to.
         note: what is said below.
     """
     series = run.series(quantity, source)
@@ -35,6 +36,7 @@ def bars(run: Run, quantity: str, source: str, what: str, note: str = "") -> Cha
         y_label=f"share of the {what}s",
         series={"now": curve(shares(fold(now, top))), "first step": curve(shares(fold(first, top)), "faint")},
         labels=ticks(top),
+        layers=(layer,),
         note=note,
     )
 

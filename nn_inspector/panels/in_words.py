@@ -36,8 +36,8 @@ def in_words(chart: Chart) -> str:
     if chart.empty:
         return chart.note or "nothing to show yet."
     if chart.matrix is not None:
-        return f"a table of {chart.y_label} by {chart.x_label}."
-    if chart.heat is not None:
+        said = [f"a table of {chart.y_label} by {chart.x_label}"]
+    elif chart.heat is not None:
         said = _cells(chart, chart.heat)
     elif chart.kind == "rows":
         said = _rows(chart)
@@ -48,6 +48,8 @@ def in_words(chart: Chart) -> str:
     said += [f"{name} is {value:.3g}" for name, value in chart.levels.items()]
     marked = [*by_step(chart.events).values(), *by_row(chart).values()]
     said += [f"found at {mark}" for mark in marked]
+    if chart.matrix is not None:
+        return f"{'; '.join(said)}."
     what = chart.x_label if chart.kind in ("rows", "bars") and chart.heat is None else chart.y_label
     return f"{', '.join(filter(None, (what, '; '.join(said))))}."
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from nn_inspector.history import Chart
 from nn_inspector.panels.legend import note_html
+from nn_inspector.panels.row_marks import by_row
 from nn_inspector.panels.style import TEXT
 
 _CELL = "padding: 2px 4px; min-width: 20px; text-align: right; font-weight: normal"
@@ -41,7 +42,8 @@ class MatrixWidget(ipywidgets.VBox):
             self._legend.value = note_html(chart.note or self._empty)
             self._table.value = self._note.value = ""
             return
-        self._legend.value = note_html(f"Of each {chart.y_label} (rows), % by {chart.x_label} (columns).")
+        said = f"Of each {chart.y_label} (rows), % by {chart.x_label} (columns)."
+        self._legend.value = note_html(" ".join([said, *(f"▲ {mark}" for mark in by_row(chart).values())]))
         self._table.value = table_html(chart)
         self._note.value = note_html(chart.note)
 
@@ -65,7 +67,7 @@ class MatrixWidget(ipywidgets.VBox):
 def table_html(chart: Chart) -> str:
     """The matrix as a table that scrolls where it is too wide."""
     assert chart.matrix is not None, "the chart is a matrix"
-    texts = [text for _, text in chart.labels]
+    texts = marked_labels(chart)
     head = "".join(f'<th scope="col" style="{_CELL}">{escape(text)}</th>' for text in texts)
     rows = "".join(
         f'<tr><th scope="row" style="{_CELL}">{escape(text)}</th>{"".join(map(_cell, row))}</tr>'
@@ -77,6 +79,12 @@ def table_html(chart: Chart) -> str:
         f'<table style="border-collapse: collapse; font-size: 12px; line-height: 1.4; color: {TEXT}">'
         f"<tr>{corner}{head}</tr>{rows}</table></div>"
     )
+
+
+def marked_labels(chart: Chart) -> list[str]:
+    """The texts of rows and columns, with a mark where something was found."""
+    marked = by_row(chart)
+    return [f"▲ {text}" if place in marked else text for place, text in chart.labels]
 
 
 def _cell(share: float) -> str:

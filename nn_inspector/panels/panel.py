@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from nn_inspector.history import Chart, Run
+from nn_inspector.panels.found_rows import found_rows
 from nn_inspector.panels.item_view import LookedUp
-from nn_inspector.panels.layers import layer_of, rows_of
 
 _FEW_STEPS, _MUCH = 50, 0.1
 """What was measured is old if it is more steps back than this, and more than this share of all of them."""
@@ -62,7 +62,7 @@ class Panel:
     def chart(self, run: Run, selection: Selection) -> Chart:
         """The picture; where it goes over steps, with a mark when a finding that can be seen in it was raised.
 
-        Where it has rows of layers, those that such a finding is about have a mark as well.
+        Rows of layers, classes or items that such a finding is about have a mark as well.
 
         Where it is of one step, that one is named if it is not one of the latest.
         """
@@ -72,21 +72,10 @@ class Panel:
         raised = [
             (step, check) for check in self.checks if (step := run.raised_at(check)) is not None and step <= run.steps
         ]
-        if chart.layers:
-            chart = replace(chart, found=_found(chart, run, [check for _, check in raised]))
+        chart = replace(chart, found=found_rows(chart, filter(None, (run.finding(check) for _, check in raised))))
         if not chart.over_steps:
             return replace(chart, note=" ".join(filter(None, (chart.note, _age(chart, run)))))
         return replace(chart, events=tuple((float(step), check) for step, check in raised))
-
-
-def _found(chart: Chart, run: Run, checks: Sequence[str]) -> tuple[tuple[float, str], ...]:
-    """The rows of the layers that findings of these checks are about."""
-    found = []
-    for finding in filter(None, map(run.finding, checks)):
-        names = (finding.where, layer_of(finding.where)) if finding.where else ()
-        rows = next((rows for name in names if name != "model" and (rows := rows_of(chart.layers, name))), ())
-        found += [(float(row), finding.check) for row in rows]
-    return tuple(found)
 
 
 def _age(chart: Chart, run: Run) -> str:

@@ -20,7 +20,9 @@ def by_row(chart: Chart) -> dict[float, str]:
 
 
 def _name(chart: Chart, row: float) -> str:
-    return chart.layers[int(row)] if int(row) < len(chart.layers) else ""
+    if chart.layers:
+        return chart.layers[int(row)]
+    return f"class {chart.classes[int(row)]}" if chart.classes else dict(chart.labels)[row]
 
 
 class RowMarks(FoundMarks):

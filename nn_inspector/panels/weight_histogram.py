@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nn_inspector.history import Chart, Run
 from nn_inspector.panels.distribution import bars
-from nn_inspector.panels.layers import parameter_of
+from nn_inspector.panels.layers import layer_of, parameter_of
 from nn_inspector.panels.panel import Panel, Selection, ask_for
 
 
@@ -15,7 +15,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         return Chart("bars", "weight", "share of the weights", {}, note=ask_for("weight_distributions", run))
     spread = run.last("weight_spread", parameter)
     note = f"Spread {spread:.3g}." if spread is not None else ""
-    return bars(run, "weight_histogram", parameter, "weight", note)
+    return bars(run, "weight_histogram", parameter, "weight", layer=layer_of(parameter), note=note)
 
 
 PANEL = Panel(

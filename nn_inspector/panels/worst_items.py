@@ -44,6 +44,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         labels=row_labels(names),
         remarks=tuple(_remark(row) for row in rows),
         pictures=tuple(pictures) if len(pictures) == len(rows) else (),
+        found=_found(run, step, losses),
         note=" ".join([_note(source, step, rows), *texts, *([remark] if remark else [])]),
         alert=_alert(step, selection.step),
     )
@@ -111,6 +112,13 @@ def _note(source: str, step: int, rows: list[_Row]) -> str:
     if any(np.isinf(row["loss"]) for row in rows):
         notes.append("Items without a mark have a loss of NaN or Inf.")
     return " ".join(notes)
+
+
+def _found(run: Run, step: int, losses: np.ndarray) -> tuple[tuple[float, str], ...]:
+    """The items whose loss is lost, and the worst one of the batch at which the loss collapsed."""
+    lost = [(float(place), "nonfinite") for place in np.flatnonzero(np.isinf(losses))]
+    collapsed = len(losses) > 0 and run.raised_at("loss_spike") == step
+    return (*lost, *([(0.0, "loss_spike")] if collapsed else []))
 
 
 def _alert(step: int, wanted: int | None) -> str:

@@ -43,6 +43,7 @@ def test_a_rare_class_that_is_never_found_is_an_error(watched):
     assert trial.helped
     assert trial.treated[-1] < trial.without[-1]
     assert finding.evidence["rare_found_if_balanced"] > 0.55
+    assert finding.evidence["class"] == [1.0]
 
 
 def test_where_the_frequent_classes_are_told_apart_it_is_a_warning(watched):

@@ -195,6 +195,7 @@ def test_constant_predictions_need_no_loss_function(watched):
 
     finding = watched(case, loop).check("constant_predictions")
     assert finding.severity == "warning", finding.message
+    assert finding.evidence["class"] == case.model.answer.argmax().item()
 
 
 def test_without_experiments_predictions_are_not_asked_for(watched):

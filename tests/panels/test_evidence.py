@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +15,11 @@ from nn_inspector.panels.dashboard import Dashboard
 from nn_inspector.panels.event_marks import EventMarks
 from nn_inspector.panels.evidence import whereabouts
 from nn_inspector.panels.findings_strip import MOST_CAUSES, MOST_SYMPTOMS, FindingsStrip
+from nn_inspector.panels.in_words import in_words
+from nn_inspector.panels.matrix_widget import MatrixWidget
 from nn_inspector.panels.panel import Selection
 from nn_inspector.panels.row_marks import RowMarks
-from nn_inspector.probes import Measurement
+from nn_inspector.probes import ITEM_FIELDS, Measurement
 from tests.trainings import classifier
 
 LAYERS = ("0", "1", "2", "model", "encoder.0")
@@ -256,6 +259,55 @@ def test_a_row_of_several_layers_is_marked_for_each_of_them():
     chart = panel.chart(run, Selection())
     row = chart.layers.index("25\N{EN DASH}29")
     assert chart.found == ((row + 1.0, "gradient_flow"), (float(row), "vanishing_gradients"))
+
+
+BY_CLASS = np.array([[8.0, 2.0, 0.0], [9.0, 1.0, 0.0], [7.0, 0.0, 3.0]])
+
+
+@pytest.mark.parametrize("name", ["confusion", "predicted_classes", "batch_labels"])
+@pytest.mark.parametrize(("named", "places"), [(2.0, (2.0,)), ([0.0, 2.0], (0.0, 2.0)), (7.0, ()), (float("nan"), ())])
+def test_panels_by_class_mark_the_classes_that_a_finding_names(name, named, places):
+    panel = next(panel for panel in PANELS if panel.name == name)
+    run = run_of(1, found(panel.checks[0], evidence={"class": named}))
+    run.record([Measurement(0, "confusion", "train", BY_CLASS.ravel())])
+    assert panel.chart(run, Selection()).found == tuple((place, panel.checks[0]) for place in places)
+    run.add_finding(found(panel.checks[0]))
+    assert panel.chart(run, Selection()).found == ()
+
+
+def test_a_marked_class_is_named_at_its_row_and_column_below_and_in_words():
+    run = run_of(1, found("constant_predictions", evidence={"class": 0.0}))
+    run.record([Measurement(0, "confusion", "train", BY_CLASS.ravel())])
+    panel = next(panel for panel in PANELS if panel.name == "confusion")
+    chart = panel.chart(run, Selection())
+    widget = MatrixWidget(chart)
+    assert "▲ class 0: constant_predictions" in widget.children[0].value
+    assert re.findall(r">(▲ \d|\d)</th>", widget.children[1].value) == ["▲ 0", "1", "2", "▲ 0", "1", "2"]
+    assert "found at class 0: constant_predictions" in in_words(chart)
+    assert png([("a", chart)]) != png([("a", replace(chart, found=()))])
+
+
+def test_bars_of_one_layer_name_what_was_found_in_it(dashboard):
+    run = dashboard._inspector.run
+    panel = next(panel for panel in PANELS if panel.name == "activation_histogram")
+    run.add_finding(found("saturation", where="2"))
+    assert panel.chart(run, Selection(layer="0")).found == ()
+    chart = panel.chart(run, Selection(layer="2"))
+    assert chart.found == ((0.0, "saturation"),)
+    assert "2: saturation" in ChartWidget(chart).children[0].value
+    assert png([("a", chart)]) != png([("a", replace(chart, found=()))])
+
+
+def test_items_whose_loss_is_lost_are_marked_and_the_worst_of_the_batch_at_which_the_loss_collapsed():
+    run = run_of(9, found("nonfinite"), found("loss_spike", evidence={"step": 8.0}))
+    items = np.full((3, len(ITEM_FIELDS)), 1.0)
+    items[:, ITEM_FIELDS.index("loss")] = [np.inf, np.inf, 2.0]
+    run.record([Measurement(8, "worst_items", "train", items.ravel())])
+    panel = next(panel for panel in PANELS if panel.name == "worst_items")
+    assert panel.chart(run, Selection()).found == ((0.0, "loss_spike"), (0.0, "nonfinite"), (1.0, "nonfinite"))
+    run.add_finding(found("nonfinite", "ok"))
+    run.add_finding(found("loss_spike", evidence={"step": 3.0}))
+    assert panel.chart(run, Selection()).found == ()
 
 
 def test_marks_at_rows_are_named_in_words_and_lead_to_the_evidence():

@@ -102,7 +102,8 @@ def _of_rare(subject: Subject, rare: Sequence[int], evidence: Evidence, spread: 
             f"Too few items of rare classes are there to judge by: {now.count(rare)} of {len(now.right)}."
         )
     found, average = now.found(rare), now.average
-    evidence = {**evidence, "rare_found": found, "average_found": average}
+    named = [float(one) for one in rare]
+    evidence = {**evidence, "class": named, "rare_found": found, "average_found": average}
     which = f"class {rare[0]}" if len(rare) == 1 else f"the {len(rare)} rare classes"
     message = f"{spread}. Your network finds {found:.0%} of {which}."
     if found > LOST:

@@ -109,8 +109,9 @@ def measure(said: Answers) -> Sameness:
         given, right = (
             float(part.unique(return_counts=True)[1].max()) / len(part) for part in (said.given, said.right)
         )
+        most = float(said.given.mode().values)
         text = f"the class that is predicted most often is predicted for {given:.0%} of the items; the most frequent one has {right:.0%}."
-        return Sameness(given >= SAME and right <= RIGHT, text, {"predicted": given, "right": right})
+        return Sameness(given >= SAME and right <= RIGHT, text, {"predicted": given, "right": right, "class": most})
     given, right = (float(part.float().std(0).mean()) for part in (said.given, said.right))
     ratio = given / right if right > 0 else float("inf")
     text = f"from item to item the predictions differ by {given:.2g}, and what they should be by {right:.2g}."
