@@ -43,6 +43,7 @@ describe('lookOfClick', () => {
     ['logarithmic, chosen', checkbox(true, 'nni-log-loss'), look({ log_loss: true })],
     ['logarithmic, left', checkbox(false, 'nni-log-loss'), look({ log_loss: false })],
     ['the words beside logarithmic', within(board, 'nni-log-loss'), null],
+    ['metrics in logarithms', checkbox(true, 'nni-log-metrics'), look({ log_metrics: true })],
     ['another checkbox', checkbox(true), null],
     ['a row', bar(1, 2), look({ chart: 1, row: 2 })],
     ['nothing of the kind', within(board, 'nni-panel-opener'), null],

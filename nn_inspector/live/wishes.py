@@ -87,7 +87,7 @@ def note_wish(content: Mapping[str, Any]) -> bool:
 
     Args:
         content: with "dashboard", its key; and "check", whose evidence is wanted, or "step", a number or "latest", or "by", so
-            many steps on, or "play" or "log_loss", true or false, or "option", a place in the list of layers, or "find", a part of a name, or "chart" and
+            many steps on, or "play", "log_loss" or "log_metrics", true or false, or "option", a place in the list of layers, or "find", a part of a name, or "chart" and
             "row", places of what was clicked.
     """
     wishes = _known.get(str(content.get("dashboard")))

@@ -19,7 +19,7 @@ _BATCHES = 50
 def picture(run: Run, selection: Selection) -> Chart:
     """Of the items of each class, the share that was taken for each class: in the latest validation pass, or in training."""
     labels = ("predicted class", "true class")
-    counts, what = _counts(run)
+    counts, what = class_counts(run)
     if counts is None:
         return Chart("matrix", *labels, {}, matrix=np.zeros((0, 0)), note=NOTHING if run.steps else "")
     totals = counts.sum(axis=1, keepdims=True)
@@ -36,7 +36,8 @@ def picture(run: Run, selection: Selection) -> Chart:
     )
 
 
-def _counts(run: Run) -> tuple[np.ndarray | None, str]:
+def class_counts(run: Run) -> tuple[np.ndarray | None, str]:
+    """How many items of each class were taken for each, [classes, classes], and of which data; None where that was not seen."""
     validation = run.series("confusion", "validation")
     if len(validation):
         return _square(validation.values[-1]), f"Validation at step {validation.steps[-1]:,}"

@@ -97,7 +97,8 @@ class Dashboard(RunDashboard):
 
     def _grant(self, wish: Mapping[str, Any]) -> None:
         """What a page has asked for while a cell runs: it may be of a state that is gone by now."""
-        check, step, by, play, log_loss = (wish.get(name) for name in ("check", "step", "by", "play", "log_loss"))
+        check, step, by, play = (wish.get(name) for name in ("check", "step", "by", "play"))
+        log_loss, log_metrics = wish.get("log_loss"), wish.get("log_metrics")
         if isinstance(check, str):
             self._on_event(check)
         elif step == "latest":
@@ -110,6 +111,8 @@ class Dashboard(RunDashboard):
             (self._time.play_along if play else self._time.stop_playing_along)()
         elif isinstance(log_loss, bool):
             self._log_loss.value = log_loss
+        elif isinstance(log_metrics, bool):
+            self._log_metrics.value = log_metrics
         else:
             self._pick_layer(wish)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from nn_inspector.checks.train.traced_levels import steady_chance
 from nn_inspector.history import Chart, Curve, Run, Series
 from nn_inspector.panels.panel import Panel, Selection
+from nn_inspector.panels.sense import Sense
 
 MOST_POINTS = 1000
 
@@ -59,14 +61,29 @@ def _is_beyond(chance: float, train: Series, top: float | None) -> bool:
 
 
 def _best(validation: Series) -> dict[str, Curve]:
-    """The least validation loss, once there are two to choose from."""
-    finite = np.flatnonzero(np.isfinite(validation.values))
+    found = best_of(validation, "lower")
+    return marks_of([found], f"best validation: {said_of(*found)}") if found is not None else {}
+
+
+def best_of(series: Series, better: Sense) -> tuple[int, float] | None:
+    """Step and value of the best one, once there are two to choose from."""
+    finite = np.flatnonzero(np.isfinite(series.values))
     if len(finite) < 2:
-        return {}
-    place = finite[int(validation.values[finite].argmin())]
-    step, value = validation.steps[place], validation.values[place]
-    best = Curve(np.array([float(step)]), np.array([float(value)]), "marks", colour=4)
-    return {f"best validation: {value:.4g} at step {step:,}": best}
+        return None
+    values = series.values[finite]
+    place = finite[int(values.argmin() if better == "lower" else values.argmax())]
+    return int(series.steps[place]), float(series.values[place])
+
+
+def said_of(step: int, value: float) -> str:
+    """The best value in words."""
+    return f"{value:.4g} at step {step:,}"
+
+
+def marks_of(best: Sequence[tuple[int, float]], name: str) -> dict[str, Curve]:
+    """A mark at each of these, as a series of that name."""
+    x, y = np.array(sorted(best), dtype=np.float64).T
+    return {name: Curve(x, y, "marks", colour=4)}
 
 
 def cut_at(train: Series) -> float | None:

@@ -26,13 +26,14 @@ class Selection:
 
     Attributes:
         layer: the layer or block that is selected in all panels, or None.
-        log_loss: whether the loss is shown on a logarithmic scale.
+        log_loss, log_metrics: whether the loss, or what was logged, is shown on a logarithmic scale.
         step: the one that is asked for, or None for the latest.
         items: gives items of the data set for display; None where they must not be looked up, as in what is saved.
     """
 
     layer: str | None = None
     log_loss: bool = False
+    log_metrics: bool = False
     step: int | None = None
     items: ItemSource | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import ipywidgets
 from IPython.display import HTML, DisplayHandle, display
@@ -40,14 +40,11 @@ class RunDashboard(ipywidgets.VBox):
         self._twins: list[DisplayHandle] = []
         self._twin_state: object = None
         self._header = ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 240px", min_width="0px"))
-        self._log_loss = ipywidgets.Checkbox(
-            description="logarithmic", indent=False, layout={"width": "auto", "margin": "0 4px 0 auto"}
-        )
-        self._log_loss.add_class("nni-log-loss")
+        self._log_loss, self._log_metrics = _log_box("loss"), _log_box("metrics")
         self._layer = SelectedLayer()
         self._layers = list(layers) if layers is not None else run_layers(run)
         self._picker = LayerPicker(run, self._layers, self._layer)
-        self._controls: dict[str, ipywidgets.Widget] = {"loss": self._log_loss}
+        self._controls: dict[str, ipywidgets.Widget] = {"loss": self._log_loss, "metrics": self._log_metrics}
         self._charts: dict[str, ChartView] = {}
         self._cards: dict[str, Card] = {}
         self._holding = False
@@ -68,7 +65,8 @@ class RunDashboard(ipywidgets.VBox):
         head = ipywidgets.HBox([self._header, beside or self._read_again_button()], layout={"flex_flow": "row wrap"})
         super().__init__([head, self._findings, where, self._choice, self._grid])
         self.add_class("nni-dashboard")
-        self._log_loss.observe(self._on_selection, "value")
+        for box in (self._log_loss, self._log_metrics):
+            box.observe(self._on_selection, "value")
         self._layer.observe(self._on_selection, "name")
         self.refresh()
 
@@ -196,7 +194,8 @@ class RunDashboard(ipywidgets.VBox):
     @property
     def _selection(self) -> Selection:
         step = self._time.slider.value if not self._time.following or self._asked == self._time.slider.value else None
-        return Selection(layer=self._layer.name, log_loss=self._log_loss.value, step=step, items=self._items)
+        log_loss, log_metrics = self._log_loss.value, self._log_metrics.value
+        return Selection(self._layer.name, log_loss, log_metrics, step=step, items=self._items)
 
     def _on_time(self) -> None:
         self._draw()
@@ -215,7 +214,7 @@ class RunDashboard(ipywidgets.VBox):
 
     def _update_twins(self) -> None:
         """What a saved notebook shows. It takes its time, so that it is drawn while no training runs."""
-        state = (self._run.steps, self._layer.name, self._log_loss.value, tuple(self._choice.chosen))
+        state = (self._run.steps, replace(self._selection, step=None, items=None), tuple(self._choice.chosen))
         if state != self._twin_state:
             self._twin_state = state
             twin = HTML(self._twin()) if self._twins else None
@@ -230,6 +229,14 @@ class RunDashboard(ipywidgets.VBox):
 def open_run_dashboard(run: Run) -> RunDashboard:
     """Make the dashboard of a run; see `Run.dashboard`."""
     return RunDashboard(run)
+
+
+def _log_box(panel: Literal["loss", "metrics"]) -> ipywidgets.Checkbox:
+    """Chooses logarithms for a panel; the lab extension knows it by its class."""
+    layout = {"width": "auto", "margin": "0 4px 0 auto"}
+    box = ipywidgets.Checkbox(description="logarithmic", indent=False, layout=layout)
+    box.add_class(f"nni-log-{panel}")
+    return box
 
 
 def header_html(run: Run, standing: Sequence[str] = (), remarks: Sequence[str] = (), shown: int | None = None) -> str:

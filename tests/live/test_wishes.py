@@ -120,13 +120,16 @@ def test_of_the_steps_a_slider_is_dragged_over_only_the_last_is_shown(case, dash
     assert dashboard._layer.name == "0"
 
 
+@pytest.mark.parametrize("name", ["log_loss", "log_metrics"])
 @pytest.mark.parametrize(
-    ("log_loss", "drawn"), [(True, True), (False, False), (1, False), ("true", False), (None, False)]
+    ("wanted", "drawn"), [(True, True), (False, False), (1, False), ("true", False), (None, False)]
 )
-def test_the_loss_is_drawn_in_logarithms(case, dashboard, log_loss, drawn):
-    look(dashboard, log_loss=log_loss)
+def test_loss_and_metrics_are_drawn_in_logarithms(case, dashboard, name, wanted, drawn):
+    look(dashboard, **{name: wanted})
     case.run(1)
-    assert dashboard._log_loss.value == dashboard._selection.log_loss == drawn
+    box = dashboard._controls[name.removeprefix("log_")]
+    assert box.value == getattr(dashboard._selection, name) == drawn
+    assert dashboard._selection.log_loss + dashboard._selection.log_metrics == drawn
 
 
 @pytest.mark.parametrize(("play", "playing"), [(True, True), (False, False), (1, False), (None, False)])

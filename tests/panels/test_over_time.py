@@ -177,6 +177,53 @@ def test_what_was_logged_is_shown_and_nothing_else():
     assert "inspector.log(" in metrics.picture(run_with((0, "loss", "train", 2.0), steps=1), ALL).note
 
 
+def logged(*rows, counts=None):
+    """A run of validation results, with the classes that were seen."""
+    run = run_with(
+        *((step, name, "validation", value) for name, *values in rows for step, value in enumerate(values)), steps=9
+    )
+    if counts is not None:
+        run.record([Measurement(0, "confusion", "validation", np.array(counts, dtype=np.float64))])
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "marked"), [("accuracy", (1.0, 0.8)), ("val_F1", (1.0, 0.8)), ("perplexity", (2.0, 0.3)), ("speed", None)]
+)
+def test_the_best_of_what_was_logged_is_marked_where_its_name_tells_what_is_better(name, marked):
+    chart = metrics.picture(logged((name, 0.5, 0.8, 0.3, np.nan)), ALL)
+    best = chart.series.get("best of validation")
+    assert (None if best is None else (best.x[0], best.y[0])) == marked
+    assert chart.note == ("" if marked is None else f"Best {name}: {marked[1]:.4g} at step {marked[0]:.0f}.")
+
+
+def test_the_best_of_several_have_one_sign_and_a_sentence_each():
+    chart = metrics.picture(logged(("accuracy", 0.5, 0.8), ("error", 0.5, 0.2), ("recall", 0.5)), ALL)
+    assert chart.series["best of validation"].x.tolist() == [1.0, 1.0]
+    assert chart.note == "Best accuracy: 0.8 at step 1. Best error: 0.2 at step 1."
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "levels"),
+    [
+        ("accuracy", [0.2, 0.9], {"always the most frequent class": 0.75}),
+        ("test_acc", [20.0, 90.0, np.nan, np.inf], {"always the most frequent class, in %": 75.0}),
+        ("balanced_accuracy", [0.2, 0.9], {}),
+        ("accuracy_top5", [0.2, 0.9], {}),
+        ("f1", [0.2, 0.9], {}),
+    ],
+)
+def test_an_accuracy_is_held_against_the_most_frequent_class(name, values, levels):
+    assert metrics.picture(logged((name, *values), counts=[2, 4, 1, 1]), ALL).levels == levels
+    assert metrics.picture(logged((name, *values)), ALL).levels == {}
+
+
+def test_what_was_logged_is_shown_in_logarithms_if_that_is_wanted():
+    run = logged(("perplexity", 1000.0, 10.0))
+    assert metrics.picture(run, Selection(log_metrics=True)).log
+    assert not metrics.picture(run, Selection(log_loss=True)).log
+
+
 def test_regularization_is_set_against_the_data():
     run = run_with((0, "loss", "train", 2.0), (0, "objective", "train", 3.0), steps=1)
     chart = regularization.picture(run, ALL)

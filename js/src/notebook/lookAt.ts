@@ -24,8 +24,14 @@ export function lookOfClick(target: Element): ILook | null {
   if (target.closest('.nni-play') !== null) {
     return { request: 'look', dashboard, play: target.closest('.nni-playing') === null };
   }
-  if (target instanceof HTMLInputElement && target.closest('.nni-log-loss') !== null) {
-    return { request: 'look', dashboard, log_loss: target.checked };
+  if (target instanceof HTMLInputElement) {
+    const { checked } = target;
+    if (target.closest('.nni-log-loss') !== null) {
+      return { request: 'look', dashboard, log_loss: checked };
+    }
+    if (target.closest('.nni-log-metrics') !== null) {
+      return { request: 'look', dashboard, log_metrics: checked };
+    }
   }
   const chart = target.closest('.nni-chart');
   const bar = target.closest('.bar');

@@ -20,8 +20,8 @@ export interface ISteering {
 }
 
 /**
- * What is wanted of a dashboard: the evidence of a check, a step, one so many steps on, to play along the steps or no longer, the loss in
- * logarithms or not, an entry of its list of layers, a part of the name of one, or a row of one of its charts.
+ * What is wanted of a dashboard: the evidence of a check, a step, one so many steps on, to play along the steps or no longer, the loss or
+ * the metrics in logarithms or not, an entry of its list of layers, a part of the name of one, or a row of one of its charts.
  */
 export interface ILook {
   readonly request: 'look';
@@ -31,6 +31,7 @@ export interface ILook {
   readonly by?: number;
   readonly play?: boolean;
   readonly log_loss?: boolean;
+  readonly log_metrics?: boolean;
   readonly option?: number;
   readonly find?: string;
   readonly chart?: number;
