@@ -2,8 +2,8 @@
 
 What is sent to a hidden page is drawn when it is shown again, all of it: some minutes of updates freeze it then for as
 long. So the views rest while every page is hidden. The lab extension says with each request whether its page is hidden; it
-asks when that changes, and once a minute while a cell runs. Where there is no extension, or a page is gone without a word,
-nothing is known: the views are drawn more and more rarely then, the longer nobody gave a sign of life.
+asks when that changes, and once a minute while a cell runs. Where there is no extension nothing is known: the views are
+drawn more and more rarely then, the longer nobody gave a sign of life.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HOLDS = 180.0
 until it says otherwise: its timers may be held back for long, and browsers hide a page before they close it."""
 
 SPARING = 40.0
-"""Where nothing is known, a fortieth of the time since the last sign of life passes between two updates: after twenty seconds they
+"""Where no page says anything, a fortieth of the time since the last sign of life passes between two updates: after twenty seconds they
 begin to come more rarely, after ten minutes every 15 s. In an hour that makes about 250, where there would be 7,200."""
 
 _PAGES = 32
@@ -38,9 +38,9 @@ class Visibility:
             drawn: when they were drawn last, by `time.monotonic`.
         """
         now = time.monotonic()
-        said = [hidden for hidden, until in self._pages.values() if hidden or now < until]
-        if said:
-            return not all(said)
+        if self._pages:
+            said = [hidden for hidden, until in self._pages.values() if hidden or now < until]
+            return not said or not all(said)
         return now - drawn >= (now - self._alive) / SPARING
 
     def wake(self) -> None:
@@ -54,7 +54,7 @@ class Visibility:
             content: of its message; with "hidden": true if nobody can see the page.
             page: which; the session of the message.
         """
-        self._alive = now = time.monotonic()
+        now = time.monotonic()
         known = {other: said for other, said in self._pages.items() if other != page and (said[0] or now < said[1])}
         known[page] = (content.get("hidden") is True, now + HOLDS)
         self._pages = dict(list(known.items())[-_PAGES:])

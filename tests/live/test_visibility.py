@@ -44,14 +44,12 @@ def test_where_nothing_is_known_views_are_drawn_more_and_more_rarely(now):
     assert pages.is_due(now[0])
 
 
-def test_a_page_that_was_seen_and_is_gone_without_a_word_is_sent_to_more_and_more_rarely(now):
+def test_a_page_that_was_seen_and_says_no_more_is_sent_to_all_the_same(now):
+    """JupyterLab before 4.4 takes a kernel for idle while a cell runs, and the page says nothing then."""
     pages = Visibility()
     pages.note(SEEN)
-    now[0] += HOLDS - 1
+    now[0] += 100 * HOLDS
     assert pages.is_due(now[0])
-    now[0] += 2
-    assert not pages.is_due(now[0])
-    assert pages.is_due(now[0] - 1.1 * HOLDS / SPARING)
 
 
 def test_of_several_pages_one_that_is_seen_is_enough(now):
