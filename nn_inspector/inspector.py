@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -73,9 +74,10 @@ class Inspector(Controls, OwnNumbers):
         self._recorder = Recorder(self._schedule, self.run.record, self.run.trace.append)
         Controls.__init__(self, Steering(training.optimizers))
         OwnNumbers.__init__(self, self.run, self._recorder)
+        self._trouble: list[str] = []
+        self._report = functools.partial(_report, self._trouble)
         self._subscribers = Subscribers(self._report)
         self._silenced: dict[str, str] = {}
-        self._trouble: list[str] = []
         self._pace = Pace()
         self._attached = True
         wanted = choose_probes(probes)
@@ -389,16 +391,17 @@ class Inspector(Controls, OwnNumbers):
 
     def _write_to(self, path: Path) -> None:
         try:
-            self.run.write_to(path, self._trouble.append)
+            self.run.write_to(path, self._report)
         except OSError as error:
             self._report(f"The run cannot be written to {path} ({error}). It is kept in memory only.")
-
-    def _report(self, trouble: str) -> None:
-        self._trouble.append(trouble)
-        warnings.warn(trouble, InspectorWarning, stacklevel=2)
 
     def _for_a_look(self) -> Any:
         self.settle()
         self.run.parameters = self.training.describe()
         self.training.clipping = clipping_of(self.run.trace)
         return self._recorder.suspend()
+
+
+def _report(troubles: list[str], trouble: str) -> None:
+    troubles.append(trouble)
+    warnings.warn(trouble, InspectorWarning, stacklevel=2)

@@ -155,13 +155,16 @@ class RunWriter:
             missing.append(f"vectors that are too long or whose length changed ({names})")
         self._staging.lost, self._staging.left_out = 0, set()
         if missing:
-            self._report(f"The file {self.path} lacks {' and '.join(missing)}.")
+            self._say(f"The file {self.path} lacks {' and '.join(missing)}.")
 
     def _give_up(self, error: Exception) -> None:
         self._off = True
         self._staging.take()
-        reason = f"{describe_error(error)}"
-        self._report(f"The run is not written to {self.path} any longer ({reason}). It goes on in memory.")
+        self._say(f"The run is not written to {self.path} any longer ({describe_error(error)}). It goes on in memory.")
+
+    def _say(self, trouble: str) -> None:
+        with contextlib.suppress(Warning):  # one that is taken for an error must not end this thread
+            self._report(trouble)
 
 
 _writers: weakref.WeakSet[RunWriter] = weakref.WeakSet()

@@ -2,13 +2,17 @@
 
 import multiprocessing
 import os
+import resource
 import time
+import warnings
 from pathlib import Path
 
 import torch
 
 import nn_inspector as nni
 from tests.trainings import classifier
+
+NOBODY = 65534
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.history.children"])
@@ -19,6 +23,10 @@ def start(function, *args):
     process = _context.Process(target=function, args=args, daemon=True)
     process.start()
     return process
+
+
+def queue():
+    return _context.Queue()
 
 
 def event():
@@ -61,6 +69,32 @@ def train_and_leave(path):
 
     atexit._run_exitfuncs()  # multiprocessing leaves with os._exit
     os._exit(0)
+
+
+def train_on_a_bad_disk(path, most_bytes, results):
+    """Train until the trouble is noticed and a little longer, as one who may write so many bytes a file and is not root."""
+    torch.set_num_threads(1)
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, every=1, probes="full", run=f"{path}.first"):
+        case.run(1)  # what is imported late may lie where root alone can read
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    if most_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+    case, losses = classifier(), []
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        inspector = nni.watch(
+            case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1, probes="full", run=path
+        )
+        while not inspector.problems:
+            losses += case.run(1)
+        losses += case.run(2)
+        inspector.detach()
+    texts = [str(warning.message) for warning in said if warning.category is nni.InspectorWarning]
+    results.put((losses, inspector.run.series("loss", "train").total, texts, inspector.problems))
 
 
 def hold_lock(path, locked, release):
