@@ -23,7 +23,7 @@ class Relation:
     """Between the answers and the right ones.
 
     Attributes:
-        strength: of classes, the share of what chance gets wrong that is right; of numbers, the correlation of their ranks, mean
+        strength: of classes, the share of what chance gets wrong that is right, of the items or of each class; of numbers, the correlation of their ranks, mean
             over the columns.
         errors: how many standard errors that is above chance.
     """
@@ -68,11 +68,7 @@ def of_answers(said: Answers) -> Relation:
     if items < 2 or not bool(torch.isfinite(said.given.float()).all()):
         return NONE
     if said.kind == "classes":
-        chance = float(said.right.unique(return_counts=True)[1].max()) / items
-        gained = float((said.given == said.right).double().mean()) - chance
-        if chance >= 1:
-            return NONE
-        return Relation(gained / (1 - chance), gained / math.sqrt(chance * (1 - chance) / items))
+        return _of_classes((said.given == said.right).double(), said.right)
     given, right = (_ranks(part.reshape(items, -1)) for part in (said.given, said.right))
     if given.shape != right.shape:
         return NONE
@@ -80,6 +76,23 @@ def of_answers(said: Answers) -> Relation:
     each = torch.where(sizes > 0, (given * right).sum(0) / sizes.clamp(min=1e-12), 0.0)
     strength = float(each.mean())
     return Relation(strength, strength * math.sqrt(items))
+
+
+def _of_classes(hits: torch.Tensor, right: torch.Tensor) -> Relation:
+    """Over the items or, where a rare class is to weigh as much as the others, over the classes: whichever is surer."""
+    _, which, counts = right.unique(return_inverse=True, return_counts=True)
+    items, classes = len(right), len(counts)
+    if classes < 2:
+        return NONE
+    most, each = float(counts.max()) / items, 1 / classes
+    recalls = torch.zeros(classes, dtype=torch.double).index_add_(0, which, hits) / counts
+    of_items = _above(float(hits.mean()), most, math.sqrt(most * (1 - most) / items))
+    of_classes = _above(float(recalls.mean()), each, math.sqrt(each * (1 - each) * float((1 / counts).sum())) / classes)
+    return max(of_items, of_classes, key=lambda found: found.errors)
+
+
+def _above(rate: float, chance: float, error: float) -> Relation:
+    return Relation((rate - chance) / (1 - chance), (rate - chance) / error)
 
 
 def _ranks(values: torch.Tensor) -> torch.Tensor:

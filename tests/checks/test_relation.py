@@ -45,6 +45,24 @@ def test_of_classes_what_chance_gets_is_no_merit():
     assert of_answers(Answers("classes", right, right)).strength == pytest.approx(1.0)
 
 
+def test_a_rare_class_that_is_found_counts_although_more_items_are_wrong_for_it():
+    right = torch.tensor([0] * 480 + [1] * 20)
+    found = of_answers(Answers("classes", torch.tensor([0] * 400 + [1] * 80 + [1] * 16 + [0] * 4), right))
+    assert found.strength == pytest.approx((400 / 480 + 16 / 20) / 2 * 2 - 1)
+    assert found.holds(0.5)
+    assert not of_answers(Answers("classes", torch.tensor([0] * 240 + [1] * 240 + [1] * 10 + [0] * 10), right)).holds(
+        0.0
+    )
+
+
+@given(st.integers(0, 200), st.integers(2, 40))
+def test_random_guesses_find_no_rare_class(seed, rare):
+    right = torch.tensor([0] * 400 + [1] * rare)
+    assert not of_answers(Answers("classes", torch.randint(0, 2, (400 + rare,), generator=seeded(seed)), right)).holds(
+        0.3
+    )
+
+
 @pytest.mark.parametrize(
     "said",
     [
