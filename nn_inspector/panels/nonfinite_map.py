@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,8 @@ from nn_inspector.panels.panel import Panel, Selection
 
 NOTHING = "No NaN or Inf so far."
 
-_MOST_MARKS = 400
-"""In the whole picture; of each row the first and the last step are among them."""
+_MOST_MARKS = 1200
+"""In the whole picture. With more, one stands for a stretch of steps, so that no step is lost."""
 
 _BETWEEN = 0.22
 """Distance of the marks in a row, in rows."""
@@ -60,9 +60,10 @@ def picture(run: Run, selection: Selection) -> Chart:
         return Chart("rows", "step", "module", {}, note=NOTHING)
     shown = sorted(first, key=lambda layer: first[layer])[:MOST_ROWS]
     rows = [layer for layer in first if layer in shown]
-    most = max(_MOST_MARKS // (len(rows) * len(_KINDS)), 2)
+    most = _MOST_MARKS // (len(rows) * len(_KINDS))
+    stretch = _stretch([steps[layer] for steps in found.values() for layer in rows if layer in steps], most)
     curves = {
-        kind.name: _curve(found[kind], rows, _BETWEEN * place, most)
+        kind.name: _curve(found[kind], rows, _BETWEEN * place, stretch)
         for place, kind in zip((-1, 0, 1), _KINDS, strict=True)
     }
     chart = Chart(
@@ -71,7 +72,7 @@ def picture(run: Run, selection: Selection) -> Chart:
         y_label="module, from input to output",
         series={name: curve for name, curve in curves.items() if len(curve.x)},
         top=float(run.steps),
-        note=_note(run, first, len(first) - len(rows)),
+        note=_note(run, first, len(first) - len(rows), stretch),
     )
     return with_layers(chart, run, [Row(layer, (layer,)) for layer in rows], selection.layer)
 
@@ -102,24 +103,38 @@ def _in_order(run: Run, layers: set[str]) -> list[str]:
     return [*(layer for layer in known if layer in layers), *sorted(layers - set(known))]
 
 
-def _curve(steps: dict[str, np.ndarray], rows: list[str], beside: float, most: int) -> Curve:
-    """A mark at each of these steps, or at `most` of them in a row."""
+def _stretch(found: Sequence[np.ndarray], most: int) -> int:
+    """For how many steps a mark stands, so that no row has more than `most` marks beside each other: a power of two.
+
+    Example:
+        >>> _stretch([np.arange(100), np.array([7, 900])], 30)
+        4
+    """
+    stretch = 1
+    while any(len(np.unique(steps // stretch)) > most for steps in found):
+        stretch *= 2
+    return stretch
+
+
+def _curve(steps: dict[str, np.ndarray], rows: list[str], beside: float, stretch: int) -> Curve:
+    """A mark at the first of these steps in each stretch of so many steps."""
     x, y = [np.zeros(0)], [np.zeros(0)]
     for place, layer in enumerate(rows):
-        here = steps.get(layer, np.zeros(0))
-        chosen = np.unique(np.linspace(0, len(here) - 1, min(most, len(here))).round().astype(int))
-        x.append(np.full(len(chosen), place + beside))
-        y.append(here[chosen].astype(np.float64))
+        here = steps.get(layer, np.zeros(0, dtype=np.int64))
+        marked = here[np.unique(here // stretch, return_index=True)[1]]
+        x.append(np.full(len(marked), place + beside))
+        y.append(marked.astype(np.float64))
     return Curve(np.concatenate(x), np.concatenate(y), "marks")
 
 
-def _note(run: Run, first: dict[str, tuple[int, int, str]], left_out: int) -> str:
+def _note(run: Run, first: dict[str, tuple[int, int, str]], left_out: int, stretch: int) -> str:
     """Where it began: a forward pass goes down the rows, a backward pass up; weights are looked at all at once."""
     step, _, kind = begin = min(first.values())
     layers = [layer for layer in first if first[layer] == begin]
     layer = title(run, layers[-1] if kind == "gradient" else layers[0], limit=40)
     where = f"{len(layers)} modules" if kind == "weights" and len(layers) > 1 else layer
     notes = [f"First seen at step {step:,}: {kind} of {where}."]
+    notes.append(f"A mark stands for {stretch:,} steps, if any of them had it." if stretch > 1 else "")
     notes.append(f"{left_out} modules that followed later are not shown." if left_out else "")
     return " ".join(note for note in notes if note)
 

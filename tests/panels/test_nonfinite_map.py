@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -89,8 +91,27 @@ def test_many_modules_and_many_steps_stay_a_small_picture(modules):
     chart = PANEL.picture(run, Selection())
     assert list(chart.layers) == names[:MOST_ROWS]
     assert 0 < len(chart.series["output"].x) <= 400
+    assert re.search(r"A mark stands for [\d,]+ steps, if any of them had it.", chart.note)
     assert marks(chart, "output")[0] == ("layer0 Linear", 0)
     assert (f"{modules - MOST_ROWS} modules that followed later are not shown." in chart.note) == (modules > MOST_ROWS)
+
+
+def test_no_step_is_lost_where_marks_stand_for_several():
+    run = nni.Run("made", {"model": "M"})
+    rare, often = np.array([5, 1999]), np.arange(0, 2000, 2)
+    for name, steps in (("rare", rare), ("often", often)):
+        run.record([Measurement(int(step), "activation_nonfinite", name, 1.0) for step in steps])
+    run.steps = 2000
+    chart = PANEL.picture(run, Selection())
+    stretch = int(re.search(r"stands for (\d+) steps", chart.note)[1])
+    drawn = {row: [step for name, step in marks(chart, "output") if name == row] for row in ("rare", "often")}
+    assert drawn["rare"] == rare.tolist()
+    assert {step // stretch for step in drawn["often"]} == {int(step) // stretch for step in often}
+    assert len(drawn["often"]) == len(set(drawn["often"]) & set(often.tolist()))
+
+
+def test_few_steps_have_a_mark_each_and_nothing_is_said_of_stretches():
+    assert "stands for" not in PANEL.picture(broken_at(3), Selection()).note
 
 
 def test_a_gradient_that_is_not_finite_is_named():
