@@ -241,9 +241,18 @@ class Inspector(Controls, OwnNumbers):
         """Share of the training time that watching may cost."""
         return self._schedule.max_overhead
 
-    def dashboard(self) -> Any:
-        """The live panels, as a widget."""
-        return open_view("dashboard", self)
+    def dashboard(self, *, compare: Inspector | Run | str | os.PathLike[str] | None = None) -> Any:
+        """The live panels, as a widget.
+
+        Args:
+            compare: another run, or the name or path of its file. Its loss, metrics and gradient norm are drawn in grey behind those of
+                this one, up to the step that is shown.
+
+        Raises:
+            ArgumentError: `compare` is no run, or this one.
+            RunFileError: the file is no run file.
+        """
+        return open_view("dashboard", self, compare=compare)
 
     def wizard(self) -> Any:
         """The checklist, step by step, as a widget."""

@@ -204,8 +204,11 @@ class Run:
         """Whether steps that are made meanwhile are seen: not of a file that was opened as it is."""
         return True
 
-    def dashboard(self) -> Any:
+    def dashboard(self, *, compare: Any = None) -> Any:
         """All panels of this run, as a widget: at any of its steps, with what was found. No training is needed for it.
+
+        Args:
+            compare: another run, an inspector, or the name or path of a run file, to be drawn behind; see `Inspector.dashboard`.
 
         A run that is written by another process is followed with `open_run(path, follow=True)`; “Read again” brings its news.
 
@@ -214,7 +217,7 @@ class Run:
             >>> type(view).__name__
             'RunDashboard'
         """
-        return open_view("run_dashboard", self)
+        return open_view("run_dashboard", self, compare=compare)
 
     def report(self, path: str | os.PathLike[str] = "report.html") -> Path:
         """Write what is known of this run into one HTML file that needs no network: findings, pictures, parameters.

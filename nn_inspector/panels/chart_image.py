@@ -85,6 +85,7 @@ def _curves(axes: Axes, chart: Chart) -> None:
         marker = _MARKERS[look.marker] if look.marker is not None else None
         style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
         line: dict[str, Any] = {"linestyle": _LINES[look.line], "lw": _THINNER * look.width}
+        line |= {"zorder": 1.5} if curve.role == "faint" else {}
         axes.plot(x, y, **style, **line, label=name, alpha=BACK if chart.chosen else 1.0)
         end = with_an_end(curve, chart.log)
         if curve.sign and len(end.x):

@@ -85,6 +85,20 @@ def compared_runs(runs: AnyRun | Sequence[AnyRun], reference: Reference = None) 
     return ComparedRuns(tuple(known[:MOST_RUNS]), place, max(len(known) - MOST_RUNS, 0))
 
 
+def other_run(argument: str, one: object, run: Run) -> Run:
+    """A run that another one is to be seen against.
+
+    Raises:
+        ArgumentError: it is no run, or the same one.
+        RunFileError: a file is no run file.
+    """
+    other = _as_run(argument, one)
+    if _same(other, run):
+        advice = 'For example inspector.dashboard(compare="sound").'
+        raise ArgumentError(argument, expected="another run", got=f"{run.name} itself", advice=advice)
+    return other
+
+
 def _as_run(argument: str, one: object) -> Run:
     if isinstance(one, Run):
         return one

@@ -10,6 +10,8 @@ from IPython.display import display
 
 from nn_inspector.inspector import Inspector
 from nn_inspector.live import PAGES, Publisher, Wishes, connect, follow_findings, is_place, is_whole
+from nn_inspector.panels.behind import Behind, behind
+from nn_inspector.panels.comparison_runs import AnyRun
 from nn_inspector.panels.data_items import DataItems
 from nn_inspector.panels.layers import model_layers
 from nn_inspector.panels.run_dashboard import RunDashboard
@@ -22,16 +24,17 @@ class Dashboard(RunDashboard):
 
     Args:
         inspector: whose run to show.
+        behind: another run, whose curves are drawn behind where a panel can.
     """
 
-    def __init__(self, inspector: Inspector) -> None:
+    def __init__(self, inspector: Inspector, behind: Behind | None = None) -> None:
         self._inspector = inspector
         self._data_items = DataItems(inspector)
         self._connection = connect()
         PAGES.wake()
         self._steering = SteeringButtons(inspector, self.refresh, self._is_reached)
         self._wishes = Wishes(self._hasten)
-        super().__init__(inspector.run, model_layers(inspector), self._steering)
+        super().__init__(inspector.run, model_layers(inspector), self._steering, behind)
         self.add_class(f"nni-board-{self._wishes.key}")
         self._publisher = Publisher(inspector)
         self._publisher.add(self._tick)
@@ -138,14 +141,15 @@ class Dashboard(RunDashboard):
         self._update_twins()
 
 
-def open_dashboard(inspector: Inspector, *, show: bool = False) -> Dashboard:
+def open_dashboard(inspector: Inspector, *, show: bool = False, compare: AnyRun | None = None) -> Dashboard:
     """Make the dashboard of an inspector.
 
     Args:
         inspector: whose run to show.
         show: display it now; otherwise it shows itself as the result of a cell.
+        compare: another run, whose curves are drawn behind where a panel can.
     """
-    dashboard = Dashboard(inspector)
+    dashboard = Dashboard(inspector, behind(inspector.run, compare))
     if show:
         display(dashboard)
     return dashboard

@@ -72,4 +72,5 @@ PANEL = Panel(
     healthy="Healthy: level or slowly falling, first and last layer close together. A jump of ten is worth a clip.",
     picture=picture,
     checks=("exploding_gradients", "loss_reduction", "zeroed_gradients"),
+    comparable=True,
 )

@@ -33,7 +33,7 @@ _MARKERS: tuple[Marker, ...] = ("circle", "square", "diamond", "triangle-down", 
 LEVEL = Look("dashed", 1.5)
 """Of values to compare with, drawn across the chart. No curve has it. Triangles that point up are events."""
 
-_FAINT = (Look(width=1.0), Look("dash_dotted", 1.0))
+_FAINT = (Look(width=1.0), Look("dash_dotted", 1.0), Look("dotted", 1.5), Look("dashed", 1.0))
 _MAIN = (Look(), Look("dash_dotted"), Look("dotted", 3.0), Look(width=4.0), Look("dashed", 4.0))
 _POINTS = tuple(Look(marker=marker) for marker in _MARKERS)
 _MARKS = tuple(Look(width=0.0, marker=marker) for marker in _MARKERS)
@@ -41,8 +41,8 @@ _MARKS = tuple(Look(width=0.0, marker=marker) for marker in _MARKERS)
 LOOKS: Mapping[str, Mapping[Role, tuple[Look, ...]]] = MappingProxyType(
     {
         "lines": {"faint": _FAINT, "main": _MAIN, "points": _POINTS, "marks": _MARKS[-1:]},
-        "bars": {"faint": _FAINT, "main": _MAIN[:1], "points": _POINTS[:1], "marks": _MARKS[:1]},
-        "rows": {"faint": _FAINT, "main": _MAIN[:1], "points": _POINTS[:3], "marks": _MARKS},
+        "bars": {"faint": _FAINT[:2], "main": _MAIN[:1], "points": _POINTS[:1], "marks": _MARKS[:1]},
+        "rows": {"faint": _FAINT[:2], "main": _MAIN[:1], "points": _POINTS[:3], "marks": _MARKS},
     }
 )
 """Kind of a chart -> role of a curve -> its possible looks: as many as the panels need, since each has a mark of its own."""

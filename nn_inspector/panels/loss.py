@@ -172,4 +172,5 @@ PANEL = Panel(
         "training_length",
         "update_direction",
     ),
+    comparable=True,
 )

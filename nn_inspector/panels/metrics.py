@@ -72,4 +72,5 @@ PANEL = Panel(
     healthy="Healthy: they get better as the loss falls, those of validation nearly as much as those of training.",
     picture=picture,
     checks=("human_baseline", "simpler_baseline", "split_shift", "training_length"),
+    comparable=True,
 )

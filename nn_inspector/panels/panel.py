@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from nn_inspector.history import Chart, Run
+from nn_inspector.panels.behind import Behind
 from nn_inspector.panels.found_rows import found_rows
 from nn_inspector.panels.item_view import LookedUp
 
@@ -28,6 +29,7 @@ class Selection:
         layer: the layer or block that is selected in all panels, or None.
         log_loss, log_metrics: whether the loss, or what was logged, is shown on a logarithmic scale.
         step: the one that is asked for, or None for the latest.
+        behind: another run, whose curves are drawn behind where a panel can; None: none is.
         items: gives items of the data set for display; None where they must not be looked up, as in what is saved.
     """
 
@@ -35,6 +37,7 @@ class Selection:
     log_loss: bool = False
     log_metrics: bool = False
     step: int | None = None
+    behind: Behind | None = None
     items: ItemSource | None = None
 
 
@@ -49,6 +52,7 @@ class Panel:
         picture: makes the chart.
         checks: names of those whose findings can be seen here.
         related: names of those that ask after the same thing, and whose findings are seen elsewhere.
+        comparable: whether another run's curves may stand behind its own.
         of_items: whether it shows items of the data; it is evidence beside any other panel.
     """
 
@@ -58,6 +62,7 @@ class Panel:
     picture: Callable[[Run, Selection], Chart]
     checks: tuple[str, ...] = ()
     related: tuple[str, ...] = ()
+    comparable: bool = False
     of_items: bool = False
 
     def chart(self, run: Run, selection: Selection) -> Chart:
@@ -68,6 +73,8 @@ class Panel:
         Where it is of one step, that one is named if it is not one of the latest.
         """
         chart = self.picture(run, selection)
+        if self.comparable and selection.behind is not None:
+            chart = selection.behind.under(chart, self.picture, selection, run.steps)
         if chart.empty:
             return chart
         raised = [

@@ -12,9 +12,11 @@ from IPython.display import HTML, DisplayHandle, display
 
 from nn_inspector.history import Finding, Run
 from nn_inspector.live import prepare_host
+from nn_inspector.panels.behind import Behind, behind
 from nn_inspector.panels.card import Card
 from nn_inspector.panels.chart_view import ChartView, chart_view
 from nn_inspector.panels.choice import GROUPS, PanelChoice
+from nn_inspector.panels.comparison_runs import AnyRun
 from nn_inspector.panels.evidence import Whereabouts, whereabouts
 from nn_inspector.panels.findings_strip import FindingsStrip
 from nn_inspector.panels.in_words import said_html
@@ -33,10 +35,18 @@ class RunDashboard(ipywidgets.VBox):
         run: what to show.
         layers: those that can be selected; None: those of which something was measured.
         beside: stands beside the line on how the run stands; None: a way to read the run again, if it may go on.
+        behind: another run, whose curves are drawn behind where a panel can.
     """
 
-    def __init__(self, run: Run, layers: Sequence[str] | None = None, beside: ipywidgets.Widget | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        layers: Sequence[str] | None = None,
+        beside: ipywidgets.Widget | None = None,
+        behind: Behind | None = None,
+    ) -> None:
         self._run = run
+        self._behind = behind
         self._twins: list[DisplayHandle] = []
         self._twin_state: object = None
         self._header = ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 240px", min_width="0px"))
@@ -139,7 +149,8 @@ class RunDashboard(ipywidgets.VBox):
         shown = None if self._time.following else int(self._time.slider.value)
         drawn = [panel for panel in self._choice.chosen if panel.name in self._charts]
         said = said_html((panel.title, self._charts[panel.name].shown) for panel in drawn)
-        self._header.value = header_html(self._run, self._standing(), self._remarks(), shown) + said
+        standing = self._standing() + ([f"in grey: run {self._behind.run.name}"] if self._behind is not None else [])
+        self._header.value = header_html(self._run, standing, self._remarks(), shown) + said
 
     def _read_again_button(self) -> ipywidgets.Widget:
         button = ipywidgets.Button(
@@ -195,7 +206,7 @@ class RunDashboard(ipywidgets.VBox):
     def _selection(self) -> Selection:
         step = self._time.slider.value if not self._time.following or self._asked == self._time.slider.value else None
         log_loss, log_metrics = self._log_loss.value, self._log_metrics.value
-        return Selection(self._layer.name, log_loss, log_metrics, step=step, items=self._items)
+        return Selection(self._layer.name, log_loss, log_metrics, step, self._behind, self._items)
 
     def _on_time(self) -> None:
         self._draw()
@@ -226,9 +237,9 @@ class RunDashboard(ipywidgets.VBox):
         return static_html(self._run, replace(self._selection, step=None, items=None), self._choice.chosen)
 
 
-def open_run_dashboard(run: Run) -> RunDashboard:
+def open_run_dashboard(run: Run, *, compare: AnyRun | None = None) -> RunDashboard:
     """Make the dashboard of a run; see `Run.dashboard`."""
-    return RunDashboard(run)
+    return RunDashboard(run, behind=behind(run, compare))
 
 
 def _log_box(panel: Literal["loss", "metrics"]) -> ipywidgets.Checkbox:
