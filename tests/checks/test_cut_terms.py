@@ -186,3 +186,86 @@ def test_of_two_optimizers_that_the_loop_takes_the_watched_one_is_not_guessed():
     with nni.watch(model, optimizer, loss_fn, train_loader=loader, loop=train, show=False) as inspector:
         train(model, optimizer, optimizer_d, loss_fn, loader)
         assert not inspector.check("gradient_flow").raised
+
+
+def by_mode(model, optimizer, criterion):
+    def run(loader):
+        for x, y in loader:
+            loss = criterion(model(x), y)
+            if model.training:
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    def loop():
+        for _ in range(2):
+            model.train()
+            run(batches)
+            model.eval()
+            with torch.no_grad():
+                run(batches)
+
+    return loop
+
+
+def by_name(model, optimizer, criterion):
+    def run(loader, split):
+        for x, y in loader:
+            loss = criterion(model(x), y)
+            if split == "train":
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    def loop():
+        for _ in range(2):
+            run(batches, "train")
+            with torch.no_grad():
+                run(batches, "validation")
+
+    return loop
+
+
+def by_gradient(model, optimizer, criterion):
+    def run(loader):
+        for x, y in loader:
+            loss = criterion(model(x), y)
+            if loss.requires_grad and len(y) > 1:
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    def loop():
+        for _ in range(2):
+            run(batches)
+            with torch.no_grad():
+                run(batches)
+
+    return loop
+
+
+@pytest.mark.parametrize("make_loop", [by_mode, by_name, by_gradient])
+def test_a_function_that_trains_and_validates_cuts_nothing_off_where_it_validates(make_loop):
+    finding = finding_of(Net(), make_loop)
+    assert finding.severity == "ok", finding.message
+
+
+def test_the_mode_is_what_the_last_call_made_it():
+    """A branch that runs in evaluation mode alone is none of the training's."""
+
+    def make_loop(model, optimizer, criterion):
+        def loop():
+            for x, y in batches:
+                model.eval()
+                first = model(x)
+                model.train()
+                loss = criterion(model(x) if model.training else first, y)
+                if not model.training:
+                    loss = loss.detach().requires_grad_()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+        return loop
+
+    assert finding_of(Net(), make_loop).severity == "ok"

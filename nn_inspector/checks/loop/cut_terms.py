@@ -39,8 +39,8 @@ def cut_terms(reading: Reading) -> list[CutTerm]:
 
 def _cut_terms(reading: Reading) -> Iterator[CutTerm]:
     for index, backward in enumerate(reading.events):
-        if backward.kind != "backward":
-            continue
+        if backward.kind != "backward" or (backward.no_grad and backward.conditions):
+            continue  # where gradients are off, backward() would have failed: its condition does not hold there
         stepped = _stepped_next(reading.events[index + 1 :])
         if stepped is None:
             continue

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import nn
 
 from nn_inspector.checks.loop.reading.code import Code
 from nn_inspector.checks.loop.reading.events import Event, Kind, Loop, Term, place_of
@@ -279,12 +280,22 @@ class Expressions:
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             inner = self.truth(node.operand)
             return None if inner is None else not inner
+        if isinstance(node, ast.Attribute) and node.attr == "training":
+            return self._mode_of(self.value(node.value))
         if isinstance(node, ast.Name | ast.Attribute):
             return self._settled(node, bool)
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Is | ast.IsNot) and _is_none(node.comparators):
             negate = isinstance(node.ops[0], ast.IsNot)
             return self._settled(node.left, lambda found: (found is None) is not negate, any_kind=True)
         return None
+
+    def _mode_of(self, owner: Value) -> bool | None:
+        """Whether the last train() or eval() of a network put it into training mode; None if there is none that surely ran."""
+        if not isinstance(owner.known, nn.Module):
+            return None
+        calls = [event for event in self.events if event.kind in ("train", "eval") and event.target is owner.known]
+        surely = calls and calls[-1].conditions == tuple(self.conditions[: len(calls[-1].conditions)])
+        return calls[-1].kind == "train" if surely else None
 
     def _settled(self, node: ast.expr, judge: Callable[[Any], bool], *, any_kind: bool = False) -> bool | None:
         if not isinstance(node, ast.Name | ast.Attribute):
