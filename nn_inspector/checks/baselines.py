@@ -103,13 +103,18 @@ def baselines(subject: Subject) -> Baselines:
     """Simple models on the training data; made once for all checks of a diagnosis.
 
     Raises:
-        ExperimentError: see `items_seen`; or there are too few rows.
+        ExperimentError: see `items_seen` and `baselines_of`.
     """
-    made: Baselines = subject.once("simpler baseline", lambda: _make(items_seen(subject), subject.seconds))
+    made: Baselines = subject.once("simpler baseline", lambda: baselines_of(items_seen(subject), subject.seconds))
     return made
 
 
-def _make(seen: ItemsSeen, seconds: float) -> Baselines:
+def baselines_of(seen: ItemsSeen, seconds: float) -> Baselines:
+    """Simple models on these items.
+
+    Raises:
+        ExperimentError: there are too few rows.
+    """
     count = len(seen.target)
     if count < FEWEST:
         raise ExperimentError(f"Only {count} items are there to learn from; {FEWEST} at least are needed.")

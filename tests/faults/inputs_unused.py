@@ -200,3 +200,28 @@ def answer_read_behind_the_padding(repaired, seed):
 
     score = lambda: data.accuracy(model, reviews[500:], y[500:])
     return Scene(model, optimizer, criterion, loader, train, score=score)
+
+
+@fault("own-pooled-before-the-first-convolution", kind="architecture/too_coarse", causes={"capacity"},
+       symptoms=SYMPTOMS, learns=0.85)  # fmt: skip
+def pooled_before_the_first_convolution(repaired, seed):
+    X, y, X_val, y_val = data.digits(seed)
+    torch.manual_seed(seed)
+    first, last = (nn.Identity(), nn.MaxPool2d(4)) if repaired else (nn.MaxPool2d(4), nn.Identity())
+    model = nn.Sequential(
+        first, nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), last,
+        nn.Flatten(), nn.Linear(64, 10),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    criterion = nn.CrossEntropyLoss()
+    loader = DataLoader(TensorDataset(X, y), batch_size=64, shuffle=True)
+
+    def train():
+        for epoch in range(8):
+            for images, labels in loader:
+                optimizer.zero_grad()
+                loss = criterion(model(images), labels)
+                loss.backward()
+                optimizer.step()
+
+    return Scene(model, optimizer, criterion, loader, train, score=lambda: data.accuracy(model, X_val, y_val))

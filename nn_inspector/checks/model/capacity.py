@@ -8,11 +8,12 @@ from torch import nn
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.baselines import Baselines, baselines
+from nn_inspector.checks.model.coarse_front import coarse_front
 from nn_inspector.checks.model.factors import Factors, factors, more_columns
 from nn_inspector.checks.model.sight import Sight, see_further, sight_of
 from nn_inspector.checks.model.widening import HiddenLayer, hidden_layers, recurrent_layers, widen
 from nn_inspector.checks.model.without_bias import layers_without_bias, with_biases
-from nn_inspector.checks.race import BADLY, Race, left_now, race
+from nn_inspector.checks.race import BADLY, FAILED, Race, known_left, left_now, race
 from nn_inspector.checks.symptoms import NOT_LEARNING
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Anatomy
@@ -34,8 +35,8 @@ INFO = CheckInfo(
         "are multiplied with each other. It trains a copy in which they have 32. A network with one "
         "layer only is compared with one that has a hidden layer, on the same data. Where a stack of convolutions sees a part of "
         "the input only, a copy is trained in which each looks twice as far as the one before. Where no layer has a bias, a copy has "
-        "one in each. It is raised only if the larger "
-        "one gets much further, and yours has learned little."
+        "one in each. Where the input is made four times smaller before the first weights, a simple model is given what is left. It is raised only if the larger "
+        "one, or a simple model of the whole input, gets much further, and yours has learned little."
     ),
     remedy="Make the narrow layers wider, add a hidden layer, or let convolutions see further, until the training data can be learned by heart.",
     sources=(
@@ -69,6 +70,14 @@ model = torch.nn.Sequential(
 )"""
 
 
+_LATER = """\
+model = torch.nn.Sequential(
+    torch.nn.Conv2d(channels, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+    torch.nn.Conv2d(16, 32, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+    torch.nn.Flatten(), torch.nn.LazyLinear(classes),
+)"""
+
+
 def look(subject: Subject) -> Finding:
     """Look at the width of the hidden layers, and try wider ones where they are narrow."""
     seen = subject.anatomy("initial", training=False)
@@ -78,9 +87,9 @@ def look(subject: Subject) -> Finding:
     tables = factors(seen)
     if tables is not None and tables.columns <= NARROW:
         return _few_factors(subject, tables)
-    unbiased = _without_bias(subject, seen)
-    if unbiased is not None:
-        return unbiased
+    lacking = _without_bias(subject, seen) or _coarse(subject)
+    if lacking is not None:
+        return lacking
     if _one_layer(seen):
         return _alone(subject)
     sight = sight_of(seen)
@@ -162,6 +171,31 @@ def _short_sighted(subject: Subject, sight: Sight) -> Finding:
         evidence=evidence,
         remedy=remedy,
         where=sight.layers[-1],
+        basis="experiment",
+    )
+
+
+def _coarse(subject: Subject) -> Finding | None:
+    """A network whose first weights are given too little of the input."""
+    found = coarse_front(subject)
+    if found is None:
+        return None
+    whole, rest = found.whole.best, found.rest.best
+    measure = "right answers" if found.whole.seen.answers else "of the spread explained"
+    message = (
+        f"No: before the first layer with weights ({found.layer}), {found.given:,} numbers of an item become {found.left:,}. "
+        f"A simple model that is given all of them has {whole.score:.0%} {measure}, and one that is given what is left {rest.score:.0%}."
+    )
+    left = known_left(subject)
+    return finding(
+        INFO,
+        "error" if left is not None and left > FAILED else "warning",
+        message,
+        evidence={"given": float(found.given), "left": float(found.left), "whole": whole.score, "rest": rest.score},
+        remedy=Remedy(
+            "Let layers with weights come first, and make the input smaller behind them, step by step.", _LATER
+        ),
+        where=found.layer,
         basis="experiment",
     )
 
