@@ -76,7 +76,7 @@ def watch(
             there is. "full" also asks copies of the model about some items of the first batch, which are held in memory for that.
         layers: modules whose outputs are measured: names, where `*` stands for anything ("encoder.*"), types of modules,
             a list of both, or a function of (name, module). None: all that compute. Parameters are all measured.
-        every: measure every so many steps; "auto" measures as often as `max_overhead` allows, and the first steps all.
+        every: measure every so many steps (of several optimizers, one of each then); "auto" measures as often as `max_overhead` allows, and the first steps all.
         max_overhead: share of the training time that watching may cost with every="auto".
         run: where the run is kept besides memory: a name (the file `nn_inspector_runs/NAME.sqlite` beside the notebook or in
             the current folder), a path, False for memory only. None: in a notebook a file that is named after the model

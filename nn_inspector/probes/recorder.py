@@ -17,6 +17,7 @@ import torch
 from nn_inspector.probes.measurement import Fact, Measured, Measurement, MeasurementTable, Tag, TraceEntry
 from nn_inspector.probes.merging import AVERAGED, Merged, Merger, Part
 from nn_inspector.probes.ranks import Ranks
+from nn_inspector.probes.rounds import Rounds
 from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
 from nn_inspector.probes.training_thread import TrainingThread
 from nn_inspector.probes.transfer import Transfer
@@ -93,6 +94,7 @@ class Recorder:
         self.on_loss: Callable[[int, float], None] | None = None
         self._merger: Merger | None = None
         self._next_due = 0
+        self._rounds = Rounds()
         self._sink = sink
         self._trace = trace
         self._queue: list[_Queued] = []
@@ -234,22 +236,24 @@ class Recorder:
         """Note a call even in a step that makes more than usual; whoever asks for it sees to it that there are few."""
         self._trace(TraceEntry(self.step, call, facts))
 
-    def end_step(self) -> None:
+    def end_step(self, optimizer_index: int = 0) -> None:
         """An optimizer step is complete: decide about the next one, and hand on what has gathered."""
         due, self.step = self.due, self.step + 1
-        if self._merger is not None:
-            self._end_step_together(due)
-            return
+        if self._merger is None:
+            self._end_step_alone(due)
+        else:
+            self._end_step_together(self._merger, due)
+        self.due |= self._rounds.end_step(optimizer_index, due=due)
+
+    def _end_step_alone(self, due: bool) -> None:
         late = time.monotonic() - self._last_flush > _FLUSH_AFTER
         if due or late or len(self._queue) + len(self._ready) > _QUEUE_LIMIT:
             self.flush(wait=False)
         self.due = self.schedule.end_step(self.step, due) or self._look_closer
         self._look_closer = False
 
-    def _end_step_together(self, due: bool) -> None:
+    def _end_step_together(self, merger: Merger, due: bool) -> None:
         """All processes measure the same steps: a fixed cadence, or what they want on average."""
-        merger = self._merger
-        assert merger is not None, "it is there, or this is not called"
         if due:
             self._send(merger)
         wanted = self.schedule.end_step(self.step, due)

@@ -67,7 +67,7 @@ class StepProbe(Probe):
             recorder.trace("step", optimizer=index, rates=learning_rates(optimizer))
         was_due = recorder.due
         with plain_torch():
-            recorder.end_step()
+            recorder.end_step(index)
         if recorder.due:
             self._expect()
         elif was_due:

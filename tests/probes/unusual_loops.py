@@ -54,6 +54,11 @@ def scaled(c, *, unscale=False):
     return manual(step)(c)
 
 
+def scaled_under_autocast(c):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return scaled(c)
+
+
 def with_a_skipped_step(c):
     """The scaler meets Inf in the third step and skips it."""
     scaler, calls = torch.amp.GradScaler("cpu", init_scale=2.0**16), []
