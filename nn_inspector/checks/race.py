@@ -281,7 +281,7 @@ def unseen_race(subject: Subject, change: Change) -> Race | None:
         found = _judged_by(subject, change, judges, left_now(subject)[0], unseen)
     except ExperimentError:
         return None
-    return found if found is not None and found.treated[-1] < BETTER[False] * found.left else None
+    return found if found is not None and found.treated[-1] < BETTER[found.left > BADLY] * found.left else None
 
 
 def race_in_line(subject: Subject, change: Change) -> Race | None:
