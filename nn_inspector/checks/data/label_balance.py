@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
-from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, NO_BETTER, RARE, class_answers
+from nn_inspector.checks.data.class_answers import GAIN, LOST, NO_BETTER, RARE, class_answers
 from nn_inspector.checks.data.class_labels import class_labels
-from nn_inspector.checks.data.class_race import apart, class_race, class_trial, steps_of
+from nn_inspector.checks.data.class_race import Rare, apart, steps_of
 from nn_inspector.checks.data.rare_positions import MOST_CLASSES, rare_positions
 from nn_inspector.checks.data.rare_tags import rare_tags
 from nn_inspector.checks.symptoms import NOT_LEARNING
@@ -101,35 +100,27 @@ def _of_rare(subject: Subject, rare: Sequence[int], evidence: Evidence, spread: 
         raise ExperimentError(
             f"Too few items of rare classes are there to judge by: {now.count(rare)} of {len(now.right)}."
         )
-    found, average = now.found(rare), now.average
+    asked = Rare(rare, now, class_answers, judges, lambda one: one.average, gain_of(len(rare), now.classes))
+    found, average = asked.found, now.average
     named = [float(one) for one in rare]
     evidence = {**evidence, "class": named, "rare_found": found, "average_found": average}
     which = f"class {rare[0]}" if len(rare) == 1 else f"the {len(rare)} rare classes"
     message = f"{spread}. Your network finds {found:.0%} of {which}."
     if found > LOST:
         return finding(INFO, "info", message, evidence=evidence, where="train_loader")
-    begin, balanced = time.monotonic(), _balanced(subject, pool)
-    plain = class_race(subject, pool, judges, class_answers, until=begin + subject.seconds / 4)
-    treated = class_race(subject, balanced, judges, class_answers, until=begin + subject.seconds / 2)
-    rare_found, rare_without = treated[-1].found(rare), plain[-1].found(rare)
-    helped = rare_found >= FOUND and rare_without <= LOST
-    helped &= treated[-1].average >= max(average, plain[-1].average) + gain_of(len(rare), now.classes)
-    measure = "share not found of an average class"
-    trial = class_trial(subject, plain, treated, lambda one: 1 - one.average, measure=measure, helped=helped)
-    if not helped:
-        message += (
-            f" A copy that was trained on batches with all classes alike found {rare_found:.0%}, and one on batches as "
-            f"they are {rare_without:.0%}: that does not put the blame on how often they come."
-        )
+    tried = asked.race(subject, pool, balanced=_balanced(subject, pool))
+    message += f" A copy that was trained on batches with all classes alike found {tried.found:.0%}"
+    if not tried.helped:
+        message += f", and one on batches as they are {tried.found_without:.0%}: that does not put the blame on how often they come."
         return finding(INFO, "info", message, evidence=evidence, where="train_loader", basis="experiment")
     constant = average <= 1 / now.classes + NO_BETTER
     severity: Severity = "error" if constant else "warning"
-    message += f" A copy that was trained on batches with all classes alike found {rare_found:.0%}."
+    trial = tried.trial("share not found of an average class")
     return finding(
         INFO,
         severity,
-        f"No: {message[0].lower()}{message[1:]}",
-        evidence={**evidence, "rare_found_if_balanced": rare_found},
+        f"No: {message[0].lower()}{message[1:]}.",
+        evidence={**evidence, "rare_found_if_balanced": tried.found},
         remedy=Remedy("Give rare classes a larger weight in the loss, or draw them more often.", _WEIGHTS, trial),
         where="train_loader",
         basis="experiment",

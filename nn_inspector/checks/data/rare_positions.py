@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from nn_inspector.checks.base import CheckInfo, Subject, finding
-from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, NO_BETTER, RARE, ClassAnswers
-from nn_inspector.checks.data.class_race import apart, class_race, class_trial
+from nn_inspector.checks.data.class_answers import LOST, NO_BETTER, RARE, ClassAnswers
+from nn_inspector.checks.data.class_race import Rare, apart, surely
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import Start, TrainingCopy, batch_size, isolated
 from nn_inspector.experiments.one_pass import Pass, one_pass
@@ -46,7 +45,7 @@ def rare_positions(info: CheckInfo, subject: Subject) -> Finding | None:
         return None
     pool, judges = apart(subject, max(1, min(_JUDGED_BATCHES, _POSITIONS // len(first.right))))
     with isolated(subject.training, start=Start()) as copied:
-        now = _surely(copied, judges)
+        now = surely(position_answers)(copied, judges)
     counts = now.right.bincount()
     shares = counts / counts.sum()
     present = shares[counts > 0].tolist()
@@ -58,13 +57,13 @@ def rare_positions(info: CheckInfo, subject: Subject) -> Finding | None:
         return finding(info, "info" if rare else "ok", f"{why}: {spread}.", evidence=evidence, where="train_loader")
     if now.count(rare) < _FEWEST:
         raise ExperimentError(f"Only {now.count(rare)} positions of rare classes are there to judge by.")
-    found = now.found(rare)
-    evidence = {**evidence, "rare_found": found, "f1": now.f1}
+    asked = Rare(rare, now, surely(position_answers), judges, lambda one: one.f1)
+    evidence = {**evidence, "rare_found": asked.found, "f1": now.f1}
     which = f"class {rare[0]}" if len(rare) == 1 else f"the {len(rare)} rare classes"
-    message = f"{spread}. Your network finds {found:.0%} of {which}."
-    if found > LOST:
+    message = f"{spread}. Your network finds {asked.found:.0%} of {which}."
+    if asked.found > LOST:
         return finding(info, "info", f"T{message[1:]}", evidence=evidence, where="train_loader")
-    return _tried(info, subject, pool, judges, (now, rare), evidence, message)
+    return _tried(info, subject, pool, asked, evidence, message)
 
 
 def position_answers(copied: TrainingCopy, batches: Sequence[Any]) -> ClassAnswers | None:
@@ -108,47 +107,29 @@ def _of_positions(seen: Pass, items: int) -> bool:
 
 
 def _tried(
-    info: CheckInfo,
-    subject: Subject,
-    pool: list[Any],
-    judges: list[Any],
-    seen: tuple[ClassAnswers, list[int]],
-    evidence: Evidence,
-    message: str,
+    info: CheckInfo, subject: Subject, pool: list[Any], asked: Rare, evidence: Evidence, message: str
 ) -> Finding:
-    now, rare = seen
-    begin = time.monotonic()
+    now = asked.now
     counts = now.right.bincount().double()
     weights = torch.where(counts > 0, counts.sum() / (counts.count_nonzero() * counts.clamp(min=1)), 0.0)
-    third = subject.seconds / 3
-    plain = class_race(subject, pool, judges, _surely, until=begin + third)
-    treated = class_race(subject, pool, judges, _surely, until=begin + 2 * third, weights=weights)
-    last, other = treated[-1], plain[-1]
-    helped = last.found(rare) >= FOUND and last.f1 >= max(now.f1, other.f1) + GAIN and other.found(rare) <= LOST
-    measure = "1 - F1, mean over the classes"
-    trial = class_trial(subject, plain, treated, lambda one: 1 - one.f1, measure=measure, helped=helped)
-    evidence = {**evidence, "rare_found_if_weighed": last.found(rare)}
-    copies = f" A copy whose loss weighs all classes alike found {last.found(rare):.0%}"
-    if not helped:
-        message += f"{copies}, and one with your loss {other.found(rare):.0%}: that does not put the blame on how often they come."
+    tried = asked.race(subject, pool, weights=weights)
+    evidence = {**evidence, "rare_found_if_weighed": tried.found}
+    message += f" A copy whose loss weighs all classes alike found {tried.found:.0%}"
+    if not tried.helped:
+        message += (
+            f", and one with your loss {tried.found_without:.0%}: that does not put the blame on how often they come."
+        )
         return finding(info, "info", f"T{message[1:]}", evidence=evidence, where="train_loader", basis="experiment")
-    message += (
-        f"{copies}: its F1 score, mean over the classes, is {last.f1:.2f}, and that of your network {now.f1:.2f}."
-    )
+    message += f": its F1 score, mean over the classes, is {tried.score:.2f}, and that of your network {now.f1:.2f}."
     severity: Severity = "error" if now.average <= 1 / now.classes + NO_BETTER else "warning"
     return finding(
         info,
         severity,
         f"No: {message}",
         evidence=evidence,
-        remedy=Remedy("Give rare classes a larger weight in the loss.", _WEIGHTS, trial),
+        remedy=Remedy(
+            "Give rare classes a larger weight in the loss.", _WEIGHTS, tried.trial("1 - F1, mean over the classes")
+        ),
         where="train_loader",
         basis="experiment",
     )
-
-
-def _surely(copied: TrainingCopy, judges: Sequence[Any]) -> ClassAnswers:
-    found = position_answers(copied, judges)
-    if found is None:
-        raise ExperimentError("The loss is now another one than before.")
-    return found

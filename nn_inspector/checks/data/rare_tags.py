@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import time
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +12,8 @@ import torch
 
 from nn_inspector.checks.answers import are_yes_or_no
 from nn_inspector.checks.base import CheckInfo, Subject, finding
-from nn_inspector.checks.data.class_answers import FOUND, GAIN, LOST, RARE, ClassAnswers
-from nn_inspector.checks.data.class_race import apart, class_race, class_trial
+from nn_inspector.checks.data.class_answers import LOST, RARE, ClassAnswers
+from nn_inspector.checks.data.class_race import Rare, apart, surely
 from nn_inspector.checks.data.rare_positions import MOST_CLASSES
 from nn_inspector.checks.loop.reading import code_of, is_users
 from nn_inspector.checks.loop.source import codes_of
@@ -51,7 +50,7 @@ def rare_tags(info: CheckInfo, subject: Subject) -> Finding | None:
         return None
     pool, judges = apart(subject, max(1, -(-_ITEMS // batch_size(subject.batches()[0]))))
     with isolated(subject.training, start=Start()) as copied:
-        now, taught = _surely(copied, judges), _surely(copied, pool)
+        now, taught = (surely(tag_answers)(copied, batches) for batches in (judges, pool))
     share = float(now.right.float().mean())
     evidence: Evidence = {"shares": [1 - share, share], "classes": [0.0, 1.0]}
     spread = f"only {share:.1%} of all answers should be yes"
@@ -59,27 +58,20 @@ def rare_tags(info: CheckInfo, subject: Subject) -> Finding | None:
         return finding(info, "ok", f"No answer is rare: {share:.1%} should be yes.", evidence=evidence)
     if now.count([1]) < _FEWEST:
         raise ExperimentError(f"Only {now.count([1])} answers that should be yes are there to judge by.")
-    found = now.found([1])
-    evidence = {**evidence, "rare_found": found, "f1": f1_of_yes(now)}
-    message = f"{spread}, and your network finds {found:.0%} of these."
-    if found > LOST:
+    asked = Rare([1], now, surely(tag_answers), judges, f1_of_yes)
+    evidence = {**evidence, "rare_found": asked.found, "f1": f1_of_yes(now)}
+    message = f"{spread}, and your network finds {asked.found:.0%} of these."
+    if asked.found > LOST:
         return finding(info, "info", f"O{message[1:]}", evidence=evidence, where="train_loader")
-    begin, third = time.monotonic(), subject.seconds / 3
-    weights = _weights(taught)
-    plain = class_race(subject, pool, judges, _surely, until=begin + third)
-    treated = class_race(subject, pool, judges, _surely, until=begin + 2 * third, yes=weights)
-    last, other = treated[-1], plain[-1]
-    best = max(f1_of_yes(now), f1_of_yes(other))
-    helped = last.found([1]) >= FOUND and f1_of_yes(last) >= best + GAIN and other.found([1]) <= LOST
-    message += f" A copy whose loss weighs each yes as much as all the no of its tag found {last.found([1]):.0%}"
-    evidence = {**evidence, "rare_found_if_weighed": last.found([1])}
-    if not helped:
+    tried = asked.race(subject, pool, yes=_weights(taught))
+    evidence = {**evidence, "rare_found_if_weighed": tried.found}
+    message += f" A copy whose loss weighs each yes as much as all the no of its tag found {tried.found:.0%}"
+    if not tried.helped:
         message += (
-            f", and one with your loss {other.found([1]):.0%}: that does not put the blame on how often they come."
+            f", and one with your loss {tried.found_without:.0%}: that does not put the blame on how often they come."
         )
         return finding(info, "info", f"O{message[1:]}", evidence=evidence, where="train_loader", basis="experiment")
-    trial = class_trial(subject, plain, treated, lambda one: 1 - f1_of_yes(one), measure="1 - F1 of yes", helped=True)
-    message += f", with an F1 score of {f1_of_yes(last):.2f} instead of {f1_of_yes(now):.2f}."
+    message += f", with an F1 score of {tried.score:.2f} instead of {f1_of_yes(now):.2f}."
     decides = _decides_at_half(subject)
     if not decides:
         message += " Where you judge by ranks alone (average precision, AUC), this does no harm."
@@ -88,7 +80,11 @@ def rare_tags(info: CheckInfo, subject: Subject) -> Finding | None:
         "warning" if decides else "info",
         f"No: {message}" if decides else f"O{message[1:]}",
         evidence=evidence,
-        remedy=Remedy("Give each tag a pos_weight in the loss, or say yes from a lower score on.", _WEIGHTS, trial),
+        remedy=Remedy(
+            "Give each tag a pos_weight in the loss, or say yes from a lower score on.",
+            _WEIGHTS,
+            tried.trial("1 - F1 of yes"),
+        ),
         where="train_loader",
         basis="experiment",
     )
@@ -140,13 +136,6 @@ def _weights(taught: ClassAnswers) -> torch.Tensor:
     """Of the yes of each tag: how many no come for one."""
     yes = taught.right.sum(0).double()
     return ((len(taught.right) - yes) / yes.clamp(min=1)).clamp(1.0, _MOST_WEIGHT)
-
-
-def _surely(copied: TrainingCopy, judges: Sequence[Any]) -> ClassAnswers:
-    found = tag_answers(copied, judges)
-    if found is None:
-        raise ExperimentError("The loss is now another one than before.")
-    return found
 
 
 def _decides_at_half(subject: Subject) -> bool:
