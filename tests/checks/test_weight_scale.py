@@ -240,6 +240,7 @@ def test_wide_weights_that_learn_by_heart_are_a_warning(signal):
     finding = patches(1.0, signal=signal)
     assert finding.severity == "warning", finding.message
     assert "learned its own data, but of the validation data it has" in finding.message
+    assert finding.remedy.tried.helped
     assert finding.basis == "experiment"
 
 

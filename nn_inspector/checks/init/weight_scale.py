@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeGuard
 
 import torch
@@ -104,7 +105,8 @@ def look(subject: Subject) -> Finding:
             f"copy with better first weights has {max(unseen.treated[-1], 0.0):.0%} left after {unseen.steps} steps, and one with yours "
             f"{unseen.without[-1]:.0%}."
         )
-        return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where=worst.name, basis="experiment")
+        shown = replace(remedy, tried=unseen.trial)
+        return finding(INFO, "warning", message, evidence=evidence, remedy=shown, where=worst.name, basis="experiment")
     if tried is None or tried.severity == "info":
         message = f"{said}. That is unusual, but no harm was seen."
         return finding(INFO, "info", message, evidence=evidence, remedy=remedy, where=worst.name)
