@@ -135,6 +135,37 @@ def test_without_a_loader_the_steps_of_the_loop_show_it():
     assert finding_of(down, loader=None, read=False).severity == "ok"
 
 
+def of_pairs(*, likely, weigh=lambda loss: loss):
+    """How much the score of the right class is above that of the next, by a logarithm of its own."""
+
+    def make(model, optimizer):
+        def loop():
+            for x, y in batches:
+                scores = model(x)
+                ahead = scores.gather(1, y[:, None]) - scores.gather(1, (y[:, None] + 1) % CLASSES)
+                likelihood = weigh(F.logsigmoid(ahead)).mean()
+                optimizer.zero_grad()
+                (likelihood if likely else -likelihood).backward()
+                optimizer.step()
+
+        return loop
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make_loop", "severity"),
+    [
+        (of_pairs(likely=False), "error"),
+        (of_pairs(likely=False, weigh=lambda loss: loss * torch.linspace(0.5, 2.0, len(loss))[:, None]), "info"),
+        (of_pairs(likely=True), "info"),
+    ],
+    ids=["a cost", "perhaps a reward", "a likelihood"],
+)
+def test_the_negative_of_a_logarithm_is_maximized_by_mistake(make_loop, severity):
+    assert finding_of(make_loop, maximize=True).severity == severity
+
+
 def towards_a_reward(model, optimizer):
     """What is maximized is a likeness, and it grows."""
 

@@ -12,6 +12,7 @@ import torch
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding, trial_chart
 from nn_inspector.checks.judging.reading import judged
+from nn_inspector.checks.loop.costs import is_cost
 from nn_inspector.checks.loop.reading import Event, Reading
 from nn_inspector.checks.loop.rewards import lowered_reward
 from nn_inspector.checks.loop.source import loop_of
@@ -185,14 +186,25 @@ def turned_around(subject: Subject) -> tuple[str, str] | None:
 
 
 def _maximizes_another_thing(subject: Subject) -> bool:
-    """Whether maximize=True is set for what is no known loss: a likelihood or a reward may well rise."""
+    """Whether maximize=True is set for what is no cost, as far as is known: a likelihood or a reward may well rise."""
     groups = [group for optimizer in subject.training.optimizers for group in optimizer.param_groups]
     if not groups or not all(group.get("maximize") for group in groups):
         return False
     try:
-        return all(not seen.loss and seen.judge in ("other", "logarithm") for seen in judged(subject))
+        known = any(seen.loss or seen.judge not in ("other", "logarithm") for seen in judged(subject))
     except InspectorError:
-        return True
+        known = False
+    return not known and not _minimizes_logarithms(subject)
+
+
+def _minimizes_logarithms(subject: Subject) -> bool:
+    if subject.seconds <= 0:
+        return False
+    try:
+        with isolated(subject.training, start=initial_state(subject.training, subject.run)) as copied:
+            return is_cost(copied.loss(subject.moments(1)[0]))
+    except ExperimentError:
+        return False
 
 
 def _is_negated(run: Run, reading: Reading) -> bool:
