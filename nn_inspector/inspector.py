@@ -377,7 +377,7 @@ class Inspector(Controls, OwnNumbers):
         self._pace.note_step()
         if self._fixed is not None:
             self._fixed.after_step()
-        self._subscribers.tell(waiting=False)
+        self._schedule.shown(self._subscribers.tell(waiting=False))
         if self._steering.is_asked:
             self._follow_requests()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from nn_inspector.errors import describe_error
@@ -28,14 +29,20 @@ class Subscribers:
         self._pairs.append(pair)
         return lambda: self._pairs.remove(pair) if pair in self._pairs else None
 
-    def tell(self, *, waiting: bool) -> None:
-        """A step was made, or the training begins to wait."""
+    def tell(self, *, waiting: bool) -> float:
+        """A step was made, or the training begins to wait.
+
+        Returns:
+            How many seconds the functions took.
+        """
+        begin = time.perf_counter()
         for pair in list(self._pairs):
             try:
                 pair[waiting]()
             except Exception as error:  # noqa: BLE001 - a view that fails must not stop the training
                 self._pairs.remove(pair)
                 self._report(f"A live view was switched off: {describe_error(error)}")
+        return time.perf_counter() - begin
 
     def clear(self) -> None:
         """Call none any more."""

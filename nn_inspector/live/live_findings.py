@@ -15,9 +15,6 @@ INTERVAL = 2.0
 SHARE = 0.2
 """Looking may use this much of the overhead budget, beside the panels."""
 
-LONGEST = 60.0
-"""Seconds between two looks at the most, however long one takes."""
-
 
 class LiveFindings:
     """Follows one training. Like all that is live it keeps to its share of the overhead budget.
@@ -30,7 +27,7 @@ class LiveFindings:
         self._inspector = inspector
         self._patience = Patience()
         self._seen = -1
-        self._publisher = Publisher(inspector, share=SHARE, interval=INTERVAL, longest=LONGEST)
+        self._publisher = Publisher(inspector, share=SHARE, interval=INTERVAL)
         self._publisher.add(self.look)
 
     def look(self) -> None:

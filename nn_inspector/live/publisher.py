@@ -11,21 +11,26 @@ from nn_inspector.inspector import Inspector
 INTERVAL = 0.5
 """Seconds between two updates at the least."""
 
-SHARE = 0.5
+SHARE = 0.4
 """Panels may use this much of the overhead budget; the probes adapt to what is left."""
+
+RARE = 10.0
+"""Seconds between two updates that are worth a word."""
 
 
 class Publisher:
     """Calls the views of one inspector after its steps, by the clock.
 
-    An update that takes long makes the next one come later, so that all of them together keep to their
-    share of `max_overhead`.
+    An update that takes long makes the next one come later, however much later, so that all of them together keep to their
+    share of `max_overhead`. The first one stands outside of this: much of what it takes is only to begin.
 
     Args:
         inspector: whose steps to follow.
         share: how much of the overhead budget the updates may use.
         interval: seconds between two updates at the least.
-        longest: seconds between two updates at the most, however long one takes.
+
+    Attributes:
+        pause: seconds from the latest update to the next one.
     """
 
     def __init__(
@@ -34,13 +39,12 @@ class Publisher:
         *,
         share: float = SHARE,
         interval: float = INTERVAL,
-        longest: float = 20 * INTERVAL,
     ) -> None:
-        self._interval, self._longest = interval, longest
+        self.pause = self._interval = interval
         self._share = share * inspector.max_overhead
         self._views: list[Callable[[], None]] = []
         self._lock = threading.RLock()
-        self._next = 0.0
+        self._next: float | None = None
         self._hurry = False
         self._end = inspector.subscribe(self._tick, self.update)
 
@@ -56,8 +60,9 @@ class Publisher:
             begin, self._hurry = time.monotonic(), False
             for view in list(self._views):
                 view()
-            cost = time.monotonic() - begin
-            self._next = begin + max(self._interval, min(cost / self._share, self._longest))
+            cost = time.monotonic() - begin if self._next is not None else 0.0
+            self.pause = max(self._interval, cost / self._share)
+            self._next = begin + self.pause
 
     def hasten(self) -> None:
         """Let the next update come after the next step. May be called from any thread."""
@@ -70,7 +75,7 @@ class Publisher:
             self._views.clear()
 
     def _tick(self) -> None:
-        if self._views and (self._hurry or time.monotonic() >= self._next):
+        if self._views and (self._hurry or self._next is None or time.monotonic() >= self._next):
             self.update()
 
     def _remove(self, update: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from IPython.display import display
 
 from nn_inspector.inspector import Inspector
-from nn_inspector.live import PAGES, Publisher, Wishes, connect, follow_findings, is_place, is_whole
+from nn_inspector.live import PAGES, RARE, Publisher, Wishes, connect, follow_findings, is_place, is_whole
 from nn_inspector.panels.behind import Behind, behind
 from nn_inspector.panels.comparison_runs import AnyRun
 from nn_inspector.panels.data_items import DataItems
@@ -34,9 +34,9 @@ class Dashboard(RunDashboard):
         PAGES.wake()
         self._steering = SteeringButtons(inspector, self.refresh, self._is_reached)
         self._wishes = Wishes(self._hasten)
+        self._publisher = Publisher(inspector)
         super().__init__(inspector.run, model_layers(inspector), self._steering, behind)
         self.add_class(f"nni-board-{self._wishes.key}")
-        self._publisher = Publisher(inspector)
         self._publisher.add(self._tick)
         follow_findings(inspector)
         if self._connection is not None:
@@ -72,8 +72,13 @@ class Dashboard(RunDashboard):
         groups = inspector.run.sources("learning_rate")
         rate = inspector.run.last("learning_rate", groups[0]) if groups else None
         said = [f"learning rate {rate:.3g}{' of the first group' * (len(groups) > 1)}"] if rate is not None else []
-        watched = inspector.run.steps > DENSE_STEPS
-        return [*said, f"watching costs {inspector.overhead.share:.1%}"] if watched else said
+        if inspector.run.steps > DENSE_STEPS:
+            said.append(f"watching costs {inspector.overhead.share:.1%}")
+        if self._is_training and self._publisher.pause >= RARE:
+            said.append(
+                f"panels follow every {self._publisher.pause:.0f} s, to cost {inspector.max_overhead:.0%} at the most"
+            )
+        return said
 
     def _remarks(self) -> list[str]:
         unreached = self._is_training and not self._is_reached()

@@ -176,7 +176,7 @@ def test_a_slow_view_is_updated_more_rarely(monkeypatch):
             case.loss_fn(case.model(x), y).backward()
             case.optimizer.step()
             clock.now += 0.1
-    assert 0.2 * len(updates) / 100 == pytest.approx(0.05, rel=0.2)
+    assert 0.2 * len(updates) / 100 == pytest.approx(0.04, rel=0.2)
 
 
 def test_a_closed_publisher_updates_nothing():

@@ -38,6 +38,23 @@ def test_the_dashboard_follows_the_training_and_its_controls():
         case.run(1)
 
 
+def test_panels_that_are_updated_rarely_say_so(monkeypatch):
+    """Each update takes 0.3 s on this clock, so that two fifths of 3 % pay for one in 25 s."""
+    now = [0.0]
+    monkeypatch.setattr("nn_inspector.live.publisher.time.monotonic", lambda: now[0])
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+        dashboard = Dashboard(inspector)
+        dashboard._publisher.add(lambda: now.append(now.pop() + 0.3))
+        case.run(1)
+        assert "panels follow" not in dashboard._header.value
+        now[0] += 10.0
+        case.run(1)
+        dashboard.refresh()
+        assert "panels follow every 25 s, to cost 3% at the most" in dashboard._header.value
+        dashboard.close()
+
+
 def test_the_dashboard_goes_back_in_time_and_returns():
     inspector = trained()
     dashboard = Dashboard(inspector)
