@@ -32,6 +32,7 @@ _STYLE = """
   --jp-error-color1: light-dark(#c62828, #ff8a80); --jp-warn-color0: light-dark(#8a5200, #ffb74d);
   --jp-info-color0: light-dark(#005a8c, #7cc4f5); --jp-success-color0: light-dark(#00695c, #4db6ac);
   --jp-ui-font-color2: light-dark(#555, #b0b0b0) }
+html { background: light-dark(#fff, #161616); color: light-dark(#1c1c1c, #e8e8e8) }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
 h1 { font-size: 1.6rem; margin: .5rem 0 } h2 { font-size: 1.25rem; margin: 2rem 0 .5rem; border-bottom: 1px solid var(--line) }
 img { max-width: 100%; background: #fff; border-radius: 4px } figure { margin: 0 } figcaption { font-size: .9rem }

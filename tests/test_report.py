@@ -1,12 +1,18 @@
 import html
 import re
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import nn_inspector as nni
 from nn_inspector.history.finding import Trial
 from nn_inspector.history.finding_html import MARKS
-from nn_inspector.report import MOST_ROWS, write_report
+from nn_inspector.panels.choice import PANELS
+from nn_inspector.probes import Measurement
+from nn_inspector.report import MOST_CHARTS, MOST_ROWS, write_report
 from tests.trainings import blobs, classifier
 
 
@@ -42,6 +48,51 @@ def test_a_report_holds_findings_pictures_and_parameters(text):
     assert "learning rate" not in re.sub(r"<figure>.*?</figure>", "", text) or "optimizers 0 groups 0 lr" in text
     assert "To see &lt;b&gt;it&lt;/b&gt;." in text
     assert len(text) < 2 * 2**20
+
+
+class Reader(nn.Module):
+    """Has something of all that panels show: convolution, recurrent layer, attention."""
+
+    def __init__(self):
+        super().__init__()
+        self.edges, self.act = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()
+        self.rows = nn.GRU(8 * 16, 16, batch_first=True)
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, images):
+        states, _ = self.rows(self.act(self.edges(images)).permute(0, 2, 1, 3).flatten(2))
+        return self.head((states + self.attention(states, states, states)[0])[:, -1])
+
+
+def test_a_report_with_all_pictures_and_images_of_items_stays_below_two_megabytes(tmp_path):
+    torch.manual_seed(0)
+    data = TensorDataset(torch.rand(64, 3, 16, 16), torch.randint(0, 10, (64,)))
+    loader, held_out = DataLoader(data, batch_size=16, shuffle=True), DataLoader(data, batch_size=64)
+    model, loss_fn = Reader(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.01)
+    options = {"train_loader": loader, "val_loader": held_out, "every": 1, "probes": "full", "keep_samples": True}
+    with nni.watch(model, optimizer, loss_fn, **options) as inspector:
+        for _ in range(3):
+            for inputs, target in loader:
+                optimizer.zero_grad()
+                loss_fn(model(inputs), target).backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+                optimizer.step()
+                inspector.log(accuracy=0.1)
+            with torch.no_grad():
+                loss_fn(model(data.tensors[0]), data.tensors[1])
+    noise = np.random.default_rng(0)
+    inspector.run.record([Measurement(step, "loss", "train", noise.normal() ** 2) for step in range(13, 5000)])
+    trial = Trial(list(noise.normal(size=200)), list(noise.normal(size=200)), True)
+    for info in nni.catalog()[: MOST_CHARTS + 3]:
+        finding = nni.Finding(info.name, "error", "It is.", remedy=nni.Remedy("Do.", "x", trial), basis="structure")
+        inspector.run.add_finding(finding)
+    text = inspector.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    shown = [panel.title for panel in PANELS if f'alt="{panel.title}: ' in text]
+    assert len(shown) > len(PANELS) - 4, shown
+    assert 1 <= text.count('alt="Evidence: ') <= MOST_CHARTS
+    assert len(text.encode()) < 2 * 2**20
 
 
 def test_nothing_is_fetched_from_anywhere(text):

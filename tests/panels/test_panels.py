@@ -208,6 +208,25 @@ def test_how_often_gradients_were_clipped_is_said(limit, share):
     assert gradient_norm.picture(inspector.run, Selection()).levels == ({"clipped to": limit} if limit < 1 else {})
 
 
+def test_the_static_twin_in_the_middle_of_a_training_shows_it_so_far_and_leaves_it_as_it_is():
+    losses = []
+    for twins in (False, True):
+        case = classifier()
+        with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+            for step, (inputs, target) in enumerate(case.train_loader):
+                case.optimizer.zero_grad()
+                loss = case.loss_fn(case.model(inputs), target)
+                losses.append(loss.item())
+                if twins and step == 3:
+                    html = static_html(inspector.run, Selection())
+                    assert ">3</td>" in html, "the step that is being made is not complete"
+                    assert "at step 2" in html
+                loss.backward()
+                case.optimizer.step()
+    half = len(losses) // 2
+    assert losses[:half] == losses[half:]
+
+
 def test_the_static_twin_shows_numbers_findings_and_pictures_and_no_markup_of_others():
     assert static_html(EMPTY, Selection()) == '<div class="nni-static"></div>'
     inspector = trained()

@@ -126,7 +126,7 @@ class Notebook:
         self.page.wait_for_function("() => 'sessionContext' in window.jupyterapp.shell.currentWidget", timeout=PATIENCE)
 
     def in_another_page(self) -> Notebook:
-        """The same notebook with the same kernel in another page."""
+        """The same notebook with the same kernel in another page, also when this one is closed."""
         page = self.page.context.new_page()
         page.goto(self.page.url.replace("/workspaces/", "/workspaces/another-"))
         page.locator(".jp-Notebook").wait_for(timeout=PATIENCE)
@@ -134,6 +134,15 @@ class Notebook:
 
     def command(self, name: str, **arguments: object) -> None:
         self.page.evaluate("([name, args]) => void window.jupyterapp.commands.execute(name, args)", [name, arguments])
+
+    def from_palette(self, label: str) -> None:
+        """Choose a command in the palette, as one does with the keyboard."""
+        self.command("apputils:activate-command-palette")
+        palette = self.page.locator(".lm-CommandPalette")
+        palette.locator("input").fill(label)
+        expect(palette.locator(".lm-CommandPalette-item.lm-mod-active")).to_contain_text(label, timeout=PATIENCE)
+        self.page.keyboard.press("Enter")
+        expect(palette).to_be_hidden(timeout=PATIENCE)
 
     def cell(self, index: int) -> Locator:
         return self.page.locator(".jp-Notebook-viewport > .jp-Cell, .jp-WindowedPanel-viewport > .jp-Cell").nth(index)

@@ -50,8 +50,23 @@ def test_a_training_is_paused_stepped_given_another_rate_and_goes_on_while_the_p
     expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.025", timeout=PATIENCE)
     expect(state).to_have_attribute("data-state", "running", timeout=PATIENCE)
 
-    dashboard.get_by_role("button", name="Rate ×0.5").click()
-    expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.0125", timeout=PATIENCE)
+    # So it is by the command palette.
+    notebook.from_palette("Pause Training")
+    expect(state).to_have_attribute("data-state", "paused", timeout=PATIENCE)
+    stood_at = shown.inner_text()
+    notebook.from_palette("Make One Training Step")
+    expect(shown).not_to_have_text(stood_at, timeout=PATIENCE)
+    notebook.from_palette("Set Learning Rate")
+    dialog.locator("input").fill("0.05")
+    dialog.get_by_role("button", name="Set").click()
+    notebook.from_palette("Resume Training")
+    expect(panel.locator("[data-number=learning-rate] dd")).to_have_text("0.05", timeout=PATIENCE)
+    expect(state).to_have_attribute("data-state", "running", timeout=PATIENCE)
+    assert notebook.busy, "the cell still runs"
+
+    for rate in ("0.025", "0.0125"):
+        dashboard.get_by_role("button", name="Rate ×0.5").click()
+        expect(panel.locator("[data-number=learning-rate] dd")).to_have_text(rate, timeout=PATIENCE)
     expect(dashboard).to_contain_text("learning rate 0.0125", timeout=PATIENCE)
 
     # Nothing is sent to a page that nobody sees, and all of it is there when it is seen again.
@@ -90,6 +105,22 @@ def test_a_training_is_paused_stepped_given_another_rate_and_goes_on_while_the_p
     panel.locator("[data-action=pause]").click()
     expect(state).to_have_attribute("data-state", "paused", timeout=PATIENCE)
     in_both_themes("09-reloaded")
+    panel.locator("[data-action=resume]").click()
+    expect(state).to_have_attribute("data-state", "running", timeout=PATIENCE)
+
+    # So does one that is closed and opened again later.
+    stood_at = count(shown)
+    notebook.page.close()
+    notebook = notebook.in_another_page()
+    panel, dashboard = notebook.show_panel(), notebook.dashboard
+    shown, state = panel.locator("[data-number=step] dd"), panel.locator(".jp-nni-Training")
+    curve = panel.locator(".jp-nni-Loss")
+    expect(curve).to_be_visible(timeout=PATIENCE)
+    assert int(curve.get_attribute("data-last")) >= stood_at
+    expect(curve.locator("[data-curve=train]").first).to_have_attribute("d", re.compile(r"^M\d\."))
+    expect(shown).not_to_have_text(shown.inner_text(), timeout=PATIENCE)
+    panel.locator("[data-action=pause]").click()
+    expect(state).to_have_attribute("data-state", "paused", timeout=PATIENCE)
     stood_at = count(shown)
 
     # After the cell, the panels are there again with all that was measured.
@@ -99,5 +130,3 @@ def test_a_training_is_paused_stepped_given_another_rate_and_goes_on_while_the_p
     expect(dashboard.locator(".nni-chart svg").first).to_be_visible(timeout=PATIENCE)
     notebook.wait_for_step(stood_at)
     expect(dashboard.locator(".nni-chart").first.locator(".axis").first.locator(".tick text").first).to_have_text("0")
-    dashboard.evaluate("element => element.scrollIntoView()")
-    in_both_themes("09-after-reload")
