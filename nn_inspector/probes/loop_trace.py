@@ -180,7 +180,7 @@ class LoopTrace(StepReader):
             self._between.look("step")
             self._writes.look("the loop")
             self._rescaling.step(optimizer_index)
-            self.tape.passes.factor = self._rescaling.factor
+            self.tape.accumulation.factor = self._rescaling.factor
             self._undoing.before_step(optimizer_index)
 
     def after_step(self, optimizer_index: int) -> None:

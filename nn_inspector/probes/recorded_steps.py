@@ -68,8 +68,6 @@ class RecordedSteps:
     has_batch = False
 
     def __init__(self) -> None:
-        self.accumulated = 1
-        self.factor: float | None = None
         self._steps: list[_Step] = []
         self._bytes = 0
         self._result: Recording | None = None

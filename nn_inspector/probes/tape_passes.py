@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -23,20 +24,41 @@ PASSES = 3
 """So many passes from a batch to backward() are compared; two that agree are enough where no third one is seen."""
 
 
+@dataclass(slots=True)
+class Accumulation:
+    """How the loop makes the gradient of a step out of those of its passes.
+
+    Attributes:
+        passes: so many belong to a step.
+        factor: by which the loop multiplies its gradients before the step; None where that is not known.
+    """
+
+    passes: int = 1
+    factor: float | None = None
+
+    def undone(self, tape: Tape) -> Tape:
+        """The program of one pass alone.
+
+        A share of an accumulated gradient is taken as a whole, and a scale that the loop takes from the gradients again is
+        left out.
+        """
+        whole = without_share(tape, self.passes)
+        if self.factor is None:
+            return whole
+        unscaled = without_factor(whole, 1 / self.factor)
+        return unscaled if unscaled is whole else dataclasses.replace(unscaled, taken_back=1 / self.factor)
+
+
 class Passes(Protocol):
     """Takes the passes of the first steps, one after the other.
 
     Attributes:
         has_batch: whether a pass begins with a batch of a loader.
         reason: why there is no program, in one sentence.
-        accumulated: so many passes belong to a step.
-        factor: by which the loop multiplies its gradients before the step; None where that is not known.
     """
 
     has_batch: bool
     reason: str | None
-    accumulated: int
-    factor: float | None
 
     @property
     def done(self) -> bool:
@@ -68,14 +90,17 @@ class Passes(Protocol):
 
 
 class BatchPasses:
-    """The passes of a loop with a loader: each computes the loss of its batch in the same way. Fulfils `Passes`."""
+    """The passes of a loop with a loader: each computes the loss of its batch in the same way. Fulfils `Passes`.
+
+    Args:
+        accumulation: what the loop makes of them.
+    """
 
     has_batch = True
 
-    def __init__(self) -> None:
+    def __init__(self, accumulation: Accumulation) -> None:
         self.reason: str | None = None
-        self.accumulated = 1
-        self.factor: float | None = None
+        self._accumulation = accumulation
         self._count = 0
         self._agreed: Tape | None = None
         self._numbers_were_read = False
@@ -87,18 +112,8 @@ class BatchPasses:
 
     @property
     def tape(self) -> Tape | None:
-        """The program, once two passes have agreed.
-
-        A share of an accumulated gradient is taken as a whole, and a scale that the loop takes from the gradients again is
-        left out.
-        """
-        if self._agreed is None or self._count == 1:
-            return None
-        whole = without_share(self._agreed, self.accumulated)
-        if self.factor is None:
-            return whole
-        unscaled = without_factor(whole, 1 / self.factor)
-        return unscaled if unscaled is whole else dataclasses.replace(unscaled, taken_back=1 / self.factor)
+        """The program, once two passes have agreed."""
+        return None if self._agreed is None or self._count == 1 else self._accumulation.undone(self._agreed)
 
     def check(self, draft: Draft, end: tuple[int, int], objective: torch.Tensor, loss_fn: object) -> None:
         """As `Passes.check`."""

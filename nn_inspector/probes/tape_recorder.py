@@ -18,7 +18,7 @@ from nn_inspector.probes.scaling import is_scaling
 from nn_inspector.probes.tape import ModuleCall, Named, Tape
 from nn_inspector.probes.tape_draft import Draft
 from nn_inspector.probes.tape_making import NotReplayable
-from nn_inspector.probes.tape_passes import PASSES, BatchPasses, Passes
+from nn_inspector.probes.tape_passes import PASSES, Accumulation, BatchPasses, Passes
 from nn_inspector.probes.tape_readings import note_reading
 from nn_inspector.probes.tape_sizes import SCALES, with_sizes
 
@@ -73,7 +73,8 @@ class TapeRecorder:
         self._has_gradient = has_gradient
         self.parts_are_called = False
         self._own_steps = RecordedSteps() if train_loader is None else None
-        self.passes: Passes = self._own_steps if self._own_steps is not None else BatchPasses()
+        self.accumulation = Accumulation()
+        self.passes: Passes = self._own_steps if self._own_steps is not None else BatchPasses(self.accumulation)
         self._steps = 0
         self._batches = 0
         self.failure: Exception | None = None
@@ -164,7 +165,7 @@ class TapeRecorder:
             raise NotReplayable("Several optimizers make steps, each for a loss of its own.")
         self._end_pass()
         self._draft = None
-        self.passes.accumulated = max(self.passes.accumulated, self._backwards)
+        self.accumulation.passes = max(self.accumulation.passes, self._backwards)
         self._backwards = 0
         if self.passes.done:
             self._finish()
