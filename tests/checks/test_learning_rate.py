@@ -109,6 +109,13 @@ def test_where_the_training_does_well_nothing_is_tried_unless_asked(watched):
     assert find_check("learning_rate").chart(inspector.check("learning_rate")) is None
 
 
+def test_adam_is_tried_at_no_rate_above_1(watched):
+    model = mlp()
+    case = Case(model, torch.optim.Adam(model.parameters(), 2e-3), nn.CrossEntropyLoss(), DataLoader(blobs(), 16))
+    finding = watched(*trained(case)).check("learning_rate", every=True)
+    assert 0.1 < max(finding.evidence["rates"]) <= 1.0
+
+
 def test_before_training_it_can_be_asked_too(watched):
     assert watched(classifier(lr=1e-7)).check("learning_rate").severity == "error"
     assert watched(classifier()).check("learning_rate").severity == "ok"

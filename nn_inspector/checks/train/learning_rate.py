@@ -52,6 +52,9 @@ FINE = 0.6
 FACTORS = (0.1, 10.0, 0.01, 100.0, 0.001, 1000.0, 1e-4, 1e4, 1e-6, 1e6)
 """What the rate is multiplied with, in the order in which it is tried."""
 
+MOST_SCALED = 1.0
+"""Adam and its kin, whose steps are about as long as the rate whatever the gradient is, are tried with no higher one."""
+
 LOWER = (0.1, 0.01)
 """The same where the loss has come most of the way: a rate that is too low there is no worse than a short training."""
 
@@ -126,8 +129,8 @@ def _lower(subject: Subject) -> Finding | None:
 def _laps(subject: Subject, track: Laps, place: Standing, *, every: bool) -> dict[float, Lap]:
     """Laps by the factor of their rate, ever further from 1 until one proves something and those further out are worse."""
     deadline = time.monotonic() + subject.seconds
-    laps = {1.0: track.own}
-    for factor in FACTORS:
+    laps, most = {1.0: track.own}, max(1.0, _most(subject))
+    for factor in (one for one in FACTORS if one <= most):
         rest = deadline - time.monotonic()
         best = min(laps, key=lambda tried: laps[tried].end)
         inside = min(laps) < best < max(laps) and factor < 1
@@ -157,6 +160,15 @@ def times(factor: float) -> Change:
 def rates(subject: Subject) -> list[float]:
     """The largest learning rate of each parameter group that was seen or is set now."""
     return list(_highest(subject).values())
+
+
+def _most(subject: Subject) -> float:
+    """The largest factor of the rate that makes sense."""
+    scaled, highest = (
+        any("betas" in one.defaults for one in subject.training.optimizers),
+        max(rates(subject), default=0.0),
+    )
+    return MOST_SCALED / highest if scaled and highest > 0 else math.inf
 
 
 def _highest(subject: Subject) -> dict[str, float]:
