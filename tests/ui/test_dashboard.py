@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.ui.access import expect_focus_to_be_seen
 from tests.ui.lab import PATIENCE, TRAINING
 
 pytestmark = pytest.mark.ui
@@ -20,7 +21,7 @@ MORE = (
     "NaN and Inf",
     "Weights over time",
 )
-NARROW = 480
+NARROW, WIDE = 480, 1920
 
 
 @pytest.fixture
@@ -58,6 +59,9 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
     expect(charts).to_have_count(11, timeout=PATIENCE)
     expect(opener).to_contain_text("Panels: 11 of 33")
 
+    # Whatever Tab comes to in the dashboard is seen to have the focus.
+    assert expect_focus_to_be_seen(page, ".nni-dashboard", opener) > 11
+
     # The slider goes back in time, Play comes forward again.
     slider = board.get_by_role("slider", name="Step")
     latest = board.get_by_role("button", name="Latest")
@@ -78,9 +82,23 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
     # In a narrow page they stand below each other, and nothing is wider than its place.
     notebook.resize(NARROW, 5000)  # bqplot draws only what is in view
     expect(charts).to_have_count(11)
-    notebook.expect_within(".nni-dashboard")
     board.evaluate("element => element.scrollIntoView()")
+    notebook.expect_within(".nni-dashboard")
     in_both_themes("10-narrow", ".nni-dashboard")
+
+    # On a wide one they take the room that there is.
+    notebook.resize(WIDE, 5000)
+    board.evaluate("element => element.scrollIntoView()")
+    notebook.expect_within(".nni-dashboard")
+    script = """() => {
+        const board = [...document.querySelectorAll('.nni-dashboard')].at(-1);
+        const wide = (inner, outer) => inner.getBoundingClientRect().width > 0.95 * outer.getBoundingClientRect().width;
+        const charts = [...board.querySelectorAll('.nni-chart')].filter(chart => chart.querySelector('.svg-figure') !== null);
+        return wide(board.querySelector('.widget-gridbox'), board)
+            && charts.length > 0 && charts.every(chart => wide(chart.querySelector('.svg-figure'), chart));
+    }"""
+    page.wait_for_function(script, timeout=PATIENCE)
+    page.screenshot(path="build/screenshots/10-wide.png")
     notebook.resize()
 
     # The training goes on where it was, and Interrupt ends it as Stop does.

@@ -83,7 +83,7 @@ def test_a_reopened_notebook_without_a_kernel_shows_the_static_twin(first_look, 
     twin.scroll_into_view_if_needed(timeout=PATIENCE)
     expect(twin).to_be_visible()
     expect(page.get_by_text("model not found")).to_be_hidden()
-    in_both_themes("08-reopened")
+    in_both_themes("08-reopened", ".nni-static:has(img)")
 
 
 def test_in_notebook_7_the_panels_move_and_a_training_is_stopped(quiet_page, root, address, in_both_themes):
