@@ -96,9 +96,11 @@ def _curves(axes: Axes, chart: Chart) -> None:
     for place in chart.chosen:
         axes.axhspan(place - 0.5, place + 0.5, color=FAINT, alpha=0.25, lw=0)
     for row, text in by_row(chart).items():
-        style = {"marker": "^", "color": EVENT, "lw": 0, "clip_on": False, "label": text}
-        places = [] if chart.kind == "bars" else [row]  # bars are all of the layer that is named
-        axes.plot([BESIDE] * len(places), places, **style, transform=axes.get_yaxis_transform())
+        style = {"marker": "^", "color": EVENT, "lw": 0, "label": text}
+        if chart.kind == "bars":  # they all are of the layer that is named
+            axes.plot([], [], **style)
+        else:
+            axes.plot(BESIDE, row, **style, clip_on=False, transform=axes.get_yaxis_transform())
     for step, text in by_step(chart.events).items():
         style = {"marker": "^", "color": EVENT, "lw": 0, "clip_on": False, "label": text}
         axes.plot(step, ABOVE, **style, transform=axes.get_xaxis_transform())

@@ -3,12 +3,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 import nn_inspector as nni
 from nn_inspector.checks import catalog
 from nn_inspector.history import Chart, Curve, Finding, earlier, facts_json
 from nn_inspector.history.facts import Facts
-from nn_inspector.panels.chart_image import png
+from nn_inspector.panels.chart_image import draw, png
 from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.choice import FIRST, GROUPS, PANELS
 from nn_inspector.panels.dashboard import Dashboard
@@ -296,6 +298,19 @@ def test_bars_of_one_layer_name_what_was_found_in_it(dashboard):
     assert chart.found == ((0.0, "saturation"),)
     assert "2: saturation" in ChartWidget(chart).children[0].value
     assert png([("a", chart)]) != png([("a", replace(chart, found=()))])
+
+
+def test_what_was_found_in_bars_takes_no_room_from_the_picture():
+    bars = Chart("bars", "output of a", "share", {"now": Curve(np.arange(3.0), np.ones(3))}, layers=("a",))
+    widths = []
+    for found_there in ((), ((0.0, "saturation"),)):
+        figure = Figure(figsize=(10, 3), layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.subplots(1, 2)[1]
+        draw(axes, replace(bars, found=found_there))
+        canvas.draw()
+        widths.append(axes.get_position().width)
+    assert widths[0] == pytest.approx(widths[1], rel=0.02)
 
 
 def test_items_whose_loss_is_lost_are_marked_and_the_worst_of_the_batch_at_which_the_loss_collapsed():
