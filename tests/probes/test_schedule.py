@@ -68,6 +68,20 @@ def test_a_pause_of_the_users_buys_no_measurements(clock):
     assert schedule.total < 20
 
 
+@pytest.mark.parametrize(("light", "interval"), [(0.0, 95), (0.0001, 182), (0.01, 381)])
+def test_the_interval_that_is_wanted_pays_for_what_every_step_costs(clock, light, interval):
+    """Several processes agree on its mean. A step of 10 ms has 0.21 ms to spend; a quarter of it is for measuring alone."""
+    schedule = Schedule("auto", 0.03)
+    for number in range(2000):
+        due = number < DENSE_STEPS or number % 100 == 0
+        clock.now += 0.010 - light * (not due)
+        schedule.start()
+        clock.now += 0.020 if due else light
+        schedule.end_step(number + 1, due)
+        schedule.stop()
+    assert schedule.wanted_interval == pytest.approx(interval, rel=0.1)
+
+
 def test_nested_work_is_counted_once(clock):
     schedule = Schedule()
     schedule.start()
