@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import nn_inspector as nni
 from tests.trainings import Case, assert_equal, blobs, classifier, mlp, state_of
 
 
@@ -132,3 +133,50 @@ def test_passes_that_are_left_after_their_first_batch_are_named(watched):
 
 def test_passes_that_are_left_but_learn_are_well(watched):
     assert left_after(12, watched=watched).severity == "ok"
+
+
+def stopped(better, *, early=True):
+    """A loop of few steps, and whether it can be left once the validation is no longer better."""
+    made = case(lr=0.025, batch_size=64)
+    later = DataLoader(blobs(64), 32)
+
+    def a_pass():
+        for x, y in made.train_loader:
+            made.optimizer.zero_grad()
+            made.loss_fn(made.model(x), y).backward()
+            made.optimizer.step()
+        with torch.no_grad():
+            return sum(made.loss_fn(made.model.eval()(x), y).item() for x, y in later)
+
+    def train():
+        best, waited = None, 0
+        for _ in range(4):
+            for _ in range(1):
+                loss = a_pass()
+            waited = 0 if best is None or better(loss, best) else waited + 1
+            best = loss if waited == 0 else best
+            if waited >= 3:
+                break
+
+    def train_on():
+        for _ in range(4):
+            a_pass()
+
+    loop = train if early else train_on
+    options = {"train_loader": made.train_loader, "val_loader": later, "loop": loop, "show": False}
+    with nni.watch(made.model, made.optimizer, made.loss_fn, **options) as inspector:
+        loop()
+        return inspector.check("training_length", seconds=300.0)
+
+
+def test_early_stopping_beside_a_validation_loss_that_falls_is_pointed_at():
+    finding = stopped(lambda now, best: now > best)
+    assert finding.severity == "warning", finding.message
+    assert "can be left by `if waited >= 3`, and each validation had a lower loss" in finding.message
+    assert "not >" in finding.remedy.code
+
+
+def test_a_loop_without_early_stopping_is_trained_on_as_it_is():
+    finding = stopped(lambda now, best: now < best, early=False)
+    assert finding.severity == "warning", finding.message
+    assert "can be left" not in finding.message

@@ -6,8 +6,10 @@ import math
 import time
 
 from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
+from nn_inspector.checks.data.never_seen import NeverSeen
 from nn_inspector.checks.race import answers_well
 from nn_inspector.checks.train.curve import LossCurve
+from nn_inspector.checks.train.early_stop import left_while_improving
 from nn_inspector.checks.train.laps import FEWEST, Lap, Laps, laps_of
 from nn_inspector.checks.train.levels import judge, judged_loss, loss_levels
 from nn_inspector.checks.train.passes import SHORT, passes_cut_short
@@ -70,6 +72,12 @@ for epoch in range(epochs):
     for x, y in train_loader:  # to its end
         ..."""
 
+_WAIT = """\
+if val_loss < best:  # not >
+    best, waited = val_loss, 0
+else:
+    waited += 1"""
+
 _LEAST, _MOST = 150, 1500
 _SHARE_OF_TIME = 0.7
 _GAIN = 0.05
@@ -117,18 +125,28 @@ def look(subject: Subject) -> Finding:
         f"Yes: it stopped after {subject.run.steps} steps with a loss of {lap.start:.3g}. A copy that was trained on for "
         f"{lap.steps} more steps, with nothing else changed, came to {lap.end:.3g}."
     )
+    why, remedy = _why(subject, lap, left)
+    return finding(INFO, "warning", message + why, evidence=evidence, remedy=remedy, where="loop", basis="experiment")
+
+
+def _why(subject: Subject, lap: Lap, left: NeverSeen | None) -> tuple[str, Remedy]:
+    """Why it was so short, as far as that is known, and what to do."""
     more = Trial([lap.start] * len(lap.losses), lap.losses, helped=True)
     if left is not None:
         taken = "its first batch" if left.taken == 1 else f"its first {left.taken} batches"
-        message += f" Each pass over the train_loader was left after {taken}, of {left.batches}."
-        remedy = Remedy("Let each pass go to its end: take out the break, or next(iter(...)).", _WHOLE_PASSES, more)
-        return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where="loop", basis="experiment")
-    remedy = Remedy(
-        f"Train about {1 + math.ceil(lap.steps / subject.run.steps)} times as long, or try a higher learning rate.",
-        f"epochs = {1 + math.ceil(lap.steps / subject.run.steps)} * epochs",
-        more,
-    )
-    return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where="loop", basis="experiment")
+        why = f" Each pass over the train_loader was left after {taken}, of {left.batches}."
+        action = "Let each pass go to its end: take out the break, or next(iter(...))."
+        return why, Remedy(action, _WHOLE_PASSES, more)
+    early = left_while_improving(subject)
+    if early is not None:
+        why = f" Your loop can be left by `if {early}`, and each validation had a lower loss than the one before."
+        action = (
+            "See to it that early stopping waits as long as the validation loss falls: a lower loss is the better one."
+        )
+        return why, Remedy(action, _WAIT, more)
+    times = 1 + math.ceil(lap.steps / subject.run.steps)
+    action = f"Train about {times} times as long, or try a higher learning rate."
+    return "", Remedy(action, f"epochs = {times} * epochs", more)
 
 
 def _cut_short(subject: Subject, place: Standing, reached: float) -> bool:
