@@ -101,7 +101,7 @@ def as_functions(loop: object) -> tuple[Callable[..., Any], ...]:
     if loop is None:
         return ()
     given: list[Any] = list(loop) if isinstance(loop, list | tuple) else [loop]
-    functions = [function.func if isinstance(function, functools.partial) else function for function in given]
+    functions = [_written(function) for function in given]
     for function in functions:
         if not (inspect.isfunction(function) or inspect.ismethod(function)):
             raise ArgumentError(
@@ -115,6 +115,14 @@ def as_functions(loop: object) -> tuple[Callable[..., Any], ...]:
             "loop", expected="at least one function", got="an empty list", advice="Leave it out if there is none."
         )
     return tuple(functions)
+
+
+def _written(function: Any) -> Any:
+    """The function behind a partial one, or that an object with `__call__` is called by; a module is a network and no loop."""
+    if isinstance(function, functools.partial):
+        return _written(function.func)
+    call = getattr(function, "__call__", None)  # noqa: B004 - it is wanted itself
+    return call if inspect.ismethod(call) and not isinstance(function, nn.Module | type) else function
 
 
 def check_loader(name: str, loader: object) -> None:

@@ -46,6 +46,7 @@ class Stream(IterableDataset):
         ((MODEL, OPTIMIZER, None, {"train_loader": DataLoader(blobs(4), batch_size=8, drop_last=True)}), "drop_last with a batch size larger"),
         ((MODEL, OPTIMIZER, None, {"step": "loss"}), "step: expected a function or module, got a str."),
         ((MODEL, OPTIMIZER, None, {"loop": "train()"}), "loop: expected the function that trains, or a list of such functions, got a str. It is read, not called"),
+        ((MODEL, OPTIMIZER, None, {"loop": MODEL}), "loop: expected the function that trains, or a list of such functions, got a"),
         ((MODEL, OPTIMIZER, None, {"loop": [len]}), "loop: expected the function that trains, or a list of such functions, got a builtin_function_or_method."),
         ((MODEL, OPTIMIZER, None, {"loop": nn.Linear}), "got the class Linear itself."),
         ((MODEL, OPTIMIZER, None, {"loop": []}), "loop: expected at least one function, got an empty list."),
@@ -82,6 +83,9 @@ class Trainer:
     def fit(self):
         raise AssertionError("a loop is never called")
 
+    def __call__(self):
+        raise AssertionError("a loop is never called")
+
 
 def train():
     raise AssertionError("a loop is never called")
@@ -94,6 +98,8 @@ def train():
         (train, 1),
         (Trainer().fit, 1),
         (Trainer.fit, 1),
+        (Trainer(), 1),
+        (functools.partial(Trainer()), 1),
         ([train, Trainer.fit], 2),
         ((train,), 1),
         (functools.wraps(train)(lambda: None), 1),

@@ -128,6 +128,9 @@ class Trainer:
         for x, y in self.loader:
             self.update(self.parts["loss"](self.net(x), y))
 
+    def __call__(self):
+        self.fit()
+
     def update(self, loss):
         self.opt.zero_grad()
         loss.backward()
@@ -230,6 +233,7 @@ STEP = ["zero_grad", "forward", "loss", "backward", "step"]
         (in_functions, [*STEP, "eval", "forward", "loss"]),
         (in_a_lambda_of_two()[1], [*STEP, "eval", "forward", "loss"]),
         (Trainer().fit, ["forward", "loss", "zero_grad", "backward", "step"]),
+        (Trainer(), ["forward", "loss", "zero_grad", "backward", "step"]),
         (with_arguments, STEP),
         (functools.partial(with_arguments, n=3), STEP),
         (functools.wraps(with_arguments)(lambda: None), STEP),
