@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 import nn_inspector as nni
+from tests.history.files import wait_until
 from tests.trainings import classifier
 
 NOBODY = 65534
@@ -71,8 +72,8 @@ def train_and_leave(path):
     os._exit(0)
 
 
-def train_on_a_bad_disk(path, most_bytes, results):
-    """Train until the trouble is noticed and a little longer, as one who may write so many bytes a file and is not root."""
+def train_on_a_bad_disk(path, full, results):
+    """Train until the trouble is noticed and a little longer, as one who is not root, on a disk that is full: "at once", "later" or None."""
     torch.set_num_threads(1)
     case = classifier()
     with nni.watch(case.model, case.optimizer, case.loss_fn, every=1, probes="full", run=f"{path}.first"):
@@ -81,20 +82,35 @@ def train_on_a_bad_disk(path, most_bytes, results):
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-    if most_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+    if full == "at once":
+        _let_no_file_grow_beyond(0)
     case, losses = classifier(), []
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         inspector = nni.watch(
             case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1, probes="full", run=path
         )
+        if full == "later":
+            losses += case.run(1)
+            wait_until(lambda: _holds_steps(path))
+            _let_no_file_grow_beyond(max(Path(name).stat().st_size for name in (path, f"{path}-wal")))
         while not inspector.problems:
             losses += case.run(1)
         losses += case.run(2)
         inspector.detach()
     texts = [str(warning.message) for warning in said if warning.category is nni.InspectorWarning]
     results.put((losses, inspector.run.series("loss", "train").total, texts, inspector.problems))
+
+
+def _holds_steps(path):
+    try:
+        return nni.open_run(path).steps > 0
+    except nni.InspectorError:
+        return False
+
+
+def _let_no_file_grow_beyond(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def hold_lock(path, locked, release):

@@ -30,22 +30,22 @@ def _as_it_is(folder):
 
 
 @pytest.mark.parametrize(
-    ("prepare", "most_bytes", "said"),
+    ("prepare", "full", "said"),
     [
-        (_as_it_is, 300_000, LATER),
-        (_as_it_is, 0, LATER),
+        (_as_it_is, "later", LATER),
+        (_as_it_is, "at once", LATER),
         (_read_only, None, AT_ONCE),
         (_without_room_for_a_log, None, LATER),
     ],
     ids=["full after a while", "full", "read-only", "no second file"],
 )
-def test_the_training_goes_on_and_what_was_written_opens(prepare, most_bytes, said):
+def test_the_training_goes_on_and_what_was_written_opens(prepare, full, said):
     with tempfile.TemporaryDirectory() as name:  # not below a folder that is root's alone
         folder = Path(name)
         folder.chmod(0o777)
         prepare(folder)
         path, results = folder / "demo.sqlite", queue()
-        child = start(train_on_a_bad_disk, str(path), most_bytes, results)
+        child = start(train_on_a_bad_disk, str(path), full, results)
         losses, recorded, warned, problems = results.get(timeout=60)
         child.join()
         folder.chmod(0o777)
@@ -53,7 +53,7 @@ def test_the_training_goes_on_and_what_was_written_opens(prepare, most_bytes, sa
         assert recorded == len(losses)
         assert warned == problems
         assert [text.endswith(said) for text in problems] == [True]
-        if most_bytes:
+        if full == "later":
             saved = nni.open_run(path)
             assert 0 < saved.series("loss", "train").total < recorded
 
