@@ -39,13 +39,14 @@ notebooks: $(VENV)/.test
 
 ui: $(VENV)/.test
 	tests/ui/install_chromium.sh
-	pytest -m ui tests/ui
+	pytest -m "ui and not slow" tests/ui
 
 packaging: $(VENV)/.test
 	pytest -m packaging tests
 
 test-all: test
-	pytest -n auto -p no:nbmake -m slow
+	pytest -n auto -p no:nbmake -m "slow and not ui"
+	pytest -m "ui and slow" tests/ui
 	tests/matrix.sh
 
 bench: $(VENV)/.bench

@@ -1,4 +1,4 @@
-"""The list of tests that train for seconds: each of its functions is there."""
+"""The list of tests that take long: each of its functions is there."""
 
 import re
 from pathlib import Path
