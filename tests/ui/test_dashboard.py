@@ -92,10 +92,10 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
     notebook.expect_within(".nni-dashboard")
     script = """() => {
         const board = [...document.querySelectorAll('.nni-dashboard')].at(-1);
-        const wide = (inner, outer) => inner.getBoundingClientRect().width > 0.95 * outer.getBoundingClientRect().width;
+        const wide = (inner, outer, share = 0.95) => inner.getBoundingClientRect().width > share * outer.getBoundingClientRect().width;
         const charts = [...board.querySelectorAll('.nni-chart')].filter(chart => chart.querySelector('.svg-figure') !== null);
         return wide(board.querySelector('.widget-gridbox'), board)
-            && charts.length > 0 && charts.every(chart => wide(chart.querySelector('.svg-figure'), chart));
+            && charts.length > 0 && charts.every(chart => wide(chart.querySelector('.plotarea_background'), chart, 0.6));
     }"""
     page.wait_for_function(script, timeout=PATIENCE)
     page.screenshot(path="build/screenshots/10-wide.png")
