@@ -56,9 +56,8 @@ class ChartWidget(ipywidgets.VBox):
         self._shown = chart
         self._axes = ChartAxes(chart.kind, height)
         scales = self._axes.scales
-        end = (
-            0.0 if chart.kind == "rows" else 1.0
-        )  # their axis may be one of small numbers, and reaches as far as hidden marks
+        # The axis of rows may be one of small numbers, and reaches as far as hidden marks.
+        end = 0.0 if chart.kind == "rows" else 1.0
         self._band = bqplot.Lines(
             x=[0.0, end], y=[[0.0, 0.0], [0.0, 0.0]], scales=scales, fill="between", stroke_width=0, visible=False,
             fill_opacities=[0.15, 0.15], fill_colors=[COLOURS[2], COLOURS[2]], colors=["transparent"],
