@@ -44,7 +44,7 @@ class Visibility:
         return now - drawn >= (now - self._alive) / SPARING
 
     def wake(self) -> None:
-        """Somebody is there: a cell was run."""
+        """Somebody is there: a cell was run, or a button clicked."""
         self._alive = time.monotonic()
 
     def note(self, content: Mapping[str, Any], page: str = "") -> None:

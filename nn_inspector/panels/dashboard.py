@@ -32,7 +32,7 @@ class Dashboard(RunDashboard):
         self._data_items = DataItems(inspector)
         self._connection = connect()
         PAGES.wake()
-        self._steering = SteeringButtons(inspector, self.refresh, self._is_reached)
+        self._steering = SteeringButtons(inspector, self._clicked, self._is_reached)
         self._wishes = Wishes(self._hasten)
         self._publisher = Publisher(inspector)
         super().__init__(inspector.run, model_layers(inspector), self._steering, behind)
@@ -87,6 +87,10 @@ class Dashboard(RunDashboard):
     def _is_reached(self) -> bool:
         """Whether what is clicked is obeyed while a training runs; one in a thread of its own needs no extension."""
         return self._connection is None or self._connection.heard or not self._connection.runs_cell
+
+    def _clicked(self) -> None:
+        PAGES.wake()
+        self.refresh()
 
     def _tick(self) -> None:
         self._grant_wishes()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import nn_inspector as nni
+from nn_inspector.live import PAGES
 from nn_inspector.panels.dashboard import Dashboard
 from tests.panels.runs import trained
 from tests.trainings import classifier
@@ -104,3 +105,20 @@ def test_panels_are_chosen_by_buttons_and_made_when_they_are_first_shown():
     assert "Predictions" in dashboard._twin()
     assert 'alt="Loss' not in dashboard._twin()
     dashboard.close()
+
+
+def test_where_no_page_is_heard_a_click_is_a_sign_of_life(monkeypatch):
+    """A training in a thread of its own that is paused and stepped there is seen at once, however long nobody looked."""
+    monkeypatch.setattr(PAGES, "_pages", {})
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+        dashboard = Dashboard(inspector)
+        monkeypatch.setattr(PAGES, "_alive", -1e9)
+        case.run(1)
+        assert "0 steps" in dashboard._header.value
+        dashboard._steering._rates[0].click()
+        assert "6 steps" in dashboard._header.value
+        case.run(1)
+        dashboard._publisher.update()
+        assert "12 steps" in dashboard._header.value
+        dashboard.close()
