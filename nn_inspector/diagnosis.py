@@ -10,6 +10,7 @@ from typing import Any
 
 from nn_inspector.checks import Check, Subject, symptoms_of
 from nn_inspector.checks.examine import examine
+from nn_inspector.experiments import time_limit
 from nn_inspector.history import BASES, SEVERITIES, Finding
 from nn_inspector.history.finding_html import findings_html
 
@@ -104,6 +105,7 @@ def diagnose(
         silenced: checks that are not to raise anything, with the reason.
     """
     deadline = time.monotonic() + budget
+    used_up = f"the budget of {budget:g} s was used up"
     findings: list[Finding] = []
     left_out: dict[str, str] = {}
     passive = [check for check in checks if check.info.kind == "passive"]
@@ -113,12 +115,25 @@ def diagnose(
         if check.info.kind == "active" and not active:
             left_out[check.info.name] = "it makes an experiment, and active=False"
         elif check.info.kind == "active" and rest <= 0:
-            left_out[check.info.name] = f"the budget of {budget:g} s was used up"
+            left_out[check.info.name] = used_up
         else:
-            share = min(1.0, _SHARE / (len(checks) - index)) * max(rest, 0.0)
-            findings.append(examine(check, replace(subject, seconds=share if active else 0.0)))
+            share = min(1.0, _SHARE / (len(checks) - index)) * max(rest, 0.0) if active else 0.0
+            found = _in_time(check, replace(subject, seconds=share), deadline)
+            if found is None:
+                left_out[check.info.name] = used_up
+            else:
+                findings.append(found)
     heard = [one.silenced(silenced[one.check]) if one.check in silenced else one for one in findings]
     return Diagnosis(ranked(heard), left_out)
+
+
+def _in_time(check: Check, subject: Subject, deadline: float) -> Finding | None:
+    """A finding; where the time ends during an experiment what can be said without one, if anything."""
+    with time_limit(deadline) as limit:
+        found = examine(check, subject)
+    if not limit.hit:
+        return found
+    return None if check.info.kind == "active" else examine(check, replace(subject, seconds=0.0))
 
 
 def ranked(findings: Sequence[Finding]) -> list[Finding]:

@@ -2,12 +2,13 @@ import json
 import time
 
 import pytest
+import torch
 
 import nn_inspector as nni
 from nn_inspector.diagnosis import Diagnosis, ranked
 from nn_inspector.history import Finding
 from tests.checks.test_catalog import own_check, registered  # noqa: F401 - a fixture
-from tests.trainings import blobs, classifier, sorted_by_label, watch
+from tests.trainings import blobs, classifier, classifier_of, sorted_by_label, watch
 
 HELPED = nni.Trial([2.0, 2.0], [2.0, 0.1], helped=True)
 
@@ -140,3 +141,40 @@ def test_a_last_bias_that_begins_far_away_is_not_what_a_layer_of_three_units_suf
     bias, narrow = (Finding(name, "error", "No.", basis="experiment") for name in ("output_bias", "capacity"))
     assert ranked([bias, narrow]) == [narrow, bias]
     assert Diagnosis([bias, narrow], {}).causes == [narrow]
+
+
+class Clock:
+    """A clock that only slow models move."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Slow(torch.nn.Linear):
+    """A network that takes so many seconds for each pass."""
+
+    clock = None
+
+    def forward(self, inputs):
+        self.clock.now += self.seconds
+        return super().forward(inputs)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5])
+def test_no_pass_of_an_experiment_begins_when_the_budget_is_used_up(monkeypatch, seconds):
+    clock = Clock()
+    model = Slow(8, 4)
+    model.seconds = seconds
+    case = classifier_of(model, optimizer=torch.optim.SGD, lr=1e-5)
+    monkeypatch.setattr(Slow, "clock", clock)
+    with watch(case, val_loader=case.train_loader) as inspector:
+        case.run(1)
+        monkeypatch.setattr(time, "monotonic", clock)
+        begin = clock()
+        diagnosis = inspector.diagnose(budget=10)
+    assert 8 < clock() - begin <= 10 + seconds
+    assert "the budget of 10 s was used up" in diagnosis.left_out.values()
+    assert not any("There was no time left" in finding.message for finding in diagnosis.findings)

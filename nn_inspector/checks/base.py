@@ -11,6 +11,7 @@ from nn_inspector.experiments import (
     Anatomy,
     Arm,
     BatchSource,
+    OutOfTimeError,
     Start,
     initial_state,
     isolated,
@@ -94,6 +95,8 @@ class Subject:
         if key not in self.looks:
             try:
                 self.looks[key] = make()
+            except OutOfTimeError:
+                raise
             except InspectorError as error:
                 self.looks[key] = error
         if isinstance(self.looks[key], InspectorError):

@@ -13,6 +13,7 @@ from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
 from nn_inspector.experiments.start import Start, initial_state
 from nn_inspector.experiments.stateful import require_no_memory
+from nn_inspector.experiments.time_limit import OutOfTimeError, time_limit
 from nn_inspector.experiments.trials import Arm, compare, try_remedy
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Call",
     "FixedBatch",
     "ModuleRun",
+    "OutOfTimeError",
     "Start",
     "TrainingCopy",
     "batch_size",
@@ -39,6 +41,7 @@ __all__ = [
     "set_option",
     "take_apart",
     "tensors_of",
+    "time_limit",
     "train",
     "try_remedy",
     "without_regularization",

@@ -18,6 +18,7 @@ from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
 from nn_inspector.experiments.remix import remix
 from nn_inspector.experiments.streams import refuse_one_shot
+from nn_inspector.experiments.time_limit import latest
 
 _POOL = 64
 """Where items cannot be drawn one by one, they are mixed within so many batches."""
@@ -136,7 +137,7 @@ class BatchSource:
         return _without_rest(drawn, keep_rest)
 
     def _limited(self, batches: Iterator[Any], count: int) -> Iterator[Any]:
-        deadline, taken = time.monotonic() + self._seconds, 0
+        deadline, taken = latest(self._seconds), 0
         for batch in itertools.islice(batches, count):
             yield batch
             taken += sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(batch))

@@ -20,6 +20,7 @@ from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
 from nn_inspector.experiments.recurrent import in_one_piece, with_backward
 from nn_inspector.experiments.start import Start, set_rates
+from nn_inspector.experiments.time_limit import require_time
 from nn_inspector.experiments.user_hooks import global_hooks, user_hooks
 from nn_inspector.probes import Clipping
 from nn_inspector.training import Training
@@ -118,6 +119,7 @@ class TrainingCopy:
         return self._said(lambda moved: self.training.output(self.model, moved), batch)
 
     def _said(self, compute: Callable[[Any], Any], batch: Any) -> Any:
+        require_time()
         if self.before_batch is not None:
             self.before_batch()
         try:
@@ -151,9 +153,11 @@ def isolated(training: Training, *, start: Start = _NOW, seed: int = 0) -> Itera
         seed: for the experiment.
 
     Raises:
+        OutOfTimeError: the time for experiments is used up, here or before a pass of the copy.
         ExperimentError: the training cannot be copied, or something of the user's changed in spite of all care; it was
             put back then.
     """
+    require_time()
     belongings = Belongings(training)
     functions = (training.step, training.loss_fn, *user_hooks(training.model), *global_hooks())
     with (
