@@ -66,17 +66,22 @@ def _exact(series: Series) -> Series:
 def _views(
     run: Run, selection: Selection, rows: list[_Row], prefix: str, step: int
 ) -> tuple[list[ItemView | None], str]:
-    """What can be shown of each item, and what is to be said about that: as it was kept, or looked up."""
+    """What can be shown of each item, and what is to be said about that: the image that was kept, or what is looked up."""
     kept = [_kept(run, f"{prefix}{rank}", step) for rank in range(len(rows))]
-    if any(view is not None for view in kept) or selection.items is None:
+    numbers = [None if np.isnan(row["index"]) else int(row["index"]) for row in rows]
+    wanted = [number for number, view in zip(numbers, kept, strict=True) if number is not None and not _is_image(view)]
+    if not wanted or selection.items is None:
         return kept, ""
-    indices = [int(row["index"]) for row in rows if not np.isnan(row["index"])]
-    if not indices:
-        return kept, ""
-    looked_up = selection.items.look_up(indices)
-    return [looked_up.views.get(int(row["index"])) if not np.isnan(row["index"]) else None for row in rows], (
-        looked_up.remark
-    )
+    looked_up = selection.items.look_up(wanted)
+    found = [None if number is None else looked_up.views.get(number) for number in numbers]
+    return [
+        view if _is_image(view) else there or view for view, there in zip(kept, found, strict=True)
+    ], looked_up.remark
+
+
+def _is_image(view: ItemView | None) -> bool:
+    """Of a text or a row of a table only the numbers were kept that the network was given; the data set says more."""
+    return view is not None and view.picture is not None
 
 
 def _kept(run: Run, source: str, step: int) -> ItemView | None:

@@ -112,6 +112,7 @@ def test_a_lost_loss_leads_to_its_step_and_to_the_picture_that_did_it(keep_sampl
     assert png([("Worst items", chart)]).startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("keep_samples", [True, False])
 @pytest.mark.parametrize(
     ("kind", "get", "text"),
     [
@@ -119,8 +120,8 @@ def test_a_lost_loss_leads_to_its_step_and_to_the_picture_that_did_it(keep_sampl
         (Table, columns, "item 602: age nan, c1 nan, c2 nan, c3 nan, c4 nan, c5 nan, …."),
     ],
 )
-def test_texts_and_rows_of_a_table_are_looked_up(kind, get, text):
-    chart, dashboard = evidence(trained(kind(inputs_of(4 * STEPS, 8)), get))
+def test_texts_and_rows_of_a_table_are_looked_up(kind, get, text, keep_samples):
+    chart, dashboard = evidence(trained(kind(inputs_of(4 * STEPS, 8)), get, keep_samples=keep_samples))
     assert text in chart.note
     assert not chart.pictures
     assert "<i>" not in dashboard._charts["worst_items"]._note.value
@@ -151,10 +152,14 @@ def test_nothing_is_looked_up_while_steps_are_made_and_all_of_it_afterwards(monk
     assert len(dashboard._charts["worst_items"]._shown.pictures) == 4
 
 
-def test_a_data_set_that_fails_is_said_and_shows_the_numbers_of_the_items():
-    chart, _ = evidence(trained(Broken(inputs_of(4 * STEPS, 8)), lambda batch: batch["numbers"]))
+@pytest.mark.parametrize("keep_samples", [True, False])
+def test_a_data_set_that_fails_is_said_and_what_was_kept_is_shown(keep_samples):
+    chart, _ = evidence(
+        trained(Broken(inputs_of(4 * STEPS, 8)), lambda batch: batch["numbers"], keep_samples=keep_samples)
+    )
     assert "Item 602 could not be had: RuntimeError: no more." in chart.note
     assert chart.labels[0][1] == "item 602"
+    assert ("item 602: nan, nan" in chart.note) is keep_samples
 
 
 def test_items_are_asked_for_once_and_leave_no_trace(monkeypatch):
