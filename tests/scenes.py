@@ -20,6 +20,14 @@ Builder = TypeVar("Builder", bound=Callable[..., "Scene"])
 APART = 5
 """One id of so many is kept apart while thresholds are set."""
 
+SEEN = {
+    "digits-against-the-batch": "came with what batch_dependency says of validation items in another company",
+    "own-plateau-that-waits-for-a-rise": "came with what scheduler says of a plateau that waits for a rise",
+    "own-policy-gradient-at-a-tiny-rate": "came with what learning_rate says where copies cannot be trained",
+    "own-temperature-that-chooses-once-and-for-all": "came with what hidden_activation says of a softmax of far too large scores",
+}
+"""Those that would be kept apart, but were seen while a check was written: each came together with it."""
+
 
 @dataclass
 class Scene:
@@ -105,7 +113,7 @@ def all_healthy() -> list[Healthy]:
 
 def held_out(name: str) -> bool:
     """Whether this one is kept apart while thresholds are set, and reported on separately."""
-    return zlib.crc32(name.encode()) % APART == 0
+    return name not in SEEN and zlib.crc32(name.encode()) % APART == 0
 
 
 def _add(known: dict[str, Any], name: str, entry: Fault | Healthy) -> None:
