@@ -54,7 +54,7 @@ bench: $(VENV)/.bench
 
 diagnosis: $(VENV)/.bench
 	pytest -m suite tests/faults tests/healthy
-	python -m benchmarks.diagnosis --docs --peers
+	python -m benchmarks.diagnosis --docs --peers --hold
 
 build: $(VENV)/.test
 	python -m build

@@ -22,6 +22,7 @@ from benchmarks.diagnosis.kept import OURS, Kept
 from benchmarks.diagnosis.peers import PEERS
 from benchmarks.diagnosis.processes import LIMIT, answers
 from benchmarks.diagnosis.table import by_check, summary
+from benchmarks.diagnosis.targets import missed
 from benchmarks.diagnosis.tasks import PARTS, Task, all_tasks
 
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark.
 
     Returns:
-        0, or 1 if some training got no answer or none was chosen.
+        0, or 1 if some training got no answer or none was chosen, or if the targets that are to hold are missed.
     """
     options = _parser().parse_args(arguments)
     parts = PARTS if options.part == "all" else (options.part,)
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pages.write(figures)
     if options.json is not None:
         options.json.write_text(json.dumps(_as_json(outcomes), indent=1), encoding="utf-8")
-    return int(any(answer.failure is not None for _, answer in outcomes))
+    return int(any(answer.failure is not None for _, answer in outcomes) or (options.hold and not _hold(outcomes)))
 
 
 def _run(tasks: Sequence[Task], options: argparse.Namespace, name: str, watcher: Watcher) -> list[Outcome]:
@@ -74,6 +75,15 @@ def _run(tasks: Sequence[Task], options: argparse.Namespace, name: str, watcher:
         print(line, file=sys.stderr, flush=True)
     order = {task: index for index, task in enumerate(tasks)}
     return sorted(found, key=lambda outcome: order[outcome[0]])
+
+
+def _hold(outcomes: Sequence[Outcome]) -> bool:
+    """Whether the targets hold for the trainings that were kept apart, or for all where none of those was chosen."""
+    apart = [outcome for outcome in outcomes if outcome[0].part == "held-out"]
+    sentences = missed(score(apart or outcomes))
+    for sentence in sentences:
+        print(f"Missed: {sentence}", file=sys.stderr)
+    return not sentences
 
 
 def _beside_peers(tasks: Sequence[Task], ours: Sequence[Outcome], options: argparse.Namespace) -> str:
@@ -152,6 +162,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=lambda name: Path(name).resolve(), metavar="FILE", help="write all answers here")
     parser.add_argument(
         "--docs", action="store_true", help="write the figures into docs/checks, with a page for each check"
+    )
+    parser.add_argument(
+        "--hold",
+        action="store_true",
+        help="end with 1 if the trainings that were kept apart, or the chosen ones where none of these is among them, miss the "
+        "targets (benchmarks/diagnosis/targets.py)",
     )
     parser.add_argument("--show", metavar="ID", help="print the whole diagnosis of one training and of its twin")
     return parser
