@@ -28,11 +28,13 @@ class Answer:
         findings: (check, severity) in the order of suspicion, errors and warnings only.
         seconds: processor time that the diagnosis took, after the training.
         failure: why there is no answer, or no whole one since a check failed itself; or None.
+        unlooked: checks that could not look, or for which the time did not last.
     """
 
     findings: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
     failure: str | None = None
+    unlooked: tuple[str, ...] = ()
 
     @property
     def checks(self) -> list[str]:
@@ -46,7 +48,8 @@ class Answer:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Answer:
         """What `to_json` has made."""
-        return cls(**{**data, "findings": tuple((check, severity) for check, severity in data["findings"])})
+        findings = tuple((check, severity) for check, severity in data["findings"])
+        return cls(**{**data, "findings": findings, "unlooked": tuple(data.get("unlooked", ()))})
 
 
 Watcher = Callable[[Scene], Answer]
@@ -104,4 +107,6 @@ def _ours(scene: Scene, *, active: bool) -> Answer:
     diagnosis, seconds = watched_by_us(scene, active=active)
     found = [(finding.check, finding.severity) for finding in diagnosis.findings if finding.severity in ALARMS]
     failed = [finding.message for finding in diagnosis.findings if "failed itself" in finding.message]
-    return Answer(tuple(found), seconds, failed[0] if failed else None)
+    skipped = {finding.check for finding in diagnosis.findings if finding.severity == "skipped"}
+    unlooked = tuple(sorted(skipped | set(diagnosis.left_out)))
+    return Answer(tuple(found), seconds, failed[0] if failed else None, unlooked)

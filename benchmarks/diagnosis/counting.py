@@ -61,7 +61,7 @@ class CheckScore:
         beside: broken trainings where it names a symptom.
         wrong: broken trainings where it names neither.
         missed: broken trainings whose cause it could have named, and neither it nor another check did.
-        false: alarms on sound trainings.
+        false: alarms on sound trainings, of those where it looked.
     """
 
     check: str
@@ -70,6 +70,11 @@ class CheckScore:
     wrong: int
     missed: int
     false: Share
+
+    @property
+    def alarms(self) -> int:
+        """How often it raised an alarm."""
+        return self.right + self.beside + self.wrong + self.false.count
 
 
 def noticed(task: Task, answer: Answer) -> bool:
@@ -107,10 +112,10 @@ def score(outcomes: Sequence[Outcome]) -> Score:
 
 
 def check_scores(outcomes: Sequence[Outcome]) -> list[CheckScore]:
-    """What each check did that raised an alarm or should have, by name."""
+    """What each check did that raised an alarm, should have, or could not look somewhere, by name."""
     broken = [outcome for outcome in outcomes if outcome[0].role == "broken"]
-    sound = [answer.checks for task, answer in outcomes if task.role != "broken"]
-    names = {check for _, answer in outcomes for check in answer.checks}
+    sound = [answer for task, answer in outcomes if task.role != "broken"]
+    names = {check for _, answer in outcomes for check in (*answer.checks, *answer.unlooked)}
     names |= {check for task, _ in broken for check in task.causes}
     return [
         CheckScore(
@@ -119,7 +124,7 @@ def check_scores(outcomes: Sequence[Outcome]) -> list[CheckScore]:
             beside=sum(name in answer.checks and name in task.symptoms - task.causes for task, answer in broken),
             wrong=sum(name in answer.checks and name not in task.causes | task.symptoms for task, answer in broken),
             missed=sum(name in task.causes and task.causes.isdisjoint(answer.checks) for task, answer in broken),
-            false=_share(name in checks for checks in sound),
+            false=_share(name in answer.checks for answer in sound if name not in answer.unlooked),
         )
         for name in sorted(names)
     ]

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.diagnosis.counting import CheckScore, Share
 from benchmarks.diagnosis.figures import Figures
 from benchmarks.diagnosis.table import table
 from nn_inspector import CheckInfo, catalog
@@ -43,8 +42,8 @@ def _overview(infos: list[CheckInfo], figures: Figures) -> str:
         *_by_stage(infos, figures),
         "## How good the diagnosis is",
         (
-            f"Each training of the suite was watched, run to its end and diagnosed with `diagnose()`: {figures.broken} broken "
-            f"ones, and {figures.sound} sound ones (their repaired twins among them). *Noticed* means that an error or a warning "
+            f"Each training of the suite was watched, run to its end and diagnosed with `diagnose()`: {sum(part.broken for part in figures.parts.values())} "
+            f"broken ones, and {sum(part.sound for part in figures.parts.values())} sound ones (their repaired twins among them). *Noticed* means that an error or a warning "
             "names the cause or a symptom of it. One training in five was kept apart while thresholds were set."
         ),
         figures.table,
@@ -67,13 +66,14 @@ def _beside(figures: Figures) -> Iterator[str]:
 def _by_stage(infos: list[CheckInfo], figures: Figures) -> Iterator[str]:
     for stage, about in STAGES.items():
         rows = [
-            [f"[{info.name}]({info.name}.md)", info.kind, info.question, _false_alarms(info.name, figures)]
+            [f"[{info.name}]({info.name}.md)", info.kind, info.question, *_false_alarms(info.name, figures)]
             for info in infos
             if info.stage == stage
         ]
         if rows:
             yield f"## {stage}: {about.lower()}"
-            yield table(["check", "", "what it asks", "false alarms"], rows, aligned="left")
+            alarms = [f"false alarms: {title.lower()}" for title in figures.parts]
+            yield table(["check", "", "what it asks", *alarms], rows, aligned="left")
 
 
 def _page(info: CheckInfo, figures: Figures) -> str:
@@ -89,7 +89,7 @@ def _page(info: CheckInfo, figures: Figures) -> str:
         f"## Why it matters\n\n{info.why}",
         f"## How it looks\n\n{info.how}",
         f"## What to do\n\n{info.remedy}",
-        f"## How often it is wrong\n\n{_measured(figures.checks.get(info.name), figures)}",
+        f"## How often it is wrong\n\n{_measured(info.name, figures)}",
         _related(info),
         "## Where it comes from\n\n" + "\n".join(f"- {source}" for source in info.sources) if info.sources else "",
         f'`inspector.check("{info.name}")` makes it, `nni.explain("{info.name}")` prints this. [All checks](README.md)',
@@ -97,16 +97,18 @@ def _page(info: CheckInfo, figures: Figures) -> str:
     return "\n\n".join(piece for piece in pieces if piece) + "\n"
 
 
-def _measured(entry: CheckScore | None, figures: Figures) -> str:
-    """What a check did in the suite, in words."""
-    if entry is None:
-        entry = CheckScore("", 0, 0, 0, 0, Share(0, figures.sound))
-    of_sound = f"False alarms, errors and warnings, on sound trainings: {entry.false}."
-    of_broken = (
-        f"Of {figures.broken} broken trainings it named the cause in {entry.right}, a symptom in {entry.beside}, and "
-        f"something else in {entry.wrong}; in {entry.missed} it could have named the cause and no check did."
-    )
-    return f"{of_sound} {of_broken} Measured by `{figures.command}`."
+def _measured(name: str, figures: Figures) -> str:
+    """What a check did in the suite: a column for each part."""
+    parts = [(part.broken, part.check(name)) for part in figures.parts.values()]
+    rows = [
+        ["false alarms on sound trainings, of those where it looked", *_false_alarms(name, figures)],
+        ["broken trainings", *(str(broken) for broken, _ in parts)],
+        ["it named the cause", *(str(entry.right) for _, entry in parts)],
+        ["it named a symptom", *(str(entry.beside) for _, entry in parts)],
+        ["it named something else", *(str(entry.wrong) for _, entry in parts)],
+        ["it could have named the cause, and no check did", *(str(entry.missed) for _, entry in parts)],
+    ]
+    return f"{table(['', *figures.parts], rows)}\n\nErrors and warnings count. Measured by `{figures.command}`."
 
 
 def _related(info: CheckInfo) -> str:
@@ -115,9 +117,8 @@ def _related(info: CheckInfo) -> str:
     return f"## What it explains\n\nIf it is the cause, these are its symptoms: {', '.join(links)}." if links else ""
 
 
-def _false_alarms(name: str, figures: Figures) -> str:
-    entry = figures.checks.get(name)
-    return str(entry.false) if entry is not None else str(Share(0, figures.sound))
+def _false_alarms(name: str, figures: Figures) -> list[str]:
+    return [str(part.check(name).false) for part in figures.parts.values()]
 
 
 if __name__ == "__main__":

@@ -35,11 +35,12 @@ def summary(scores: Mapping[str, Score], *, timed: bool = True) -> str:
 
 
 def by_check(scores: Sequence[CheckScore]) -> str:
-    """One row for each check."""
+    """One row for each check that raised an alarm or should have."""
     header = ["check", "cause named", "not named", "symptom named", "wrong on broken", "false on sound"]
     rows = [
         [entry.check, str(entry.right), str(entry.missed), str(entry.beside), str(entry.wrong), str(entry.false)]
         for entry in scores
+        if entry.alarms or entry.missed
     ]
     return table(header, rows)
 

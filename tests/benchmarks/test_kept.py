@@ -9,7 +9,7 @@ def test_answers_are_known_after_an_interruption(tmp_path):
     path = tmp_path / "answers.jsonl"
     kept = Kept(path)
     assert kept.answers(TASKS) == []
-    told = [Answer((("learning_rate", "error"),), 1.5), Answer(failure="it took too long")]
+    told = [Answer((("learning_rate", "error"),), 1.5, unlooked=("nonfinite",)), Answer(failure="it took too long")]
     for task, answer in zip(TASKS, told, strict=False):
         kept.add(task, answer)
     assert Kept(path).answers(TASKS) == list(zip(TASKS, told, strict=False))
