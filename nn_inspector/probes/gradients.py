@@ -19,36 +19,33 @@ class GradientReader(StepReader):
     Where a gradient scaler met NaN or Inf and has a fused optimizer skip its step, no gradient is used and none recorded:
     that is how the scaler looks for its scale.
 
-    An optimizer that is given a closure (LBFGS) has no gradient yet at that point; there the gradient of its last
-    evaluation is read after the step.
+    An optimizer that is given a closure (LBFGS) computes its gradient within the step, and what it has before is that of an
+    earlier one; there the gradient of its last evaluation is read after the step.
     """
 
     def __init__(self, recorder: Recorder, optimizers: Sequence[Optimizer], names: ParameterNames) -> None:
         super().__init__(recorder)
         self._optimizers = optimizers
         self._names = names
-        self._read_before = False
 
     def before_step(self, optimizer_index: int) -> None:
-        self._read_before = self._read(optimizer_index)
+        if not self.recorder.with_closure:
+            self._read(optimizer_index)
 
     def after_step(self, optimizer_index: int) -> None:
-        if not self._read_before:
+        if self.recorder.with_closure:
             self._read(optimizer_index)
 
     def look(self, optimizer_index: int, gradients: Named, scale: torch.Tensor | None) -> None:
         """Measure these gradients; divide by `scale` if there is one: a fused optimizer unscales by itself."""
         raise NotImplementedError
 
-    def _read(self, optimizer_index: int) -> bool:
+    def _read(self, optimizer_index: int) -> None:
         scale = getattr(self._optimizers[optimizer_index], "grad_scale", None)
-        found = False
         for names, parameters in self._names.by_device(optimizer_index):
             pairs = [(n, p.grad) for n, p in zip(names, parameters, strict=True) if p.grad is not None]
             if pairs:
-                found = True
                 self.look(optimizer_index, ([name for name, _ in pairs], [gradient for _, gradient in pairs]), scale)
-        return found
 
 
 class GradientProbe(GradientReader):

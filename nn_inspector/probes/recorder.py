@@ -71,6 +71,7 @@ class Recorder:
         suspended: while True, nothing is measured; experiments run in this state.
         skipped: not 0 if the optimizer is told to skip its step (by a gradient scaler that met NaN or Inf); None outside of
             steps that are told so.
+        with_closure: whether the optimizer computes its gradient within the step that is under way.
         thread: the one that trains; what happens in others is not measured.
         ranks: the other processes of this training, if there are any.
         on_loss: called with the step and the training loss of this process, as soon as that is on the host: on a device it
@@ -89,6 +90,7 @@ class Recorder:
         self.phase: Phase = "train"
         self.suspended = False
         self.skipped: torch.Tensor | None = None
+        self.with_closure = False
         self.thread = TrainingThread()
         self.ranks: Ranks | None = None
         self.on_loss: Callable[[int, float], None] | None = None

@@ -45,6 +45,7 @@ class StepProbe(Probe):
 
     def _before(self, index: int, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.recorder.skipped = getattr(optimizer, "found_inf", None)
+        self.recorder.with_closure = kwargs.get("closure", args[1] if len(args) > 1 else None) is not None
         for reader in self._before_all if self.recorder.due else self._before_cheap:
             if reader.failure is None:  # written out: this runs at every step
                 try:

@@ -58,6 +58,8 @@ TRAPS = {
     "tied weights": Trap(case(models.OneTable)),
     "in-place operations": Trap(case(models.InPlace)),
     "LBFGS": Trap(case(optimizer=lambda m: torch.optim.LBFGS(m.parameters(), max_iter=3)), with_closure, USUAL - {"kept_gradient"}),
+    "SGD with a closure": Trap(case(), with_closure, USUAL - {"kept_gradient"}),
+    "SGD with a named closure": Trap(case(), loops.with_a_named_closure, USUAL - {"kept_gradient"}),
     "two parameter groups": Trap(case(optimizer=models.halves)),
     "frozen": Trap(case(models.frozen)),
     "lazy": Trap(models.lazy_case),
@@ -163,6 +165,24 @@ def test_the_updates_that_are_measured_are_those_that_were_made(name):
     for parameter in true[0]:
         series = run.series("update_norm", parameter)
         assert series.values.tolist() == pytest.approx([step[parameter] for step in true], rel=1e-5)
+
+
+TRUE_GRADIENTS = ["plain", "accumulation and clipping", "LBFGS", "SGD with a closure", "SGD with a named closure"]
+
+
+@pytest.mark.parametrize("name", TRUE_GRADIENTS)
+def test_the_gradients_that_are_measured_are_those_that_the_step_used(name):
+    """Those of a closure are computed within the step: what is there before it is of the step before."""
+    trap = TRAPS[name]
+    c = trap.make()
+    true = []
+    c.optimizer.register_step_post_hook(lambda *_: true.append(c.model[0].weight.grad.detach().clone()))
+    with nni.watch(c.model, c.optimizer, c.loss_fn, train_loader=c.train_loader, every=1, probes="full") as inspector:
+        trap.loop(c)
+    for quantity, number in (("gradient_norm", torch.linalg.vector_norm), ("gradient_mean", torch.mean)):
+        series = inspector.run.series(quantity, "0.weight")
+        assert series.steps.tolist() == list(range(len(true)))
+        assert series.values.tolist() == pytest.approx([float(number(one)) for one in true], rel=1e-4, abs=1e-8)
 
 
 OTHER_PASSES = [

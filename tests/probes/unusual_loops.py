@@ -54,6 +54,19 @@ def scaled(c, *, unscale=False):
     return manual(step)(c)
 
 
+def with_a_named_closure(c):
+    def step(c, x, y):
+        def closure():
+            c.optimizer.zero_grad()
+            loss = c.loss_fn(c.model(x), y)
+            loss.backward()
+            return loss
+
+        return c.optimizer.step(closure=closure)
+
+    return manual(step)(c)
+
+
 def scaled_under_autocast(c):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         return scaled(c)
