@@ -23,6 +23,7 @@ export class FakePort implements IKernelPort {
   readonly opened = new Signal<this, { channel: IChannel; data: unknown }>(this);
   language: Promise<string | null> = Promise.resolve('python');
   isBusy = false;
+  isConnected = true;
   handlesComms = true;
   isDisposed = false;
 

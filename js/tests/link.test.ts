@@ -47,17 +47,33 @@ describe('a page that is hidden', () => {
     expect(port.requests).toEqual([{ ...ASK, hidden: true }, ASK]);
   });
 
-  it('says so when it greets the kernel, and once a minute while a cell runs, whatever the kernel reports', async () => {
+  it('says so when it greets the kernel, and every three seconds while a cell runs, whatever the kernel reports', async () => {
     const { port } = open();
     page.hidden = true;
     const channel = port.announce(announcement());
     port.setBusy(true);
-    for (let second = 0; second < 121; second++) {
+    for (let second = 0; second < 7; second++) {
       channel.onMessage({ version: 1, type: 'snapshot', snapshot: RUNNING });
       await settle(1000);
     }
     const hidden = { ...ASK, hidden: true };
     expect([channel.sent, port.requests]).toEqual([[{ ...HELLO, hidden: true }], [hidden, hidden, hidden]]);
+  });
+
+  it('says so at once to a kernel whose connection is back', () => {
+    const { port } = open();
+    port.announce(announcement());
+    port.reconnected.emit();
+    expect(port.requests).toEqual([ASK]);
+  });
+
+  it('keeps nothing to say until then', async () => {
+    const { port } = open();
+    port.announce(announcement());
+    port.isConnected = false;
+    port.setBusy(true);
+    await settle(60_000);
+    expect(port.requests).toEqual([]);
   });
 });
 
@@ -159,8 +175,9 @@ describe('a kernel that is busy when the page is loaded', () => {
     await settle(4000);
     expect(port.requests.length).toBe(4);
     port.comm.resolve('id');
+    port.reply = reply();
     await settle(60_000);
-    expect([link.state, port.requests.length, port.attached.sent]).toEqual(['loaded', 4, [HELLO]]);
+    expect([link.state, port.requests.length, port.attached.sent]).toEqual(['loaded', 5, [HELLO]]);
   });
 
   it('is waited for if it is slow, and not asked again meanwhile', async () => {
@@ -198,12 +215,13 @@ describe('a kernel that runs a cell', () => {
     port.setBusy(true);
     await settle(4000);
     expect([port.requests.length, link.snapshot?.training.state]).toEqual([3, 'running']);
+    port.reply = reply();
     port.setBusy(false);
     await settle(60_000);
-    expect(port.requests.length).toBe(3);
+    expect(port.requests.length).toBe(4);
   });
 
-  it('is asked only once a minute if it does', async () => {
+  it('is asked only every three seconds if it does', async () => {
     const { port } = open();
     const channel = port.announce(announcement());
     port.setBusy(true);
@@ -211,7 +229,7 @@ describe('a kernel that runs a cell', () => {
       await settle(1000);
       channel.onMessage({ version: 1, type: 'snapshot', snapshot: RUNNING });
     }
-    expect(port.requests).toEqual([ASK]);
+    expect(port.requests).toEqual([ASK, ASK, ASK, ASK]);
   });
 
   it('is left alone if it does not use nn_inspector', async () => {
@@ -235,6 +253,21 @@ describe('a kernel that runs a cell', () => {
     port.setBusy(false);
     await settle();
     expect(link.state).toBe('loaded');
+  });
+});
+
+describe('a training that goes on when its cell has ended', () => {
+  it('is told that the page is there, until it has ended', async () => {
+    const { port } = open();
+    const channel = port.announce(announcement());
+    for (let second = 0; second < 7; second++) {
+      channel.onMessage({ version: 1, type: 'snapshot', snapshot: RUNNING });
+      await settle(1000);
+    }
+    expect(port.requests).toEqual([ASK, ASK, ASK]);
+    port.reply = reply();
+    await settle(60_000);
+    expect(port.requests.length).toBe(4);
   });
 });
 
@@ -317,5 +350,13 @@ describe('dispose', () => {
     port.comm.resolve('id');
     await settle(60_000);
     expect([link.isDisposed, port.isDisposed, port.requests, changes]).toEqual([true, true, [], 0]);
+  });
+
+  it('tells a kernel that uses nn_inspector that nobody sees the notebook any more', () => {
+    const { port, link } = open();
+    port.announce(announcement());
+    link.dispose();
+    link.dispose();
+    expect(port.requests).toEqual([{ ...ASK, hidden: true }]);
   });
 });

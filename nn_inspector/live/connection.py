@@ -59,9 +59,8 @@ class Connection:
             self._after.remove(after_cell)
 
     def send_snapshot(self) -> None:
-        """Bring the side panel up to date, at most once a second."""
-        now = time.monotonic()
-        if now - self._last_sent >= _INTERVAL:
+        """Bring the side panel up to date, at most once a second, and only while a page may be seen: what is sent to none piles up."""
+        if time.monotonic() - self._last_sent >= _INTERVAL and PAGES.is_due(self._last_sent):
             self._send_snapshot()
 
     def insert_cell(self, source: str) -> bool:

@@ -75,18 +75,20 @@ class Kernel:
         if reply["msg_type"].startswith("comm_"):
             self.comms.append((reply["msg_type"], reply["content"]))
 
-    def request(self, what):
-        message = self.client.session.msg("nn_inspector_request", {"version": 1, "request": what})
+    def request(self, what, **more):
+        message = self.client.session.msg("nn_inspector_request", {"version": 1, "request": what, **more})
         self.client.control_channel.send(message)
         while True:
             reply = self.client.get_control_msg(timeout=10)
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 return reply
 
-    def wait_for_steps(self):
-        """Ask until the training has begun: a stop before its first step is in vain."""
-        while self.request("snapshot")["content"]["snapshot"]["training"]["step"] < 5:
-            pass
+    def wait_for_steps(self, steps=5, **more):
+        """Ask until the training has begun, as a stop before its first step is in vain, or until it has come so far."""
+        made = 0
+        while made < steps:
+            made = self.request("snapshot", **more)["content"]["snapshot"]["training"]["step"]
+        return made
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +188,18 @@ def test_snapshots_follow_a_running_training(loaded):
     assert steps == sorted(set(steps))
     loaded.request("stop")
     loaded.finish(cell)
+
+
+def test_snapshots_rest_while_nobody_sees_a_page(loaded):
+    """Those that nobody takes pile up in the server, without a bound."""
+    loaded.comms.clear()
+    cell = loaded.run(LOOP, until="started")
+    hidden = loaded.wait_for_steps(hidden=True)
+    loaded.wait_for_steps(hidden + 500, hidden=True)  # each takes 5 ms
+    loaded.request("stop", hidden=True)
+    loaded.finish(cell)
+    sent = [content["data"]["snapshot"]["training"]["step"] for kind, content in loaded.comms if kind == "comm_msg"]
+    assert [step < hidden + 500 for step in sent if step > hidden + 1] == [False], "only that after the cell"
 
 
 def test_a_cell_is_inserted_only_where_somebody_listens(loaded):

@@ -87,6 +87,13 @@ def test_a_training_is_paused_stepped_given_another_rate_and_goes_on_while_the_p
     expect(state).to_have_attribute("data-state", "paused", timeout=PATIENCE)
     side.locator("[data-action=resume]").click()
     expect(state).to_have_attribute("data-state", "running", timeout=PATIENCE)
+
+    # A notebook that is closed there is seen no more, though its page is.
+    other.page.evaluate("() => { window.jupyterapp.shell.currentWidget.dispose(); }")
+    expect(shown).not_to_have_text(shown.inner_text(), timeout=PATIENCE)
+    stood_at = notebook.step()
+    expect(shown).not_to_have_text(shown.inner_text(), timeout=PATIENCE)
+    assert notebook.step() == stood_at
     other.page.close()
     notebook.hide(hide=False)
     stood_at = notebook.step()

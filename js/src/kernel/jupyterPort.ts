@@ -36,6 +36,10 @@ export class JupyterPort implements IKernelPort {
     return this._isBusy;
   }
 
+  get isConnected(): boolean {
+    return this._kernel.connectionStatus === 'connected';
+  }
+
   get handlesComms(): boolean {
     return this._kernel.handleComms;
   }

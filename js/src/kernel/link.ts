@@ -42,8 +42,9 @@ export class KernelLink implements IDisposable {
     this._finder = new Finder(port);
     this._refresher = new Refresher({
       ask: () => void this._askForNews(),
-      isNeeded: () => this.isBusy,
-      isAllowed: () => this._snapshot !== null || (this._finder.isOverdue && options.mentionsUs()),
+      isNeeded: () => this.isBusy || this._isTraining,
+      isAllowed: () =>
+        port.isConnected && (this._snapshot !== null || (this._finder.isOverdue && options.mentionsUs())),
       seconds: options.refreshSeconds
     });
     this.loader = new Loader({ port, look: () => this._look() });
@@ -70,6 +71,7 @@ export class KernelLink implements IDisposable {
     });
     port.reconnected.connect(() => {
       this._sayHello();
+      this.tellVisibility();
     });
     port.busyChanged.connect((_, isBusy) => {
       if (isBusy) {
@@ -141,6 +143,8 @@ export class KernelLink implements IDisposable {
     if (this._isDisposed) {
       return;
     }
+    this._isHidden = () => true;
+    this.tellVisibility();
     this._isDisposed = true;
     this._finder.dispose();
     this._refresher.dispose();
@@ -177,6 +181,11 @@ export class KernelLink implements IDisposable {
     if (this._snapshot !== null) {
       void this.request({ request: 'snapshot' });
     }
+  }
+
+  private get _isTraining(): boolean {
+    const state = this._snapshot?.training.state;
+    return state === 'running' || state === 'paused';
   }
 
   /** Ask for a snapshot, unless the last question still waits: a slow kernel is not to have more of them to answer. */
@@ -262,8 +271,8 @@ export class KernelLink implements IDisposable {
   }
 
   private _take(snapshot: ISnapshot): void {
-    this._refresher.heard();
     this._snapshot = snapshot;
+    this._refresher.heard();
     this._trouble = null;
     this._changed.emit();
   }
@@ -281,7 +290,7 @@ export class KernelLink implements IDisposable {
   }
 
   private readonly _port: IKernelPort;
-  private readonly _isHidden: () => boolean;
+  private _isHidden: () => boolean;
   private readonly _finder: Finder;
   private readonly _refresher: Refresher;
   private readonly _changed = new Signal<this, void>(this);

@@ -24,6 +24,9 @@ export interface IKernelPort extends IDisposable {
   /** Whether a cell is known to run. */
   readonly isBusy: boolean;
 
+  /** Whether what is sent arrives now; else it is kept, and all of it is sent when the connection is back. */
+  readonly isConnected: boolean;
+
   /** Whether comms work here: of several connections of one page to one kernel, they do on the first. */
   readonly handlesComms: boolean;
 

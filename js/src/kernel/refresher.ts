@@ -1,10 +1,13 @@
 import type { IDisposable } from '@lumino/disposable';
 
-/** Milliseconds between two requests in any case: the kernel is to know that the page is there, and whether it is hidden. */
-export const PRESENCE = 60_000;
+/**
+ * Milliseconds between two requests in any case: the kernel is to know that the page is there, and whether it is hidden. It sends
+ * next to nothing to a page that has been silent for five seconds.
+ */
+export const PRESENCE = 3000;
 
 /**
- * Asks a busy kernel for news, where it does not report by itself, and once a minute where it does.
+ * Asks a busy kernel for news, where it does not report by itself, and every three seconds where it does.
  *
  * It does not after a page reload, and while nothing in the notebook shows its training.
  */
@@ -37,11 +40,15 @@ export class Refresher implements IDisposable {
 
   stop(): void {
     clearTimeout(this._timer);
+    this._timer = undefined;
   }
 
-  /** News came. */
+  /** News came: of a training, perhaps, that goes on though no cell runs. */
   heard(): void {
     this._heard = Date.now();
+    if (this._timer === undefined) {
+      this._tick();
+    }
   }
 
   private _tick(): void {
@@ -81,10 +88,10 @@ export declare namespace Refresher {
   interface IOptions {
     readonly ask: () => void;
 
-    /** Whether the kernel is busy. */
+    /** Whether the kernel is busy, or a training runs in a thread of its own. */
     readonly isNeeded: () => boolean;
 
-    /** Whether the kernel would understand. */
+    /** Whether the kernel can be reached, and would understand. */
     readonly isAllowed: () => boolean;
 
     /** Seconds between two questions. */

@@ -14,6 +14,8 @@ export class NotebookLink implements IDisposable {
     this._refreshSeconds = options.refreshSeconds;
     this.panel.sessionContext.kernelChanged.connect(this._connect, this);
     this.panel.disposed.connect(this.dispose, this);
+    // The session's own connection is still there then, so that the kernel can be told.
+    this.panel.sessionContext.disposed.connect(this.dispose, this);
     this.panel.sessionContext.statusChanged.connect(this._onStatus, this);
     this._connect();
   }
@@ -58,6 +60,7 @@ export class NotebookLink implements IDisposable {
     this.panel.sessionContext.kernelChanged.disconnect(this._connect, this);
     this.panel.sessionContext.statusChanged.disconnect(this._onStatus, this);
     this.panel.disposed.disconnect(this.dispose, this);
+    this.panel.sessionContext.disposed.disconnect(this.dispose, this);
     this._link?.dispose();
     this._link = null;
     Signal.clearData(this);
