@@ -41,9 +41,12 @@ class Series:
         """One after the other; no parts are an empty series."""
         if not parts:
             return cls.exact(np.zeros(0, dtype=np.int64), np.zeros(0))
+        values = np.concatenate([part.values for part in parts])
+        if all(part.low is part.values for part in parts):
+            return cls.exact(np.concatenate([part.steps for part in parts]), values)
         return cls(
             steps=np.concatenate([part.steps for part in parts]),
-            values=np.concatenate([part.values for part in parts]),
+            values=values,
             low=np.concatenate([part.low for part in parts]),
             high=np.concatenate([part.high for part in parts]),
             counts=np.concatenate([part.counts for part in parts]),
@@ -58,6 +61,8 @@ class Series:
     def column(self, column: tuple[int, ...]) -> Series:
         """Of points that are tables or vectors, one place; all of it for ()."""
         place: tuple[Any, ...] = (slice(None), *column)
+        if self.low is self.values:
+            return Series.exact(self.steps, self.values[place])
         return Series(self.steps, self.values[place], self.low[place], self.high[place], self.counts)
 
     @property

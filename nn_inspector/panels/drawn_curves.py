@@ -68,4 +68,4 @@ def staircase(curve: Curve) -> Curve:
 
 def padded(values: np.ndarray, width: int) -> np.ndarray:
     """As many values as the longest curve has: the last one again, since NaN would have a marker or a sign somewhere."""
-    return np.pad(np.asarray(values, dtype=np.float64), (0, width - len(values)), mode="edge")
+    return np.concatenate([values, np.repeat(values[-1:], width - len(values))]).astype(np.float64, copy=False)

@@ -10,8 +10,7 @@ from nn_inspector.panels.panel import Panel, Selection
 
 def picture(run: Run, selection: Selection) -> Chart:
     """Gradient norm by layer, at the latest measured step and at the first; of several layers in a row also the least."""
-    now = norms(run, "gradient_norm", lambda values: float(values[-1]))
-    first = norms(run, "gradient_norm", lambda values: float(values[0]))
+    first, now = norms(run, "gradient_norm")
     rows = rows_for(list(now), selection.layer)
     without = [layer for layer, norm in now.items() if norm == 0]
     notes = [f"Gradient is zero in: {', '.join(without[:4])}."] if without else []

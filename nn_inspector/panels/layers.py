@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -24,21 +24,27 @@ _LONGEST = 22
 """Letters of what stands beside a row."""
 
 
-def norms(run: Run, quantity: str, pick: Callable[[np.ndarray], float]) -> dict[str, float]:
+def norms(run: Run, quantity: str) -> tuple[dict[str, float], dict[str, float]]:
     """The norm of each layer from the norms of its parameters: the root of the sum of their squares.
 
     Args:
         run: what was measured.
         quantity: a norm whose sources are parameters.
-        pick: chooses one value of each parameter's series, for example the last.
 
     Returns:
-        Layer -> norm, in the order of the model.
+        Layer -> norm, in the order of the model: at the first measured step, and at the latest.
     """
-    values: dict[str, list[float]] = {}
+    first: dict[str, list[float]] = {}
+    latest: dict[str, list[float]] = {}
     for parameter in run.sources(quantity):
-        values.setdefault(layer_of(parameter), []).append(pick(run.series(quantity, parameter).values))
-    return {layer: math.hypot(*parts) for layer, parts in values.items()}
+        values, layer = run.series(quantity, parameter).values, layer_of(parameter)
+        first.setdefault(layer, []).append(float(values[0]))
+        latest.setdefault(layer, []).append(float(values[-1]))
+    return _together(first), _together(latest)
+
+
+def _together(parts: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {layer: math.hypot(*norms) for layer, norms in parts.items()}
 
 
 def norms_in(rows: Iterable[Row], of_layers: Mapping[str, float]) -> list[float]:

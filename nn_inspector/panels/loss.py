@@ -9,6 +9,7 @@ import numpy as np
 
 from nn_inspector.checks.train.traced_levels import steady_chance
 from nn_inspector.history import Chart, Curve, Run, Series
+from nn_inspector.panels.moving_average import moving_average
 from nn_inspector.panels.panel import Panel, Selection
 from nn_inspector.panels.sense import Sense
 
@@ -19,9 +20,6 @@ _EXPLODED = 5.0
 
 _FAR = 2.0
 """Chance is drawn up to so many times the greatest loss."""
-
-_SMOOTHED = 0.95
-"""Weight of the past in the smoothed curve, for each step."""
 
 
 def picture(run: Run, selection: Selection) -> Chart:
@@ -122,7 +120,7 @@ def decimate(series: Series, role: str = "main") -> Curve:
 
 
 def smoothed(series: Series, *, log: bool = False) -> Curve:
-    """Exponential moving average, corrected for its start as Adam corrects its moments (Kingma and Ba, 2015).
+    """The moving average of a series over steps; see `moving_average`.
 
     Args:
         series: numbers over steps.
@@ -132,14 +130,7 @@ def smoothed(series: Series, *, log: bool = False) -> Curve:
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = smoothed(replace(series, values=np.log(series.values)))
         return replace(mean, y=np.exp(mean.y))
-    total, weight, last = 0.0, 0.0, 0
-    averages = np.empty(len(series))
-    for index, (step, value) in enumerate(zip(series.steps, series.values, strict=True)):
-        keep, last = _SMOOTHED ** max(int(step) - last, 1), int(step)
-        if np.isfinite(value):
-            total = keep * total + (1 - keep) * value
-            weight = keep * weight + (1 - keep)
-        averages[index] = total / weight if weight else np.nan
+    averages = moving_average(series.steps, series.values)
     return decimate(replace(series, values=averages, low=averages, high=averages))
 
 

@@ -15,7 +15,8 @@ USUAL = (1e-4, 1e-1)
 
 def picture(run: Run, selection: Selection) -> Chart:
     """Norm of the update over norm of the weights, by layer, at the latest measured step and at the first; of several in a row also the extremes."""
-    (updates, weights), (first_updates, first_weights) = _norms(run, -1), _norms(run, 0)
+    first_updates, updates = norms(run, "update_norm")
+    first_weights, weights = norms(run, "weight_norm")
     rows = rows_for(list(updates), selection.layer)
     now = {layer: _ratio(updates[layer], weights[layer]) for layer in updates}
     series = {
@@ -34,12 +35,6 @@ def picture(run: Run, selection: Selection) -> Chart:
         note=not_finite("Update or weights are", now),
     )
     return with_layers(chart, run, rows, selection.layer)
-
-
-def _norms(run: Run, index: int) -> tuple[dict[str, float], dict[str, float]]:
-    updates = norms(run, "update_norm", lambda values: float(values[index]))
-    weights = norms(run, "weight_norm", lambda values: float(values[index]))
-    return updates, weights
 
 
 def _ratios(rows: Iterable[Row], updates: Mapping[str, float], weights: Mapping[str, float]) -> list[float]:

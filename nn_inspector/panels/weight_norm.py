@@ -10,8 +10,7 @@ from nn_inspector.panels.panel import Panel, Selection
 
 def picture(run: Run, selection: Selection) -> Chart:
     """Norm of the weights by layer, at the latest measured step and at the first."""
-    now = norms(run, "weight_norm", lambda values: float(values[-1]))
-    first = norms(run, "weight_norm", lambda values: float(values[0]))
+    first, now = norms(run, "weight_norm")
     rows = rows_for(list(now), selection.layer)
     chart = Chart(
         kind="rows",

@@ -80,7 +80,7 @@ def test_gradients_by_layer_are_norms_over_their_parameters():
     expected = {
         name: torch.cat([p.grad.flatten() for p in case.model[int(name)].parameters()]).norm().item() for name in "02"
     }
-    assert norms(inspector.run, "gradient_norm", lambda values: values[-1]) == pytest.approx(expected, rel=1e-5)
+    assert norms(inspector.run, "gradient_norm")[1] == pytest.approx(expected, rel=1e-5)
     chart = gradient_flow.picture(inspector.run, Selection())
     assert [text for _, text in chart.labels] == ["0 Linear", "2 Linear"]
 
