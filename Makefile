@@ -25,7 +25,10 @@ unit notebooks ui: export PYTHONDONTWRITEBYTECODE :=
 lab: $(VENV)/.lab
 	jupyter lab $(AS_ROOT) $(HEADLESS) $(NOTEBOOK)
 
-test: lint unit notebooks ui packaging
+# What uses one core alone goes side by side; the stories of a browser have both.
+test: lint unit
+	$(MAKE) --jobs=2 --output-sync=target notebooks packaging
+	$(MAKE) ui
 
 lint: $(VENV)/.test
 	ruff check . && ruff format --check . && mypy && lint-imports
