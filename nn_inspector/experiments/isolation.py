@@ -18,6 +18,7 @@ from nn_inspector.experiments.copying import copy_training
 from nn_inspector.experiments.device_checks import device_checks
 from nn_inspector.experiments.preserved_state import preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
+from nn_inspector.experiments.reach import shared_by_copies
 from nn_inspector.experiments.recurrent import in_one_piece, with_backward
 from nn_inspector.experiments.start import Start, set_rates
 from nn_inspector.experiments.time_limit import require_time
@@ -144,8 +145,8 @@ def isolated(training: Training, *, start: Start = _NOW, seed: int = 0) -> Itera
 
     Inside, all random generators are seeded with `seed`; afterwards they are as before. The gradients of the user's
     parameters are put aside meanwhile, so that a loss function that holds on to the original model cannot add to
-    them. Lists, counters and generators that the loss, the step function or a hook of the user's refers to are put back.
-    On a CUDA device values out of range raise before a kernel asserts.
+    them. Other networks, optimizers, lists, counters and generators that the loss, the step function, a method or a
+    hook of the user's refers to are put back. On a CUDA device values out of range raise before a kernel asserts.
 
     Args:
         training: the user's training.
@@ -155,14 +156,14 @@ def isolated(training: Training, *, start: Start = _NOW, seed: int = 0) -> Itera
     Raises:
         OutOfTimeError: the time for experiments is used up, here or before a pass of the copy.
         ExperimentError: the training cannot be copied, or something of the user's changed in spite of all care; it was
-            put back then.
+            put back then, as far as the message does not say otherwise.
     """
     require_time()
-    belongings = Belongings(training)
-    functions = (training.step, training.loss_fn, *user_hooks(training.model), *global_hooks())
+    functions = _called(training)
+    belongings = Belongings(training, *functions)
     with (
         preserved_random_state(seed),
-        preserved_state(*(one for one in functions if not isinstance(one, nn.Module))),
+        preserved_state(*functions, *training.optimizers),
         torch.inference_mode(mode=False),
         torch.enable_grad(),
         device_checks(training.device),
@@ -177,12 +178,24 @@ def isolated(training: Training, *, start: Start = _NOW, seed: int = 0) -> Itera
             belongings.set_gradients_aside()
             yield copied
         finally:
-            changed = belongings.restore()
+            changed, lost = belongings.restore()
+            if lost:
+                raise ExperimentError(
+                    f"An experiment changed your own {', '.join(lost[:3])}, and it could not be put back: it is too large to "
+                    "be copied. Load your last checkpoint. Pass a step that works on its argument `model` alone."
+                )
     if changed:
         raise ExperimentError(
             f"An experiment changed your own {', '.join(changed[:3])}: the loss or step function works on the original "
             "model, not on the one it is given. It was put back. Use its argument `model`."
         )
+
+
+def _called(training: Training) -> list[object]:
+    """What of the user's an experiment calls that is not copied."""
+    shared = shared_by_copies(training.model)
+    shared += shared_by_copies(training.loss_fn) if isinstance(training.loss_fn, nn.Module) else [training.loss_fn]
+    return [training.step, *shared, *user_hooks(training.model), *global_hooks()]
 
 
 @torch.no_grad()

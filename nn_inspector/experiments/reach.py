@@ -13,6 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from nn_inspector.probes.hook import Hook
 
 _MOST_OBJECTS = 50_000
 _LONGEST = 1000
@@ -20,8 +25,19 @@ _LONGEST = 1000
 
 _PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), type, types.ModuleType, torch.dtype, np.dtype)
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
-_FOREIGN = sys.stdlib_module_names | {"IPython", "comm", "matplotlib", "nn_inspector", "numpy", "torch", "torchvision"}
-"""Packages whose functions are not searched for global variables."""
+_FOREIGN = sys.stdlib_module_names | {"nn_inspector"}
+"""Packages whose functions are not searched for global variables, as are those that are installed."""
+
+_STATEFUL = (
+    *_CONTAINERS,
+    types.FunctionType,
+    Iterator,
+    nn.Module,
+    torch.Tensor,
+    Optimizer,
+    LRScheduler,
+    torch.Generator,
+)
 
 _LEFT_ALONE = {"IPython", "comm", "ipykernel", "logging", "mlflow", "multiprocessing", "nn_inspector", "queue", "wandb"}
 _OF_THREADS = (threading.Thread, threading.Event, threading.Condition, type(threading.Lock()), type(threading.RLock()))
@@ -31,18 +47,27 @@ def reachable(*roots: object) -> Iterator[object]:
     """Every object that can be reached from `roots`, each once, nearest first, up to a bounded number.
 
     Followed are attributes, containers, closures, default arguments, and what functions of the user's name as global
-    variables: a notebook's generator or list is often one. What other threads work on is not followed.
+    variables: a notebook's generator, list or second network is often one. What other threads work on is not followed,
+    nor are the hooks with which a training is watched.
     """
     seen: dict[int, object] = {}
     waiting: deque[object] = deque(roots)
     while waiting and len(seen) < _MOST_OBJECTS:
         found = waiting.popleft()
-        if isinstance(found, _PLAIN) or id(found) in seen:
+        if isinstance(found, _PLAIN) or id(found) in seen or _is_ours(found):
             continue
         seen[id(found)] = found
         yield found
         if not left_alone(found):
             waiting.extend(_parts(found))
+
+
+def shared_by_copies(module: nn.Module) -> list[object]:
+    """What a copy of a module has in common with it: the methods of the user's classes, and functions in attributes."""
+    parts = list(module.modules())
+    kinds = dict.fromkeys(map(type, parts))
+    own = [value for part in parts for value in attributes(part).values() if isinstance(value, types.FunctionType)]
+    return own + [value for kind in kinds for value in _of_class(kind)]
 
 
 def attributes(owner: object) -> dict[str, Any]:
@@ -59,6 +84,10 @@ def left_alone(found: object) -> bool:
     if _root(type(found)) in _LEFT_ALONE or isinstance(found, _OF_THREADS):
         return True
     return any(isinstance(value, _OF_THREADS) for value in attributes(found).values())
+
+
+def _is_ours(found: object) -> bool:
+    return isinstance(found, Hook) or (isinstance(found, types.FunctionType) and _root(found) == "nn_inspector")
 
 
 def _parts(owner: object) -> list[object]:
@@ -94,29 +123,37 @@ def _closure(function: types.FunctionType) -> list[object]:
 
 
 def _global_variables(function: types.FunctionType) -> list[object]:
-    if _root(function) in _FOREIGN:
+    if _is_foreign(_root(function)):
         return []
-    names: dict[str, None] = {}
-    codes = [function.__code__]
-    while codes:
-        code = codes.pop()
-        named = (step for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
-        names.update(dict.fromkeys(str(step.argval) for step in named))
-        codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    values = [function.__globals__.get(name) for name in names]
+    values = [function.__globals__.get(name) for name in _global_names(function.__code__)]
     return [value for value in values if _is_state(value) or _root(type(value)) in ("__main__", _root(function))]
 
 
+@functools.lru_cache(4096)
+def _global_names(code: types.CodeType) -> tuple[str, ...]:
+    named = (step for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
+    names = dict.fromkeys(str(step.argval) for step in named)
+    within = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return tuple(dict.fromkeys([*names, *(name for one in within for name in _global_names(one))]))
+
+
 def _is_state(value: object) -> bool:
-    """Whether a global variable or attribute of a class is worth following: models and whole libraries are not."""
-    if isinstance(value, (*_CONTAINERS, types.FunctionType, Iterator, torch.Generator)):
+    """Whether a global variable or attribute of a class is worth following: whole libraries are not."""
+    return isinstance(value, _STATEFUL) or _root(type(value)) in ("random", "numpy")
+
+
+@functools.lru_cache(4096)
+def _is_foreign(package: str) -> bool:
+    """Whether a package is no work of the user's: of Python's library, ours, or installed."""
+    if package in _FOREIGN:
         return True
-    return _root(type(value)) in ("random", "numpy")
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return "site-packages" in file or "dist-packages" in file
 
 
 def _of_class(kind: type) -> list[object]:
     """The functions and the state that a class of the user's has."""
-    held = [value for one in kind.__mro__ if _root(one) not in _FOREIGN for value in vars(one).values()]
+    held = [value for one in kind.__mro__ if not _is_foreign(_root(one)) for value in vars(one).values()]
     plain = [getattr(value, "__func__", value) for value in held]
     return [value for value in plain if _is_state(value)]
 

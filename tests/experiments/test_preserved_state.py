@@ -119,10 +119,12 @@ def test_the_walk_is_bounded(root):
     assert sum(1 for _ in reachable(root)) < 100
 
 
-def test_libraries_and_models_are_not_walked():
-    found = list(reachable(lambda: (np, torch, MODEL, CHANGES)))
+def test_libraries_are_not_walked_but_networks_are():
+    found = list(reachable(lambda: (np, torch, NETWORK, CHANGES)))
     assert CHANGES in found
-    assert not any(isinstance(one, torch.nn.Module) for one in found)
+    assert any(one is NETWORK.weight for one in found)
+    assert not any(one is np or one is torch for one in found)
+    assert len(found) < 1000
 
 
-MODEL = torch.nn.Linear(2, 2)
+NETWORK = torch.nn.Linear(2, 2)
