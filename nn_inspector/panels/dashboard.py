@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,15 @@ from nn_inspector.panels.layers import model_layers
 from nn_inspector.panels.run_dashboard import RunDashboard
 from nn_inspector.panels.steering_buttons import NO_LIVE_PATH, SteeringButtons
 from nn_inspector.probes import DENSE_STEPS
+
+KEEPING = 0.1
+"""Drawing what a saved notebook shows may use this much of the overhead budget: a picture of four panels takes about a second."""
+
+_KEPT_EVERY = 120.0
+"""Seconds between two such pictures at the least: JupyterLab saves a notebook by itself as often."""
+
+_KEPT_AT_PAUSE = 10.0
+"""A picture that is not older is good enough for a training that is paused or makes one step."""
 
 
 class Dashboard(RunDashboard):
@@ -35,9 +45,12 @@ class Dashboard(RunDashboard):
         self._steering = SteeringButtons(inspector, self._clicked, self._is_reached)
         self._wishes = Wishes(self._hasten)
         self._publisher = Publisher(inspector)
+        self._keeper = Publisher(inspector, share=KEEPING, interval=_KEPT_EVERY)
+        self._kept = -math.inf
         super().__init__(inspector.run, model_layers(inspector), self._steering, behind)
         self.add_class(f"nni-board-{self._wishes.key}")
         self._publisher.add(self._tick)
+        self._keeper.add(self._keep)
         follow_findings(inspector)
         if self._connection is not None:
             self._connection.add(self._after_cell)
@@ -51,6 +64,7 @@ class Dashboard(RunDashboard):
     def close(self) -> None:
         """Close the dashboard's widgets; the run stays."""
         self._publisher.close()
+        self._keeper.close()
         self._wishes.close()
         if self._connection is not None:
             self._connection.remove(self._after_cell)
@@ -98,6 +112,14 @@ class Dashboard(RunDashboard):
             self.refresh()
             if self._time.playing_along:
                 self._inspector.renew_views()
+
+    def _keep(self) -> None:
+        """Draw what a saved notebook shows: the kernel may not live to see the end of the cell."""
+        now, is_paused = time.monotonic(), self._inspector.is_paused
+        is_old = now - self._kept >= _KEPT_AT_PAUSE if is_paused else self._run.steps > DENSE_STEPS
+        if is_old and PAGES.is_worth_keeping(self._kept):
+            self._kept = now
+            self._update_twins()
 
     def _hasten(self) -> None:
         self._publisher.hasten()

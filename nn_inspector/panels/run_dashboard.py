@@ -224,7 +224,7 @@ class RunDashboard(ipywidgets.VBox):
             self._on_selection()
 
     def _update_twins(self) -> None:
-        """What a saved notebook shows. It takes its time, so that it is drawn while no training runs."""
+        """What a saved notebook shows. It takes its time, so that it is drawn rarely while a training runs."""
         state = (self._run.steps, replace(self._selection, step=None, items=None), tuple(self._choice.chosen))
         if state != self._twin_state:
             self._twin_state = state

@@ -1,11 +1,14 @@
 """The dashboard: it follows a training, goes back in time and shows the panels that were chosen."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 import nn_inspector as nni
 from nn_inspector.live import PAGES
 from nn_inspector.panels.dashboard import Dashboard
+from nn_inspector.probes import DENSE_STEPS
 from tests.panels.runs import trained
 from tests.trainings import classifier
 
@@ -40,7 +43,7 @@ def test_the_dashboard_follows_the_training_and_its_controls():
 
 
 def test_panels_that_are_updated_rarely_say_so(monkeypatch):
-    """Each update takes 0.3 s on this clock, so that two fifths of 3 % pay for one in 25 s."""
+    """Each update takes 0.3 s on this clock, so that three tenths of 3 % pay for one in 33 s."""
     now = [0.0]
     monkeypatch.setattr("nn_inspector.live.publisher.time.monotonic", lambda: now[0])
     case = classifier()
@@ -52,7 +55,7 @@ def test_panels_that_are_updated_rarely_say_so(monkeypatch):
         now[0] += 10.0
         case.run(1)
         dashboard.refresh()
-        assert "panels follow every 25 s, to cost 3% at the most" in dashboard._header.value
+        assert "panels follow every 33 s, to cost 3% at the most" in dashboard._header.value
         dashboard.close()
 
 
@@ -121,4 +124,71 @@ def test_where_no_page_is_heard_a_click_is_a_sign_of_life(monkeypatch):
         case.run(1)
         dashboard._publisher.update()
         assert "12 steps" in dashboard._header.value
+        dashboard.close()
+
+
+class Handle:
+    """A place where the picture of a saved notebook stands."""
+
+    def __init__(self, dashboard):
+        self.shown = []
+        dashboard._twins.append(self)
+
+    def update(self, html):
+        self.shown.append(html.data)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(PAGES, "_pages", {})
+    for name in ("perf_counter", "monotonic"):
+        monkeypatch.setattr(f"time.{name}", lambda: now[0])
+    return now
+
+
+def test_what_a_saved_notebook_shows_is_drawn_now_and_then_while_a_cell_runs_and_paid_from_the_budget(
+    clock, monkeypatch
+):
+    case = classifier()
+    case.model.register_forward_hook(lambda *_: clock.append(clock.pop() + 20.0))
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader) as inspector:
+        dashboard = Dashboard(inspector)
+        dashboard._publisher.close()
+        handle, drawn = Handle(dashboard), []
+
+        def draw():
+            drawn.append(clock[0])
+            clock[0] += 1.0
+            return f"{inspector.run.steps} steps"
+
+        monkeypatch.setattr(dashboard, "_twin", draw)
+        begin = clock[0]
+        case.run(14)
+        assert 0.0 < drawn[0] - begin - 20.0 * DENSE_STEPS <= 120.0, "not in the first steps, which are soon over"
+        assert [b - a for a, b in pairwise(drawn)] == [341.0] * 3, "a tenth of 3 % pays for one in 333 s"
+        assert handle.shown[0] == f"{(drawn[0] - begin) / 20.0:.0f} steps"
+        assert 4.0 <= inspector.overhead.own_seconds <= 0.03 * inspector.overhead.total_seconds
+        dashboard.close()
+
+
+def test_what_a_saved_notebook_shows_is_drawn_when_the_training_waits(clock):
+    case = classifier()
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1) as inspector:
+        dashboard = Dashboard(inspector)
+        handle = Handle(dashboard)
+        case.run(1)
+        assert handle.shown == []
+        inspector.pause()
+        dashboard._keeper.update()
+        assert ">6</td>" in handle.shown[0]
+        inspector.resume()
+        case.run(1)
+        inspector.pause()
+        dashboard._keeper.update()
+        assert len(handle.shown) == 1, "a training that is made to go on step by step does not wait for pictures"
+        clock[0] += 11.0
+        dashboard._keeper.update()
+        assert ">12</td>" in handle.shown[1]
+        inspector.resume()
         dashboard.close()
