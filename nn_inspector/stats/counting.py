@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 import torch
 
+MOST_COUNTED = 2**24
+"""Up to so many, counts in float32 are exact."""
+
 
 def count_in_rows(numbers: torch.Tensor, bins: int, weights: torch.Tensor | None = None) -> torch.Tensor:
     """Count the numbers of each row, in one call whatever they are; nothing waits for the device.
@@ -17,7 +20,7 @@ def count_in_rows(numbers: torch.Tensor, bins: int, weights: torch.Tensor | None
         weights: float32 [rows, n], whole numbers: as how many each counts; None if as one.
 
     Returns:
-        float32 [rows, bins]: exact up to 2^24.
+        float32 [rows, bins]: exact up to `MOST_COUNTED`.
 
     Example:
         >>> count_in_rows(torch.tensor([[0, 2, 2], [1, 1, 1]]), 3).tolist()

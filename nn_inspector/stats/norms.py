@@ -73,10 +73,10 @@ def _scaled_norm(values: torch.Tensor) -> torch.Tensor:
 
 
 def sums(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """The sum of the elements of each tensor, accumulated in float32; complex values count by their magnitude.
+    """The sum of the elements of each tensor, in float32, or float64 where they are; complex values count by their magnitude.
 
     Example:
         >>> sums([torch.full((70_000,), 1.0, dtype=torch.float16)])
         [tensor(70000.)]
     """
-    return [real_values(tensor).sum(dtype=torch.float32) for tensor in tensors]
+    return [values.sum(dtype=accumulation_type(values)) for values in map(real_values, tensors)]

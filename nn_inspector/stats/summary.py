@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from nn_inspector.stats.counting import MOST_COUNTED
 from nn_inspector.stats.finite import is_finite
 from nn_inspector.stats.magnitudes import BINS, count_patterns, fold_patterns
 from nn_inspector.stats.quantiles import quantile
@@ -156,7 +157,7 @@ def summarize(tensor: torch.Tensor, limit: int = 2**22) -> Summary:
     Args:
         tensor: any shape, dtype and layout (see `real_values`); complex values are described by their magnitude, and the
             zeros that a sparse tensor does not store count like any other.
-        limit: above this many elements a strided sample is described (see `strided_sample` for how far it may be off), and
+        limit: above this many elements, and above 2^24, a strided sample is described (see `strided_sample` for how far it may be off), and
             what is counted in it stands for all elements. A NaN or Inf is never missed: if the sample holds none while the
             tensor does, one is counted.
 
@@ -166,7 +167,7 @@ def summarize(tensor: torch.Tensor, limit: int = 2**22) -> Summary:
         (1.0, 1.0, 1, 1)
     """
     values, more_zeros = stored_values(tensor)
-    found = _summarize_stored(values, limit)
+    found = _summarize_stored(values, min(limit, MOST_COUNTED))
     return merge(found, _zeros(more_zeros)) if more_zeros else found
 
 
@@ -210,14 +211,15 @@ def merge(a: Summary, b: Summary) -> Summary:
     Mean and deviations follow Chan, Golub and LeVeque (1979), which is stable where sums of squares cancel.
     """
     n = a.finite + b.finite
-    delta = b.mean - a.mean
+    half = b.mean / 2 - a.mean / 2  # all of the distance may leave the range
+    of_a, of_b = (half * (part.finite / n) if n else 0.0 for part in (a, b))
     return Summary(
         count=a.count + b.count,
         nan=a.nan + b.nan,
         inf=a.inf + b.inf,
         zeros=a.zeros + b.zeros,
-        mean=a.mean + delta * b.finite / n if n else 0.0,
-        deviations=a.deviations + b.deviations + (delta * delta * a.finite * b.finite / n if n else 0.0),
+        mean=a.mean + of_b + of_b if n else 0.0,
+        deviations=a.deviations + b.deviations + of_a * of_b * 4 * n,
         low=float(np.fmin(a.low, b.low)),
         high=float(np.fmax(a.high, b.high)),
         histogram=a.histogram + b.histogram,

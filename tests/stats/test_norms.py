@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nn_inspector.stats import exact_type, norms
+from nn_inspector.stats import exact_type, norms, sums
 from nn_inspector.stats.norms import _scaled_norm
 
 G = torch.Generator().manual_seed(0)
@@ -88,3 +88,8 @@ def test_the_way_of_other_devices_agrees(dtype, magnitude):
     assert _scaled_norm(values).item() == pytest.approx(values.double().norm().item(), rel=1e-5)
     assert _scaled_norm(torch.zeros(3, dtype=dtype)).item() == 0.0
     assert _scaled_norm(torch.zeros(0, dtype=dtype)).item() == 0.0
+
+
+def test_sums_are_in_the_range_of_what_is_summed():
+    wide, narrow = sums([torch.full((2,), 1e39, dtype=torch.float64), torch.full((70_000,), 1.0, dtype=torch.float16)])
+    assert (float(wide), float(narrow)) == (2e39, 70_000.0)

@@ -310,3 +310,17 @@ def test_a_view_that_is_yet_to_be_negated():
     values = torch.tensor([1 + 2j, 3 - 4j]).conj().imag
     assert values.is_neg()
     assert (summarize(values).low, summarize(values).high) == (-2.0, 4.0)
+
+
+def test_more_elements_than_float32_can_count():
+    summary = summarize(torch.zeros(1, dtype=torch.int8).expand(2**25), limit=2**26)
+    assert (summary.count, summary.zeros, summary.histogram.sum()) == (2**25, 2**25, 2**25)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 3), (10, 2), (0, 3), (10, 0)])
+def test_merging_at_the_ends_of_the_range(sizes):
+    far = 1.7e308
+    parts = [torch.full((size,), value, dtype=torch.float64) for size, value in zip(sizes, (far, -far), strict=True)]
+    merged, whole = merge(*map(summarize, parts)), summarize(torch.cat(parts))
+    assert merged.mean == pytest.approx(whole.mean, rel=1e-12, abs=1e-12 * far)
+    assert (merged.low, merged.high, merged.deviations) == (whole.low, whole.high, whole.deviations)
