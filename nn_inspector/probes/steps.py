@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 from torch.optim import Optimizer
@@ -31,6 +33,7 @@ class StepProbe(Probe):
         self._before_all, self._after_all = _that_look(self._all, "before_step"), _that_look(self._all, "after_step")
         self._expecting = _that_look(self._all, "expect_step")
         self._on_step = on_step
+        self._may_nest = False
         self._choose()
 
     def attach(self) -> None:
@@ -40,10 +43,13 @@ class StepProbe(Probe):
         """Watch the steps of one more optimizer."""
         for reader in self._all:
             self._guard(reader, reader.add_optimizer, index)
+        self._may_nest |= _has_several_steps(optimizer)
         self.keep(optimizer.register_step_pre_hook(self.hook(self._before, index, sign=Sign.STEP)))
         self.keep(optimizer.register_step_post_hook(self.hook(self._after, index)))
 
     def _before(self, index: int, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if self._may_nest and _is_nested(optimizer):
+            return
         self.recorder.skipped = getattr(optimizer, "found_inf", None)
         self.recorder.with_closure = kwargs.get("closure", args[1] if len(args) > 1 else None) is not None
         for reader in self._before_all if self.recorder.due else self._before_cheap:
@@ -55,6 +61,8 @@ class StepProbe(Probe):
                     reader.fail(error)
 
     def _after(self, index: int, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if self._may_nest and _is_nested(optimizer):
+            return
         recorder = self.recorder
         for reader in self._after_all if recorder.due else self._after_cheap:
             if reader.failure is None:
@@ -97,3 +105,22 @@ class StepProbe(Probe):
 def _that_look(readers: Sequence[StepReader], method: str) -> list[StepReader]:
     """Those that do something there: an empty call costs as much as a short one."""
     return [reader for reader in readers if getattr(type(reader), method) is not getattr(StepReader, method)]
+
+
+_WITH_HOOKS = Optimizer.profile_hook_step(len).__code__
+"""What torch makes of the step() of each class, its base classes included: it calls the hooks around it."""
+
+
+def _has_several_steps(optimizer: Optimizer) -> bool:
+    """Whether its step() may call another one of its class's bases, so that torch calls the hooks of one step twice."""
+    return sum("step" in vars(kind) for kind in type(optimizer).__mro__ if kind is not Optimizer) > 1
+
+
+def _is_nested(optimizer: Optimizer) -> bool:
+    """Whether the step() that calls its hooks now was called by another one of the same optimizer."""
+    frame: FrameType | None = sys._getframe(1)
+    depth = 0
+    while frame is not None and depth < 2:
+        depth += frame.f_code is _WITH_HOOKS and frame.f_locals.get("self") is optimizer
+        frame = frame.f_back
+    return depth > 1

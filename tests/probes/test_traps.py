@@ -60,6 +60,7 @@ TRAPS = {
     "LBFGS": Trap(case(optimizer=lambda m: torch.optim.LBFGS(m.parameters(), max_iter=3)), with_closure, USUAL - {"kept_gradient"}),
     "SGD with a closure": Trap(case(), with_closure, USUAL - {"kept_gradient"}),
     "SGD with a named closure": Trap(case(), loops.with_a_named_closure, USUAL - {"kept_gradient"}),
+    "a step that calls the step of its base class": Trap(case(optimizer=models.of_a_subclass), seen=USUAL | {"optimizer_moment_norm"}),
     "two parameter groups": Trap(case(optimizer=models.halves)),
     "frozen": Trap(case(models.frozen)),
     "lazy": Trap(models.lazy_case),
@@ -165,6 +166,27 @@ def test_the_updates_that_are_measured_are_those_that_were_made(name):
     for parameter in true[0]:
         series = run.series("update_norm", parameter)
         assert series.values.tolist() == pytest.approx([step[parameter] for step in true], rel=1e-5)
+
+
+def test_a_step_that_calls_the_step_of_its_base_class_is_one_step():
+    """Torch calls the hooks of both, where the base class was used before. A step that breaks is none."""
+    c = case(optimizer=models.of_a_subclass)()
+    x, y = blobs(16).tensors
+    changes = []
+    with nni.watch(c.model, c.optimizer, c.loss_fn, every=1) as inspector:
+        for number in range(5):
+            before = c.model[0].weight.detach().clone()
+            loops.usual_step(c, x, y)
+            changes.append((c.model[0].weight.detach() - before).norm().item())
+            c.optimizer.broken = number == 2
+            if c.optimizer.broken:
+                with pytest.raises(ArithmeticError):
+                    loops.usual_step(c, x, y)
+                c.optimizer.broken = False
+    run = inspector.run
+    assert run.steps == 5
+    assert run.series("update_norm", "0.weight").steps.tolist() == [0, 1, 2, 3, 4]
+    assert run.series("update_norm", "0.weight").values == pytest.approx(changes, rel=1e-5)
 
 
 TRUE_GRADIENTS = ["plain", "accumulation and clipping", "LBFGS", "SGD with a closure", "SGD with a named closure"]

@@ -154,5 +154,25 @@ def adam(**options):
     return lambda model: torch.optim.Adam(model.parameters(), **options)
 
 
+class Decaying(torch.optim.Adam):
+    """Makes the step of its base class, and another small one."""
+
+    broken = False
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        if self.broken:
+            raise ArithmeticError
+        loss = super().step(closure)
+        for parameter in self.param_groups[0]["params"]:
+            parameter.mul_(0.9)
+        return loss
+
+
+def of_a_subclass(model):
+    torch.optim.Adam(model.parameters())  # from here on torch calls hooks in the step of the base class, too
+    return Decaying(model.parameters())
+
+
 def halves(model):
     return torch.optim.SGD([{"params": model[0].parameters(), "lr": 0.1}, {"params": model[2].parameters()}], lr=0.01)
