@@ -34,6 +34,7 @@ class OwnNumbers:
         for name, value in scalars.items():
             self._recorder.record(name, "train", _number(name, value))
             self._logged[name, "train"] = None
+        self._hand_on(wait=False)
 
     def validation(self, **metrics: float | torch.Tensor) -> None:
         """Record results of a validation pass that could not be seen from outside, such as `loss=...` or `accuracy=...`.
@@ -44,7 +45,7 @@ class OwnNumbers:
         for name, value in metrics.items():
             self._recorder.record(name, "validation", _number(name, value))
             self._logged[name, "validation"] = None
-        self._recorder.flush()
+        self._hand_on(wait=True)
 
     @property
     def latest(self) -> dict[str, float]:
@@ -58,6 +59,11 @@ class OwnNumbers:
         values = {pair: self.run.last(*pair) for pair in self._logged}
         words = {"train": "", "validation": "validation "}
         return {words[source] + name: value for (name, source), value in values.items() if value is not None}
+
+    def _hand_on(self, *, wait: bool) -> None:
+        """The run has them now, unless it is another thread that hands them in than the one that trains."""
+        if self._recorder.thread.is_here:
+            self._recorder.flush(wait=wait)
 
 
 def _number(name: str, value: object) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -19,6 +21,7 @@ from nn_inspector.training import Step, Training
 from nn_inspector.views import in_notebook, open_view
 
 _current: Inspector | None = None
+_made: weakref.WeakSet[Inspector] = weakref.WeakSet()
 _listeners: list[Callable[[Inspector], None]] = []
 
 
@@ -138,8 +141,17 @@ def watch(
         layers=layers,
         keep_samples=keep_samples,
     )
+    _made.add(_current)
     for listener in _listeners:
         listener(_current)
     if show and in_notebook():
         open_view("dashboard", _current, show=True)
     return _current
+
+
+def _detach_all() -> None:
+    for inspector in list(_made):
+        inspector.detach()
+
+
+atexit.register(_detach_all)  # later than that of the run's file, so it comes before it

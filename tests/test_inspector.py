@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader
 
 import nn_inspector as nni
 from nn_inspector.watching import current_inspector
@@ -28,6 +29,35 @@ def test_stop_ends_the_loop_at_the_next_step_boundary():
         assert inspector.run.steps == 4
         case.run(1)
         assert inspector.run.steps == 10, "the training goes on when it is started again"
+
+
+@pytest.mark.parametrize("event", ["a number is logged", "a validation pass ends"])
+def test_what_comes_between_steps_is_in_the_run_at_once_with_all_before_it(event):
+    """No step may ever follow it."""
+    case, validation = classifier(), DataLoader(blobs(32, seed=1), batch_size=16)
+    with watch(case, every=100, val_loader=validation) as inspector:
+        case.run(1)
+        if event == "a number is logged":
+            inspector.log(accuracy=0.5)
+            assert inspector.run.last("accuracy", "train") == 0.5
+        else:
+            with torch.no_grad():
+                losses = [case.loss_fn(case.model(x), y).item() for x, y in validation]
+            assert inspector.run.last("loss", "validation") == pytest.approx(sum(losses) / 2)
+        assert inspector.run.series("loss", "train").steps.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_error_of_ours_while_detaching_leaves_no_hook_and_reaches_nobody():
+    def broken(numbers):
+        raise IndexError("nothing there")
+
+    case = classifier()
+    with watch(case, every=1) as inspector:
+        case.run(1)
+        inspector._recorder.put(torch.zeros(1), broken)
+    assert any("nothing there" in problem for problem in inspector.problems)
+    assert not case.optimizer._optimizer_step_pre_hooks
+    assert not case.model._forward_hooks
 
 
 def test_stop_from_another_thread():

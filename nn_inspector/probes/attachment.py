@@ -201,9 +201,12 @@ class Attachment:
         self._worst.forget()
 
     def detach(self) -> None:
-        """Take every hook off."""
-        self.settle()
-        self._recorder.close()
+        """Take every hook off, whatever becomes of what was measured."""
+        try:
+            self.settle()
+            self._recorder.close()
+        except Exception as error:  # noqa: BLE001 - an error of ours is none of the script's
+            self._steps.fail(error)
         for probe in self.probes:
             probe.detach()
 
@@ -254,6 +257,7 @@ class Attachment:
         if role == "validation":
             self._loss.close_window()
             self._loss.end_validation()
+            self._recorder.end_pass()
         else:
             self._set_back.end()
 

@@ -247,9 +247,16 @@ class Recorder:
             self._end_step_together(self._merger, due)
         self.due |= self._rounds.end_step(optimizer_index, due=due)
 
+    def end_pass(self) -> None:
+        """A pass over the validation data is complete: the next step may be far off, or never come."""
+        self.flush(wait=self._is_late)
+
+    @property
+    def _is_late(self) -> bool:
+        return time.monotonic() - self._last_flush > _FLUSH_AFTER
+
     def _end_step_alone(self, due: bool) -> None:
-        late = time.monotonic() - self._last_flush > _FLUSH_AFTER
-        if due or late or len(self._queue) + len(self._ready) > _QUEUE_LIMIT:
+        if due or self._is_late or len(self._queue) + len(self._ready) > _QUEUE_LIMIT:
             self.flush(wait=False)
         self.due = self.schedule.end_step(self.step, due) or self._look_closer
         self._look_closer = False
@@ -270,13 +277,18 @@ class Recorder:
             self.due = self.step < DENSE_STEPS or self.step >= self._next_due
 
     def _send(self, merger: Merger) -> None:
+        self._hand_on(self._take_own())
         ready, self._ready = self._ready, []
-        passed_on: list[Measured] = [one for one in ready if one.quantity not in AVERAGED]
-        parts = [_averaged(one) for one in ready if one.quantity in AVERAGED]
+        parts = [_averaged(one) for one in ready]
         self._start_transfers()
         parts += self._arrived(wait=True)
-        brought = merger.send(self.step, parts, self.schedule.wanted_interval)
-        self._hand_on(passed_on + brought)
+        self._hand_on(merger.send(self.step, parts, self.schedule.wanted_interval))
+
+    def _take_own(self) -> list[Measured]:
+        """Numbers on the host that are not taken together with those of other processes."""
+        own: list[Measured] = [one for one in self._ready if one.quantity not in AVERAGED]
+        self._ready = [one for one in self._ready if one.quantity in AVERAGED]
+        return own
 
     def _read_all(self, merger: Merger) -> None:
         """There is nobody to merge with any more: what is still under way is read as this process knows it."""
@@ -286,11 +298,11 @@ class Recorder:
     def flush(self, *, wait: bool = True) -> None:
         """Send queued numbers to the host, and hand on those that have arrived (all of them if `wait`).
 
-        Together with other processes, only what has been exchanged: no process can do that alone.
+        Together with other processes, only what is this one's own or has been exchanged: no process can do that alone.
         """
         self._last_flush = time.monotonic()
         if self._merger is not None:
-            self._hand_on(self._merger.collect(wait=wait))
+            self._hand_on(self._take_own() + self._merger.collect(wait=wait))
             return
         while True:
             self._start_transfers()

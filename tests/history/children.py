@@ -60,14 +60,17 @@ def train_until_told(path, stop):
             case.run(1)
 
 
-def train_and_leave(path):
+def train_and_leave(path, every=1):
     """Train a little and end the process without detaching; what is at exit must write the rest."""
     torch.set_num_threads(1)
     case = classifier()
-    nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=1, run=path)
+    inspector = nni.watch(
+        case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, every=every, run=path
+    )
     case.run(3)
     import atexit
 
+    assert inspector.is_attached
     atexit._run_exitfuncs()  # multiprocessing leaves with os._exit
     os._exit(0)
 

@@ -1,6 +1,7 @@
 """A run that another process writes."""
 
 import numpy as np
+import pytest
 
 import nn_inspector as nni
 from tests.history.children import event, start, train_and_leave, train_until_told
@@ -35,9 +36,10 @@ def test_a_run_is_followed_while_another_process_writes_it(tmp_path):
     run.close()
 
 
-def test_what_was_not_detached_is_written_at_exit(tmp_path):
+@pytest.mark.parametrize("every", [1, 100])
+def test_what_was_not_detached_is_written_at_exit(every, tmp_path):
     path = tmp_path / "left.sqlite"
-    child = start(train_and_leave, str(path))
+    child = start(train_and_leave, str(path), every)
     child.join(60)
     assert child.exitcode == 0
     run = nni.open_run(path)
