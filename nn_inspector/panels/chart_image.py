@@ -171,7 +171,7 @@ def png_tag(data: bytes, description: str) -> str:
 
 def _label(axes: Axes, chart: Chart) -> None:
     axes.set_xlabel(chart.x_label, fontsize=8)
-    axes.set_ylabel("" if chart.kind == "rows" else chart.y_label, fontsize=8)
+    axes.set_ylabel(chart.y_label, fontsize=8)
     axes.tick_params(labelsize=7)
     axes.grid(visible=True, color="#dddddd", lw=0.5)
     if chart.labels:

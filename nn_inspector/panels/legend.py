@@ -21,7 +21,7 @@ def colour_of(chart: Chart, name: str) -> str:
 
 def legend_html(chart: Chart) -> str:
     """The legend, which tells the curves apart by line and marker as well as by colour."""
-    entries = [f"{escape(chart.y_label)}:"] if chart.kind != "rows" and chart.y_label else []
+    entries = [_vertical(chart)] if chart.y_label else []
     for name, curve in chart.series.items():
         colour = colour_of(chart, name)
         sign = "■" if chart.kind == "bars" and curve.role == "main" else sign_of(look_of(chart, name))
@@ -33,6 +33,13 @@ def legend_html(chart: Chart) -> str:
         entries.append(_colour_bar(chart.heat))
     entries += [_entry(TEXT, "▲", text) for text in (*by_step(chart.events).values(), *by_row(chart).values())]
     return f'<div style="line-height: 1.3; font-size: 12px; color: {TEXT}">{" ".join(entries)}</div>'
+
+
+def _vertical(chart: Chart) -> str:
+    """What goes from the bottom to the top: names of rows leave no room for it beside the axis."""
+    if chart.kind == "rows":
+        return f'<span style="margin-right: 10px">Rows: {escape(chart.y_label)}</span>'
+    return f"{escape(chart.y_label)}:"
 
 
 def _colour_bar(heat: Heat) -> str:

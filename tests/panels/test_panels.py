@@ -1,8 +1,12 @@
+from html import escape
+
+import ipywidgets
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from torch import nn
 
 import nn_inspector as nni
@@ -15,8 +19,9 @@ from nn_inspector.panels import (
     speed,
     update_ratio,
 )
-from nn_inspector.panels.chart_image import png
+from nn_inspector.panels.chart_image import draw, png
 from nn_inspector.panels.chart_view import chart_view
+from nn_inspector.panels.chart_widget import ChartWidget
 from nn_inspector.panels.choice import PANELS
 from nn_inspector.panels.distribution import OCTAVES, fold, ticks
 from nn_inspector.panels.drawn_curves import decades
@@ -62,6 +67,7 @@ def test_every_panel_draws_a_training_live_and_static(panel, in_full):
     assert chart.empty == (panel.name in WITHOUT)
     assert chart.note or not chart.empty, "it says why it is empty"
     assert chart.x_label
+    assert chart.y_label
     widget = chart_view(chart)
     for mark in getattr(widget.children[1], "marks", ()):
         assert mark.x.dtype == mark.y.dtype == np.float64
@@ -69,6 +75,19 @@ def test_every_panel_draws_a_training_live_and_static(panel, in_full):
         assert not np.isinf(mark.y).any()
         assert np.asarray(mark.y).size <= 20 * MOST_POINTS
     assert png([(panel.title, chart)]).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("panel", [one for one in PANELS if one.name not in WITHOUT], ids=lambda panel: panel.name)
+def test_every_panel_says_what_both_axes_are_live_and_static(panel, in_full):
+    chart = panel.picture(in_full.run, Selection())
+    axes = Figure().subplots()
+    draw(axes, chart)
+    assert axes.get_ylabel() == chart.y_label
+    assert axes.get_xlabel().startswith(chart.x_label)
+    widget = chart_view(chart)
+    if isinstance(widget, ChartWidget):
+        assert widget.children[1].axes[0].label == chart.x_label
+    assert escape(chart.y_label) in "".join(part.value for part in widget.children if isinstance(part, ipywidgets.HTML))
 
 
 def test_gradients_by_layer_are_norms_over_their_parameters():
