@@ -9,7 +9,15 @@ import numpy as np
 from nn_inspector.history import Chart
 from nn_inspector.panels.drawn_curves import decades
 from nn_inspector.panels.style import GRID, TEXT
-from nn_inspector.panels.ticks import MOST_DECADES, decade_ticks, set_ticks, step_ticks, value_ticks
+from nn_inspector.panels.ticks import (
+    MOST_DECADES,
+    Ticks,
+    decade_ticks,
+    set_ticks,
+    side_by_side,
+    step_ticks,
+    value_ticks,
+)
 
 _MARGIN = {"top": 8, "bottom": 42, "left": 52, "right": 16}
 _ROW_MARGIN = {**_MARGIN, "left": 148}
@@ -17,6 +25,9 @@ _REMARK_MARGIN = {**_ROW_MARGIN, "right": 132}
 _MOST_SPACES, _SOME_SPACES, _FEW_SPACES = 5, 3, 2
 """Between the ticks of an axis of values that is linear or goes from left to right, and where remarks leave little room: there between
 powers of ten fewer than between other numbers, of which two would often have one tick only."""
+
+_LETTERS, _FEW_LETTERS = 28, 12
+"""Of the texts of such ticks together: so many have room in a page of 480 pixels, and so few where there are remarks."""
 
 _NOTHING = 60
 """Height of the place of a picture that has nothing to show, as its note says. Before the first step the place is kept."""
@@ -91,7 +102,7 @@ class ChartAxes:
         if chart.log:
             low, high = decades(chart)
             most = _FEW_SPACES if chart.remarks else _MOST_SPACES if chart.kind == "rows" else MOST_DECADES
-            set_ticks(values, decade_ticks(low, high, most=most))
+            self._set_values(chart, decade_ticks(low, high, most=most))
         with values.scale.hold_sync():
             least = 0.0 if chart.kind == "rows" and chart.top is not None else None
             values.scale.min, values.scale.max = decades(chart) if chart.log and not chart.empty else (least, chart.top)
@@ -106,11 +117,17 @@ class ChartAxes:
                 self.x.tick_values = ticks
         if not chart.log:
             most = _SOME_SPACES if chart.remarks else _MOST_SPACES
-            set_ticks(self._values, value_ticks(*_reach(chart), most=most))
+            self._set_values(chart, value_ticks(*_reach(chart), most=most))
 
     @property
     def _values(self) -> bqplot.Axis:
         return self.x if self._kind == "rows" else self.y
+
+    def _set_values(self, chart: Chart, ticks: Ticks) -> None:
+        """Ticks above each other have room whatever they say."""
+        if self._kind == "rows":
+            ticks = side_by_side(ticks, letters=_FEW_LETTERS if chart.remarks else _LETTERS)
+        set_ticks(self._values, ticks)
 
     def _show_remarks(self, chart: Chart, figure: bqplot.Figure) -> None:
         """What stands at the right end of the rows."""

@@ -13,6 +13,9 @@ _STEPS = MaxNLocator(6, steps=[1, 2, 5, 10], integer=True)
 MOST_DECADES = 8
 """A logarithmic axis with more has ticks at some of them only."""
 
+_STEP_LETTERS = 40
+"""So many have room below the steps in a narrow page."""
+
 _MOST_ZEROS = 4
 """Powers of ten with more are written as 1e5."""
 
@@ -26,9 +29,23 @@ Ticks = list[tuple[float, str]]
 def step_ticks(last: float) -> np.ndarray:
     """Round numbers of steps from 0 to the last one."""
     last = max(last, 1.0)
-    ticks = np.asarray(_STEPS.tick_values(0.0, last))
-    inside: np.ndarray = ticks[ticks <= last]
-    return inside
+    ticks = [float(tick) for tick in _STEPS.tick_values(0.0, last) if tick <= last]
+    return np.array(
+        [tick for tick, _ in side_by_side([(tick, f"{tick:,.0f}") for tick in ticks], letters=_STEP_LETTERS)]
+    )
+
+
+def side_by_side(ticks: Ticks, *, letters: int) -> Ticks:
+    """As many of some ticks as have room beside each other where so many letters have, but not fewer than two.
+
+    Example:
+        >>> [text for _, text in side_by_side([(0.0, "0"), (1e33, "1e+33"), (2e33, "2e+33")], letters=12)]
+        ['0', '2e+33']
+    """
+    every = 1
+    while len(ticks[::every]) > 2 and sum(len(text) + 1 for _, text in ticks[::every]) > letters:
+        every += 1
+    return ticks[::every]
 
 
 def value_ticks(low: float, high: float, *, most: int) -> Ticks:

@@ -42,6 +42,15 @@ def test_ticks_of_a_logarithmic_axis_are_few(powers):
     assert len(set(np.diff(ticks))) == 1
 
 
+@pytest.mark.parametrize(
+    ("losses", "log", "said"), [([2.2e33, 1.0], False, ["0", "2e+33"]), ([1.0, 1e-34], True, ["1e-34", "1"])]
+)
+def test_long_numbers_beside_remarks_do_not_touch(losses, log, said):
+    labels, remarks = row_labels(["first", "second"]), ("said 1, true 2",) * 2
+    chart = Chart("rows", "loss", "item", {"loss": curve(losses, "marks")}, labels, remarks=remarks, log=log)
+    assert list(ChartWidget(chart)._axes.x.tick_labels.values()) == said
+
+
 @pytest.mark.parametrize("steps", [1, 3, 17, 400, 1_200, 123_456, 1_000_000])
 def test_ticks_of_steps_are_few_and_round(steps):
     shown = ChartWidget(Chart("lines", "step", "loss", {"train": curve(np.ones(2))}))

@@ -1,7 +1,7 @@
 import bqplot
 import pytest
 
-from nn_inspector.panels.ticks import decade_ticks, set_ticks, step_ticks, value_ticks
+from nn_inspector.panels.ticks import decade_ticks, set_ticks, side_by_side, step_ticks, value_ticks
 
 NAN = float("nan")
 
@@ -25,6 +25,29 @@ def test_values_have_few_round_ticks(low, high, most, texts):
 def test_steps_have_whole_ticks_up_to_the_last_step():
     assert step_ticks(7.0).tolist() == [0, 2, 4, 6]
     assert step_ticks(0.0).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("texts", "letters", "left"),
+    [
+        ("0 0.2 0.4", 12, "0 0.2 0.4"),
+        ("0 1e+33 2e+33", 12, "0 2e+33"),
+        ("0 1.2e+134", 4, "0 1.2e+134"),
+        ("0 200,000 400,000 600,000 800,000", 28, "0 400,000 800,000"),
+        ("7", 0, "7"),
+    ],
+)
+def test_long_texts_stand_beside_each_other_at_fewer_ticks(texts, letters, left):
+    ticks = list(enumerate(texts.split()))
+    assert [text for _, text in side_by_side(ticks, letters=letters)] == left.split()
+
+
+@pytest.mark.parametrize("last", [9_999.0, 65_000.0, 1_200_000.0, 999_999_999.0])
+def test_steps_of_a_long_training_have_room(last):
+    ticks = step_ticks(last)
+    assert ticks[0] == 0
+    assert len(ticks) >= 2
+    assert sum(len(f"{tick:,.0f}") + 1 for tick in ticks) <= 40
 
 
 def test_many_decades_have_ticks_at_some_and_short_texts():
