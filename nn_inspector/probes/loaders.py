@@ -18,9 +18,9 @@ from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader
-from torch.utils.data.dataloader import _SingleProcessDataLoaderIter
 
 from nn_inspector.probes.batches import Epoch
+from nn_inspector.probes.given_indices import Indices, iterate
 from nn_inspector.probes.probe import Probe
 from nn_inspector.probes.recorder import Phase, Recorder
 from nn_inspector.probes.training_thread import Sign
@@ -69,7 +69,7 @@ class LoaderProbe(Probe):
 
     Attributes:
         waited: seconds that the loop has waited for batches so far.
-        given: what the sampler gave for the latest batch, where the loader has no workers.
+        given: what the sampler gave for the latest batch; None where that is not known.
     """
 
     name = "loader"
@@ -161,17 +161,6 @@ class LoaderProbe(Probe):
                 clock.stop()
 
 
-def numbered(given: Any) -> list[int] | None:
-    """The indices of a batch's items in the data set, if what the sampler gave for it is a list of whole numbers.
-
-    Example:
-        >>> numbered([3, 1]), numbered(["a.png"]), numbered(None)
-        ([3, 1], None, None)
-    """
-    is_known = isinstance(given, list) and all(isinstance(index, int) for index in given)
-    return given if is_known else None
-
-
 class _IteratorSource:
     """Stands where the loader's `_get_iterator` was. A copy of the loader gets the plain method back.
 
@@ -189,8 +178,7 @@ class _IteratorSource:
         watching = [probe for probe in self.probes if probe.listens]
         for probe in watching:
             probe.fetch()
-        iterator: Iterator[Any] = type(loader)._get_iterator(loader)
-        indices = _IndexReader(iterator)
+        iterator, indices = iterate(loader)
         for probe in watching:
             iterator = _ObservedIterator(iterator, probe, indices)
         return iterator
@@ -260,31 +248,10 @@ def _new_source(loader: Any) -> _IteratorSource | _ClassSource:
     return own
 
 
-class _IndexReader:
-    """Sees what the sampler gives to an iterator that makes its batches itself.
-
-    Workers are given theirs ahead of time, in part before anybody can look; there, nothing is known.
-
-    Attributes:
-        latest: what it gave for the batch that came last, mostly a list of indices.
-    """
-
-    def __init__(self, iterator: Iterator[Any]) -> None:
-        self.latest: Any = None
-        self._iterator = weakref.ref(iterator)
-        if isinstance(iterator, _SingleProcessDataLoaderIter):
-            iterator._next_index = self._read  # type: ignore[method-assign]
-
-    def _read(self) -> Any:
-        iterator: Any = self._iterator()
-        self.latest = type(iterator)._next_index(iterator)
-        return self.latest
-
-
 class _ObservedIterator:
     """The loader's own iterator, with someone looking over its shoulder."""
 
-    def __init__(self, iterator: Iterator[Any], probe: LoaderProbe, indices: _IndexReader | None = None) -> None:
+    def __init__(self, iterator: Iterator[Any], probe: LoaderProbe, indices: Indices | None = None) -> None:
         self._iterator = iterator
         self._probe = probe
         self._indices = indices

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nn_inspector.probes.loaders import numbered
+from nn_inspector.probes.given_indices import numbered
 from nn_inspector.probes.loss_level import LossLevel
 from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.merging import Merged

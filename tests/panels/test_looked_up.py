@@ -73,7 +73,8 @@ def trained(data, get=lambda batch: batch[0], *, size=8, **options):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(size, 4))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    loss_fn, loader = nn.CrossEntropyLoss(), DataLoader(data, batch_size=4, num_workers=options.pop("workers", 0))
+    workers = {name: options.pop(name) for name in ("num_workers", "in_order") if name in options}
+    loss_fn, loader = nn.CrossEntropyLoss(), DataLoader(data, batch_size=4, **workers)
     inspector = nni.watch(model, optimizer, loss_fn, train_loader=loader, show=False, **options)
     for batch in loader:
         optimizer.zero_grad()
@@ -179,8 +180,15 @@ def test_items_are_asked_for_once_and_leave_no_trace(monkeypatch):
     assert sorted(asked) == [600, 601, 602, 603]
 
 
-def test_with_workers_places_are_shown_and_nothing_is_looked_up():
-    chart, _ = evidence(trained(pictures(), size=36, workers=1))
+def test_with_workers_items_are_looked_up_as_well():
+    chart, _ = evidence(trained(pictures(), size=36, num_workers=1))
+    assert chart.labels[0][1] == "item 602"
+    assert len(chart.pictures) == 4
+    assert "looked up" in chart.note
+
+
+def test_where_the_order_of_batches_is_not_known_places_are_shown_and_nothing_is_looked_up():
+    chart, _ = evidence(trained(pictures(), size=36, num_workers=1, in_order=False))
     assert chart.labels[0][1] == "place 2"
     assert not chart.pictures
     assert "looked up" not in chart.note

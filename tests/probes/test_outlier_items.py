@@ -131,7 +131,9 @@ class Stream(IterableDataset):
         return iter(list(zip(*self.tensors, strict=True)))
 
 
-@pytest.mark.parametrize("options", [{"num_workers": 1}, {"kind": Stream}], ids=["workers", "iterable"])
+@pytest.mark.parametrize(
+    "options", [{"num_workers": 1, "in_order": False}, {"kind": Stream}], ids=["as they are ready", "iterable"]
+)
 def test_where_no_index_is_known_the_place_and_the_kept_item_are(options):
     case = classifier()
     case.train_loader = corrupted_loader(**options)

@@ -58,10 +58,10 @@ def test_numbers_and_small_batches():
     "loader",
     [
         [tuple(part[:16] for part in blobs().tensors)],
-        DataLoader(blobs(), batch_size=16, num_workers=1),
+        DataLoader(blobs(), batch_size=16, num_workers=1, in_order=False),
         DataLoader(blobs(), batch_size=None, sampler=[slice(0, 16)]),
     ],
-    ids=["list", "workers", "slices"],
+    ids=["list", "as they are ready", "slices"],
 )
 def test_where_indices_are_not_known_places_are(loader):
     case = classifier()
