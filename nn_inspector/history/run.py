@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -204,11 +204,12 @@ class Run:
         """Whether steps that are made meanwhile are seen: not of a file that was opened as it is."""
         return True
 
-    def dashboard(self, *, compare: Any = None) -> Any:
+    def dashboard(self, *, compare: Any = None, panels: Sequence[str] | None = None) -> Any:
         """All panels of this run, as a widget: at any of its steps, with what was found. No training is needed for it.
 
         Args:
             compare: another run, an inspector, or the name or path of a run file, to be drawn behind; see `Inspector.dashboard`.
+            panels: names of those to show first, as there.
 
         A run that is written by another process is followed with `open_run(path, follow=True)`; “Read again” brings its news.
 
@@ -217,7 +218,7 @@ class Run:
             >>> type(view).__name__
             'RunDashboard'
         """
-        return open_view("run_dashboard", self, compare=compare)
+        return open_view("run_dashboard", self, compare=compare, panels=panels)
 
     def report(self, path: str | os.PathLike[str] = "report.html") -> Path:
         """Write what is known of this run into one HTML file that needs no network: findings, pictures, parameters.

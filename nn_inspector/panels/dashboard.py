@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from IPython.display import display
@@ -12,6 +12,7 @@ from IPython.display import display
 from nn_inspector.inspector import Inspector
 from nn_inspector.live import PAGES, RARE, Publisher, Wishes, connect, follow_findings, is_place, is_whole
 from nn_inspector.panels.behind import Behind, behind
+from nn_inspector.panels.choice import FIRST, named_panels
 from nn_inspector.panels.comparison_runs import AnyRun
 from nn_inspector.panels.data_items import DataItems
 from nn_inspector.panels.layers import model_layers
@@ -35,9 +36,10 @@ class Dashboard(RunDashboard):
     Args:
         inspector: whose run to show.
         behind: another run, whose curves are drawn behind where a panel can.
+        panels: names of those that are shown first.
     """
 
-    def __init__(self, inspector: Inspector, behind: Behind | None = None) -> None:
+    def __init__(self, inspector: Inspector, behind: Behind | None = None, panels: Sequence[str] = FIRST) -> None:
         self._inspector = inspector
         self._data_items = DataItems(inspector)
         self._connection = connect()
@@ -47,7 +49,7 @@ class Dashboard(RunDashboard):
         self._publisher = Publisher(inspector)
         self._keeper = Publisher(inspector, share=KEEPING, interval=_KEPT_EVERY)
         self._kept = -math.inf
-        super().__init__(inspector.run, model_layers(inspector), self._steering, behind)
+        super().__init__(inspector.run, model_layers(inspector), self._steering, behind, panels)
         self.add_class(f"nni-board-{self._wishes.key}")
         self._publisher.add(self._tick)
         self._keeper.add(self._keep)
@@ -59,6 +61,7 @@ class Dashboard(RunDashboard):
         """Bring every panel up to date."""
         self._drawn = time.monotonic()
         self._steering.refresh()
+        self._choice.say_that_clicks_wait(self._is_training and self._clicks_wait())
         super().refresh()
 
     def close(self) -> None:
@@ -100,7 +103,11 @@ class Dashboard(RunDashboard):
 
     def _is_reached(self) -> bool:
         """Whether what is clicked is obeyed while a training runs; one in a thread of its own needs no extension."""
-        return self._connection is None or self._connection.heard or not self._connection.runs_cell
+        return not self._clicks_wait() or self._is_heard()
+
+    def _clicks_wait(self) -> bool:
+        """Whether the messages of widgets wait until a cell has ended."""
+        return self._connection is not None and self._connection.runs_cell
 
     def _clicked(self) -> None:
         PAGES.wake()
@@ -172,15 +179,22 @@ class Dashboard(RunDashboard):
         self._update_twins()
 
 
-def open_dashboard(inspector: Inspector, *, show: bool = False, compare: AnyRun | None = None) -> Dashboard:
+def open_dashboard(
+    inspector: Inspector,
+    *,
+    show: bool = False,
+    compare: AnyRun | None = None,
+    panels: Sequence[str] | None = None,
+) -> Dashboard:
     """Make the dashboard of an inspector.
 
     Args:
         inspector: whose run to show.
         show: display it now; otherwise it shows itself as the result of a cell.
         compare: another run, whose curves are drawn behind where a panel can.
+        panels: names of those that are shown first; None: the usual ones.
     """
-    dashboard = Dashboard(inspector, behind(inspector.run, compare))
+    dashboard = Dashboard(inspector, behind(inspector.run, compare), named_panels(panels))
     if show:
         display(dashboard)
     return dashboard

@@ -15,7 +15,7 @@ from nn_inspector.live import prepare_host
 from nn_inspector.panels.behind import Behind, behind
 from nn_inspector.panels.card import Card
 from nn_inspector.panels.chart_view import ChartView, chart_view
-from nn_inspector.panels.choice import GROUPS, PanelChoice
+from nn_inspector.panels.choice import FIRST, GROUPS, PanelChoice, named_panels
 from nn_inspector.panels.comparison_runs import AnyRun
 from nn_inspector.panels.evidence import Whereabouts, whereabouts
 from nn_inspector.panels.findings_strip import FindingsStrip
@@ -36,6 +36,7 @@ class RunDashboard(ipywidgets.VBox):
         layers: those that can be selected; None: those of which something was measured.
         beside: stands beside the line on how the run stands; None: a way to read the run again, if it may go on.
         behind: another run, whose curves are drawn behind where a panel can.
+        panels: names of those that are shown first.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class RunDashboard(ipywidgets.VBox):
         layers: Sequence[str] | None = None,
         beside: ipywidgets.Widget | None = None,
         behind: Behind | None = None,
+        panels: Sequence[str] = FIRST,
     ) -> None:
         self._run = run
         self._behind = behind
@@ -60,7 +62,7 @@ class RunDashboard(ipywidgets.VBox):
         self._holding = False
         self._later: list[str] = []
         self._asked: int | None = None
-        self._choice = PanelChoice(self._on_choice)
+        self._choice = PanelChoice(self._on_choice, panels)
         self._findings = FindingsStrip(run, self._words, self.show_evidence)
         self._time = TimeTravel(run, self._on_time, lambda: self._is_training, self._is_heard)
         where = ipywidgets.HBox([self._time, self._picker, self._choice.opener], layout={"flex_flow": "row wrap"})
@@ -237,9 +239,9 @@ class RunDashboard(ipywidgets.VBox):
         return static_html(self._run, replace(self._selection, step=None, items=None), self._choice.chosen)
 
 
-def open_run_dashboard(run: Run, *, compare: AnyRun | None = None) -> RunDashboard:
+def open_run_dashboard(run: Run, *, compare: AnyRun | None = None, panels: Sequence[str] | None = None) -> RunDashboard:
     """Make the dashboard of a run; see `Run.dashboard`."""
-    return RunDashboard(run, behind=behind(run, compare))
+    return RunDashboard(run, behind=behind(run, compare), panels=named_panels(panels))
 
 
 def _log_box(panel: Literal["loss", "metrics"]) -> ipywidgets.Checkbox:

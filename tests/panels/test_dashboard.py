@@ -110,6 +110,41 @@ def test_panels_are_chosen_by_buttons_and_made_when_they_are_first_shown():
     dashboard.close()
 
 
+def shown(dashboard):
+    return [panel.name for panel in dashboard._choice.chosen]
+
+
+def test_panels_can_be_named():
+    inspector = trained()
+    for one in (inspector, inspector.run):
+        dashboard = one.dashboard(panels=["worst_items", "loss"])
+        assert shown(dashboard) == ["loss", "worst_items"]
+        assert len(dashboard._grid.children) == 2
+        assert 'alt="Loss' in dashboard._twin()
+        dashboard.close()
+        assert len(shown(one.dashboard())) == 4
+
+
+@pytest.mark.parametrize(
+    ("panels", "said"),
+    [
+        (["loss", "gradients_flow"], "expected names of panels, got 'gradients_flow'. Did you mean \"gradient_flow\"?"),
+        (["Worst items"], "expected names of panels, got 'Worst items'. Did you mean \"worst_items\"?"),
+        (["xyz"], "expected names of panels, got 'xyz'. There are loss, metrics, "),
+        ([], "expected names of panels, got an empty list."),
+        ("loss", "expected a list of names of panels, got 'loss'. For example"),
+        ([3], "expected a list of names of panels, got a list of 1 items."),
+        (3, "expected a list of names of panels, got an int."),
+    ],
+)
+def test_what_is_no_name_of_a_panel_is_said(panels, said):
+    inspector = trained()
+    for one in (inspector, inspector.run):
+        with pytest.raises(nni.ArgumentError) as refused:
+            one.dashboard(panels=panels)
+        assert str(refused.value).startswith(f"panels: {said}")
+
+
 def test_where_no_page_is_heard_a_click_is_a_sign_of_life(monkeypatch):
     """A training in a thread of its own that is paused and stepped there is seen at once, however long nobody looked."""
     monkeypatch.setattr(PAGES, "_pages", {})

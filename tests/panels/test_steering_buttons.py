@@ -93,6 +93,25 @@ def test_the_buttons_say_it_where_no_click_reaches_a_running_cell(shown, connect
     assert said_by(shown(connection)) == said
 
 
+@pytest.mark.parametrize(
+    ("connection", "waits"),
+    [
+        (None, False),
+        (Connected(heard=True), True),
+        (Connected(heard=False), True),
+        (Connected(heard=True, runs_cell=False), False),
+    ],
+)
+def test_the_choice_of_panels_says_that_it_waits_for_the_cell_while_it_trains(shown, inspector, connection, waits):
+    dashboard = shown(connection)
+    said = dashboard._choice.children[0]
+    assert "comes when the cell has ended" in said.value
+    assert (said.layout.display != "none") == waits
+    inspector.settle()
+    dashboard.refresh()
+    assert said.layout.display == "none"
+
+
 def test_they_say_it_no_longer_once_an_extension_is_heard_or_the_training_is_over(shown, inspector, case):
     connection = Connected(heard=False)
     dashboard = shown(connection)

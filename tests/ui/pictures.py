@@ -119,6 +119,7 @@ HEAD = """# The panels
 Each panel on a real training: handwritten digits, a small convolutional network, a learning rate that is warmed up and falls
 (for NaN and Inf: a rate that is far too large; for attention and hidden states: a network that reads them row by row). `python -m tests.ui.pictures` trains it in a JupyterLab and makes this page and its pictures;
 what it says comes from `nn_inspector/panels`. How the panels behave while a cell runs stands in [live.md](live.md).
+`inspector.dashboard(panels=["loss", "memory"])` shows these two first, by their names; the buttons below “Panels” add and take away.
 """
 
 
@@ -141,7 +142,7 @@ def _section(panel: Panel) -> str:
     shows = (panel.picture.__doc__ or "").split("\n")[0]
     themes = THEMES if panel.name in IN_DARK else ("light",)
     pictures = [f"![{panel.title}, {theme}]({picture_of(panel, theme).relative_to(DOCS)})" for theme in themes]
-    lines = [f"## {panel.title}", "", shows, "", panel.healthy, "", *pictures]
+    lines = [f"## {panel.title}", "", f"{shows} Its name: `{panel.name}`.", "", panel.healthy, "", *pictures]
     if panel.checks:
         lines += ["", f"Checks whose findings can be seen here: {_links(panel.checks)}."]
     if panel.related:
