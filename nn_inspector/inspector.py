@@ -241,21 +241,16 @@ class Inspector(Controls, OwnNumbers):
         """Share of the training time that watching may cost."""
         return self._schedule.max_overhead
 
-    def dashboard(
-        self,
-        *,
-        compare: Inspector | Run | str | os.PathLike[str] | None = None,
-        panels: Sequence[str] | None = None,
-    ) -> Any:
+    def dashboard(self, *, compare: Any = None, panels: Sequence[str] | None = None) -> Any:
         """The live panels, as a widget.
 
         Args:
-            compare: another run, or the name or path of its file. Its loss, metrics and gradient norm are drawn in grey behind those of
-                this one, up to the step that is shown.
+            compare: another run or inspector, or the name or path of a run file; or up to three of them in a list. Their loss, metrics and gradient norm
+                are drawn in grey behind those of this one, up to the step that is shown.
             panels: names of those to show first, such as `["loss", "worst_items"]`; docs/panels.md has them all. None: four that say most.
 
         Raises:
-            ArgumentError: `compare` is no run, or this one; `panels` has a name that no panel has.
+            ArgumentError: `compare` is no run, this one, or too many; `panels` has a name that no panel has.
             RunFileError: the file is no run file.
         """
         return open_view("dashboard", self, compare=compare, panels=panels)

@@ -208,7 +208,7 @@ class Run:
         """All panels of this run, as a widget: at any of its steps, with what was found. No training is needed for it.
 
         Args:
-            compare: another run, an inspector, or the name or path of a run file, to be drawn behind; see `Inspector.dashboard`.
+            compare: another run, an inspector, or the name or path of a run file, or up to three of them, to be drawn behind; see `Inspector.dashboard`.
             panels: names of those to show first, as there.
 
         A run that is written by another process is followed with `open_run(path, follow=True)`; “Read again” brings its news.

@@ -85,18 +85,25 @@ def compared_runs(runs: AnyRun | Sequence[AnyRun], reference: Reference = None) 
     return ComparedRuns(tuple(known[:MOST_RUNS]), place, max(len(known) - MOST_RUNS, 0))
 
 
-def other_run(argument: str, one: object, run: Run) -> Run:
-    """A run that another one is to be seen against.
+def other_runs(argument: str, given: object, run: Run, most: int) -> list[Run]:
+    """The runs that another one is to be seen against.
 
     Raises:
-        ArgumentError: it is no run, or the same one.
+        ArgumentError: it is no run, or the same one, or none or more than so many, or one of them twice.
         RunFileError: a file is no run file.
     """
-    other = _as_run(argument, one)
-    if _same(other, run):
-        advice = 'For example inspector.dashboard(compare="sound").'
-        raise ArgumentError(argument, expected="another run", got=f"{run.name} itself", advice=advice)
-    return other
+    wanted = given if isinstance(given, list | tuple) else [given]
+    advice = 'For example inspector.dashboard(compare="sound").'
+    if not 0 < len(wanted) <= most:
+        got = f"{len(wanted) or 'none'}"
+        raise ArgumentError(argument, expected=f"one to {most} runs", got=got, advice=advice)
+    others: list[Run] = []
+    for other in (_as_run(argument, one) for one in wanted):
+        if any(_same(other, one) for one in (run, *others)):
+            got = f"{other.name} itself" if _same(other, run) else f"{other.name} twice"
+            raise ArgumentError(argument, expected="another run", got=got, advice=advice)
+        others.append(other)
+    return others
 
 
 def _as_run(argument: str, one: object) -> Run:

@@ -35,7 +35,7 @@ class Dashboard(RunDashboard):
 
     Args:
         inspector: whose run to show.
-        behind: another run, whose curves are drawn behind where a panel can.
+        behind: other runs, whose curves are drawn behind where a panel can.
         panels: names of those that are shown first.
     """
 
@@ -183,7 +183,7 @@ def open_dashboard(
     inspector: Inspector,
     *,
     show: bool = False,
-    compare: AnyRun | None = None,
+    compare: AnyRun | Sequence[AnyRun] | None = None,
     panels: Sequence[str] | None = None,
 ) -> Dashboard:
     """Make the dashboard of an inspector.
@@ -191,7 +191,7 @@ def open_dashboard(
     Args:
         inspector: whose run to show.
         show: display it now; otherwise it shows itself as the result of a cell.
-        compare: another run, whose curves are drawn behind where a panel can.
+        compare: another run, or up to three in a list, whose curves are drawn behind where a panel can.
         panels: names of those that are shown first; None: the usual ones.
     """
     dashboard = Dashboard(inspector, behind(inspector.run, compare), named_panels(panels))

@@ -29,7 +29,7 @@ class Selection:
         layer: the layer or block that is selected in all panels, or None.
         log_loss, log_metrics: whether the loss, or what was logged, is shown on a logarithmic scale.
         step: the one that is asked for, or None for the latest.
-        behind: another run, whose curves are drawn behind where a panel can; None: none is.
+        behind: other runs, whose curves are drawn behind where a panel can; None: none are.
         items: gives items of the data set for display; None where they must not be looked up, as in what is saved.
     """
 

@@ -12,6 +12,7 @@ from IPython.display import HTML, DisplayHandle, display
 
 from nn_inspector.history import Finding, Run
 from nn_inspector.live import prepare_host
+from nn_inspector.panels.against import Against
 from nn_inspector.panels.behind import Behind, behind
 from nn_inspector.panels.card import Card
 from nn_inspector.panels.chart_view import ChartView, chart_view
@@ -35,7 +36,7 @@ class RunDashboard(ipywidgets.VBox):
         run: what to show.
         layers: those that can be selected; None: those of which something was measured.
         beside: stands beside the line on how the run stands; None: a way to read the run again, if it may go on.
-        behind: another run, whose curves are drawn behind where a panel can.
+        behind: other runs, whose curves are drawn behind where a panel can.
         panels: names of those that are shown first.
     """
 
@@ -49,6 +50,7 @@ class RunDashboard(ipywidgets.VBox):
     ) -> None:
         self._run = run
         self._behind = behind
+        self._against = Against(run, behind.runs if behind is not None else ())
         self._twins: list[DisplayHandle] = []
         self._twin_state: object = None
         self._header = ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 240px", min_width="0px"))
@@ -151,8 +153,12 @@ class RunDashboard(ipywidgets.VBox):
         shown = None if self._time.following else int(self._time.slider.value)
         drawn = [panel for panel in self._choice.chosen if panel.name in self._charts]
         said = said_html((panel.title, self._charts[panel.name].shown) for panel in drawn)
-        standing = self._standing() + ([f"in grey: run {self._behind.run.name}"] if self._behind is not None else [])
-        self._header.value = header_html(self._run, standing, self._remarks(), shown) + said
+        standing = self._standing()
+        if self._behind is not None:
+            several = "s" * (len(self._behind.names) > 1)
+            standing = [*standing, f"in grey: run{several} {', '.join(self._behind.names)}"]
+        against = self._against.html(trains=self._is_training)
+        self._header.value = header_html(self._run, standing, self._remarks(), shown, against) + said
 
     def _read_again_button(self) -> ipywidgets.Widget:
         button = ipywidgets.Button(
@@ -239,7 +245,9 @@ class RunDashboard(ipywidgets.VBox):
         return static_html(self._run, replace(self._selection, step=None, items=None), self._choice.chosen)
 
 
-def open_run_dashboard(run: Run, *, compare: AnyRun | None = None, panels: Sequence[str] | None = None) -> RunDashboard:
+def open_run_dashboard(
+    run: Run, *, compare: AnyRun | Sequence[AnyRun] | None = None, panels: Sequence[str] | None = None
+) -> RunDashboard:
     """Make the dashboard of a run; see `Run.dashboard`."""
     return RunDashboard(run, behind=behind(run, compare), panels=named_panels(panels))
 
@@ -252,7 +260,9 @@ def _log_box(panel: Literal["loss", "metrics"]) -> ipywidgets.Checkbox:
     return box
 
 
-def header_html(run: Run, standing: Sequence[str] = (), remarks: Sequence[str] = (), shown: int | None = None) -> str:
+def header_html(
+    run: Run, standing: Sequence[str] = (), remarks: Sequence[str] = (), shown: int | None = None, more: str = ""
+) -> str:
     """One line on how a run stands, and below it what could not be measured and other remarks.
 
     Args:
@@ -260,6 +270,7 @@ def header_html(run: Run, standing: Sequence[str] = (), remarks: Sequence[str] =
         standing: what else the line says.
         remarks: each on a line of its own.
         shown: the step that the panels show, if it is not the latest. Steps are numbered from 0, as on the slider and the axes.
+        more: HTML that comes last.
     """
     parts = [
         f"<b>{escape(str(run.parameters.get('model', 'A network')))}</b>",
@@ -273,4 +284,4 @@ def header_html(run: Run, standing: Sequence[str] = (), remarks: Sequence[str] =
     parts += [escape(part) for part in standing]
     parts += [f"<b>shown: step {shown:,} (0 to {run.steps - 1:,})</b>"] if shown is not None else []
     lines = "".join(f"<div>▲ {escape(remark)}</div>" for remark in remarks)
-    return f'{STYLE}<div style="line-height: 1.5; color: {TEXT}">{" · ".join(parts)}{lines}</div>'
+    return f'{STYLE}<div style="line-height: 1.5; color: {TEXT}">{" · ".join(parts)}{lines}{more}</div>'
