@@ -289,6 +289,23 @@ class Notebook:
         wider = self.page.evaluate(out, view)
         assert wider == [], "\n".join(wider)
 
+    def expect_ticks_apart(self, view: str) -> None:
+        """Hold that no two texts at the ticks of one axis touch, once bqplot has drawn itself anew."""
+        touching = """view => {
+            const last = [...document.querySelectorAll(view)].at(-1);
+            const axes = [...last.querySelectorAll('.nni-chart g.axis')].map(axis => [...axis.querySelectorAll('.tick text')]
+                .filter(text => text.textContent && text.checkVisibility({ visibilityProperty: true }))
+                .map(text => [text.textContent, text.getBoundingClientRect()]));
+            const touch = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+            const pairs = axes.flatMap(texts => texts.flatMap(([one, a], place) =>
+                texts.slice(place + 1).filter(([_, b]) => touch(a, b)).map(([other]) => `${one} / ${other}`)));
+            return axes.flat().length === 0 ? ['no ticks'] : pairs;
+        }"""
+        with contextlib.suppress(playwright.sync_api.TimeoutError):
+            self.page.wait_for_function(f"view => ({touching})(view).length === 0", arg=view, timeout=PATIENCE)
+        pairs = self.page.evaluate(touching, view)
+        assert pairs == [], "\n".join(pairs)
+
     def wait_for_more_cells_than(self, count: int) -> None:
         """Wait until a cell was inserted."""
         script = "n => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells.length > n"

@@ -35,6 +35,9 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
     notebook.run_through(training - 1)
     notebook.start(training)
     notebook.wait_for_step(30)
+    notebook.dashboard.locator(".nni-panel-opener").click()
+    expect(notebook.dashboard.locator(".nni-panel-choice")).to_contain_text("comes when the cell has ended")
+    notebook.dashboard.locator(".nni-panel-opener").click()
     notebook.command("nn-inspector:stop-training")
     expect(notebook.output(training)).to_contain_text("Training stopped after step", timeout=PATIENCE)
     expect(page.locator(".Toastify__toast")).to_contain_text("stops after this step", timeout=PATIENCE)
@@ -84,6 +87,7 @@ def test_a_stopped_training_is_looked_at_step_by_step_goes_on_and_outlives_its_k
     expect(charts).to_have_count(11)
     board.evaluate("element => element.scrollIntoView()")
     notebook.expect_within(".nni-dashboard")
+    notebook.expect_ticks_apart(".nni-dashboard")
     in_both_themes("10-narrow", ".nni-dashboard")
 
     # On a wide one they take the room that there is.
