@@ -41,4 +41,5 @@ PANEL = Panel(
     picture=picture,
     checks=("hidden_activation",),
     related=("activation_scale", "batch_dependency"),
+    of_one_kind=True,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from nn_inspector.history import Finding, Run
+from nn_inspector.panels.found_rows import found_rows
 from nn_inspector.panels.layers import layer_of, title
 from nn_inspector.panels.panel import Panel, Selection
 
@@ -44,15 +45,21 @@ def whereabouts(run: Run, finding: Finding, layers: Sequence[str], groups: Itera
         run: where it was found.
         finding: of any check.
         layers: those of the model.
-        groups: the panels that there are; of each group the first that shows it is enough, and what shows items comes too.
+        groups: the panels that there are; of each group the first that shows it is enough, one of layers of its kind before others, and what
+            shows items comes too.
             A panel that has nothing to show of this run is named only if none has.
     """
     layer = _layer(finding.where, layers)
     selection = Selection(layer=layer)
     own = [[panel for panel in group if finding.check in panel.checks] for group in groups]
+    own = [sorted(panels, key=lambda panel: not _is_of_its_kind(panel, run, finding)) for panels in own]
     drawn = [_enough(panels, lambda panel: not panel.picture(run, selection).empty) for panels in own]
     shown = drawn if any(drawn) else [_enough(panels, lambda _: True) for panels in own]
     return Whereabouts(run.raised_at(finding.check), layer, tuple(chain.from_iterable(shown)))
+
+
+def _is_of_its_kind(panel: Panel, run: Run, finding: Finding) -> bool:
+    return panel.of_one_kind and bool(found_rows(panel.picture(run, Selection()), [finding]))
 
 
 def _enough(panels: Iterable[Panel], shows: Callable[[Panel], bool]) -> list[Panel]:

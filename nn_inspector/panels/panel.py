@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from nn_inspector.history import Chart, Run
+from nn_inspector.history import Chart, Finding, Run
 from nn_inspector.panels.behind import Behind
 from nn_inspector.panels.found_rows import found_rows
 from nn_inspector.panels.item_view import LookedUp
@@ -54,6 +54,7 @@ class Panel:
         related: names of those that ask after the same thing, and whose findings are seen elsewhere.
         comparable: whether another run's curves may stand behind its own.
         of_items: whether it shows items of the data; it is evidence beside any other panel.
+        of_one_kind: whether its rows are layers of one kind; of a finding about one of these it is the evidence.
     """
 
     name: str
@@ -64,13 +65,14 @@ class Panel:
     related: tuple[str, ...] = ()
     comparable: bool = False
     of_items: bool = False
+    of_one_kind: bool = False
 
     def chart(self, run: Run, selection: Selection) -> Chart:
         """The picture; where it goes over steps, with a mark when a finding that can be seen in it was raised.
 
         Rows of layers, classes or items that such a finding is about have a mark as well.
 
-        Where it is of one step, that one is named if it is not one of the latest.
+        Where it is of one step, that one is named if it is not one of the latest, and findings that have no row are named below.
         """
         chart = self.picture(run, selection)
         if self.comparable and selection.behind is not None:
@@ -80,10 +82,20 @@ class Panel:
         raised = [
             (step, check) for check in self.checks if (step := run.raised_at(check)) is not None and step <= run.steps
         ]
-        chart = replace(chart, found=found_rows(chart, filter(None, (run.finding(check) for _, check in raised))))
+        findings = [finding for _, check in raised if (finding := run.finding(check)) is not None]
+        chart = replace(chart, found=found_rows(chart, findings))
         if not chart.over_steps:
-            return replace(chart, note=" ".join(filter(None, (chart.note, _age(chart, run)))))
+            return replace(
+                chart, note=" ".join(filter(None, (chart.note, _unmarked(chart, findings), _age(chart, run))))
+            )
         return replace(chart, events=tuple((float(step), check) for step, check in raised))
+
+
+def _unmarked(chart: Chart, findings: Sequence[Finding]) -> str:
+    """What was found and has no mark here: it is about the whole, or about what the picture has no row of."""
+    marked = {check for _, check in chart.found}
+    named = [f"{one.check} ({one.where})" if one.where else one.check for one in findings if one.check not in marked]
+    return f"▲ Found: {', '.join(named)}." if named else ""
 
 
 def _age(chart: Chart, run: Run) -> str:

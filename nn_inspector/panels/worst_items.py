@@ -137,7 +137,15 @@ PANEL = Panel(
     title="Worst items",
     healthy="Healthy: hard items, rightly labelled. Look them up: often the label is wrong, or the item is damaged.",
     picture=picture,
-    checks=("divergence", "label_alignment", "label_range", "loss_spike", "missing_values", "nonfinite"),
+    checks=(
+        "data_mutation",
+        "divergence",
+        "label_alignment",
+        "label_range",
+        "loss_spike",
+        "missing_values",
+        "nonfinite",
+    ),
     of_items=True,
 )
 """The items of a batch that the network gets most wrong."""

@@ -81,12 +81,8 @@ def test_a_related_check_does_not_bring_its_panel_up():
     assert clipping.chart(run, Selection()).events == ()
 
 
-WITHOUT_A_PICTURE = {"data_mutation"}
-"""What was measured of a training shows nothing of them, whatever the network."""
-
-
-def test_nearly_every_check_has_a_panel():
-    assert {check for panel in PANELS for check in panel.checks} | WITHOUT_A_PICTURE == NAMES
+def test_every_check_has_a_panel():
+    assert {check for panel in PANELS for check in panel.checks} == NAMES
 
 
 def test_the_page_of_the_panels_links_to_the_pages_of_the_checks():

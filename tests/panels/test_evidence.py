@@ -22,6 +22,7 @@ from nn_inspector.panels.matrix_widget import MatrixWidget
 from nn_inspector.panels.panel import Selection
 from nn_inspector.panels.row_marks import RowMarks
 from nn_inspector.probes import ITEM_FIELDS, Measurement
+from nn_inspector.stats import BINS
 from tests.trainings import classifier
 
 LAYERS = ("0", "1", "2", "model", "encoder.0")
@@ -131,6 +132,36 @@ def test_a_panel_comes_up_where_it_has_something_to_show_of_the_layer(layer, nam
     run = recurrent_run(layer)
     place = whereabouts(run, run.finding("vanishing_gradients"), ("rows", "head"), GROUPS.values())
     assert [panel.name for panel in place.panels] == names
+
+
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [("attention", ["attention_entropy"]), ("body", ["activation_histogram"]), (None, ["activation_histogram"])],
+)
+def test_of_a_finding_about_attention_its_own_panel_comes_first(where, names):
+    run = run_of(10, found("hidden_activation", where=where))
+    for layer in ("body", "attention"):
+        run.record([Measurement(9, "activation_histogram", layer, np.ones(BINS))])
+    run.record([Measurement(9, "attention_entropy", "attention", 0.5)])
+    place = whereabouts(run, run.finding("hidden_activation"), ("body", "attention"), GROUPS.values())
+    assert [panel.name for panel in place.panels] == names
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "said"),
+    [
+        ("hidden_norm", "exploding_gradients", "▲ Found: exploding_gradients, vanishing_gradients (rows)."),
+        ("gradient_flow", "gradient_flow", "▲ Found: gradient_flow."),
+    ],
+)
+def test_what_has_no_mark_in_a_picture_is_named_below_it(name, check, said):
+    run = recurrent_run("rows")
+    run.add_finding(found(check))
+    panel = next(panel for panel in PANELS if panel.name == name)
+    assert said in panel.chart(run, Selection()).note
+    run.add_finding(found(check, "ok"))
+    run.add_finding(found("vanishing_gradients", "ok"))
+    assert "Found" not in panel.chart(run, Selection()).note
 
 
 @pytest.mark.parametrize(
