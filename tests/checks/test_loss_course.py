@@ -124,6 +124,7 @@ def test_a_spike_tells_of_gradient_and_rate_before_it():
     assert "up to 80 just before, and 2 usually" in finding.message
     assert "raised from 0.01 to 0.5" in finding.message
     assert "clip_grad_norm_(model.parameters(), 2)" in finding.remedy.code
+    assert finding.remedy.text.endswith("It was not tried: a copy meets the collapse at step 120 only.")
     assert finding.where == "step 120"
 
 

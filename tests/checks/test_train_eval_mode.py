@@ -150,6 +150,7 @@ def test_training_that_goes_on_in_evaluation_mode_is_an_error(make, what, loop, 
     finding = finding_of(make(), loop, read=loop)
     assert finding.severity == "error"
     assert f"{steps} of 24 steps were made in evaluation mode, that is without {what}" in finding.message
+    assert "The remedy was not tried" in finding.message
     assert finding.where.endswith("case.model.eval()")
     assert finding.basis == "structure"
 

@@ -89,6 +89,8 @@ def _trained_in_eval(subject: Subject, dependent: Dependent, reading: Reading, *
     severity = "error" if seen.first_in_train or untrained_norms else "info"
     if severity == "info":
         message += " It was so from the first step: on purpose if the model is pre-trained."
+    else:
+        message += " The remedy was not tried: copies take all their steps in training mode."
     return finding(INFO, severity, message, evidence=evidence, remedy=remedy, where=where, basis="structure")  # type: ignore[arg-type]
 
 

@@ -80,7 +80,7 @@ def look(subject: Subject) -> Finding:
     limit = clip_value(gradient_norms(subject.run).between(0, spike.step - 1)) or 1.0
     remedy = Remedy(
         f"Clip the gradient at {limit:g}: nine of ten steps before the collapse stayed below it. Lower the rate, and start from a "
-        "checkpoint of before.",
+        f"checkpoint of before. It was not tried: a copy meets the collapse at step {spike.step} only.",
         f"torch.nn.utils.clip_grad_norm_(model.parameters(), {limit:g})  # between backward() and step()",
     )
     evidence = {**course.evidence(), **evidence, "step": float(spike.step)}
