@@ -26,11 +26,13 @@ class Pass:
     Attributes:
         inputs: for each call of the model, the tensors among its arguments that it computes with; all of them if it
             is not seen to compute with any. Given a whole batch, a model leaves the labels alone.
+        blind: for each call of the model, whether it is not seen to compute with any.
         outputs: for each call of the model, what it returned.
         calls: of loss functions.
     """
 
     inputs: list[list[torch.Tensor]] = field(default_factory=list)
+    blind: list[bool] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     calls: list[LossCall] = field(default_factory=list)
 
@@ -58,6 +60,7 @@ def one_pass(copied: TrainingCopy, batch: Any, *, training: bool = False) -> Pas
         reading, stack = running.pop()
         stack.close()
         seen.inputs.append(reading.read)
+        seen.blind.append(reading.blind)
         seen.outputs.append(output)
 
     handles = (
@@ -90,6 +93,11 @@ class _Reading(TorchFunctionMode):
         """Those that were, or all if none was."""
         read = [tensor for tensor in self._given if id(tensor) not in self._unread]
         return [tensor.detach() for tensor in read or self._given]
+
+    @property
+    def blind(self) -> bool:
+        """Whether none was."""
+        return all(id(tensor) in self._unread for tensor in self._given)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -263,6 +263,25 @@ def test_items_that_are_all_alike_are_an_error(watched, item, says):
     assert finding.where == "train_loader"
 
 
+class Rate(torch.nn.Module):
+    """One number for all: how many items there are is all that it asks."""
+
+    def __init__(self):
+        super().__init__()
+        self.rate = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs):
+        return self.rate.expand(len(inputs))
+
+
+def test_items_that_are_all_alike_say_nothing_where_the_network_looks_at_none_of_them(watched):
+    made = classifier_of(Rate(), TensorDataset(torch.zeros(64, 1), torch.poisson(torch.full((64,), 4.0))))
+    made.loss_fn = torch.nn.PoissonNLLLoss(log_input=False)
+    finding = watched(made, lambda c: c.run(2)).check("zero_input")
+    assert finding.severity == "skipped"
+    assert "the same input" in finding.message
+
+
 @pytest.mark.parametrize(("labels", "epochs"), [(torch.arange(64) % CLASSES, 0), (torch.zeros(64).long(), 3)])
 def test_items_that_are_all_alike_say_nothing_where_nothing_was_to_be_learned(watched, labels, epochs):
     data = TensorDataset(torch.ones(64, FEATURES), labels)

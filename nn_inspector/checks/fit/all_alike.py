@@ -26,16 +26,17 @@ def all_alike(subject: Subject) -> list[torch.Tensor] | None:
     Sequences may be of any length if they hold one number everywhere: how long they are, and where they end, is no content.
 
     Returns:
-        The tensors of one item, of sequences their only number; None if items differ, or it is not known.
+        The tensors of one item, of sequences their only number; None if items differ, if the network looks at none of them, or if it
+        is not known.
     """
     if subject.seconds <= 0:
         return None
     try:
         with isolated(subject.training, start=Start()) as copied:
-            passes = [one_pass(copied, batch).inputs for batch in subject.batches()[:_BATCHES]]
+            passes = [one_pass(copied, batch) for batch in subject.batches()[:_BATCHES]]
     except ExperimentError:
         return None
-    given = [tuple(one[0]) for one in passes if len(one) == 1 and one[0]]
+    given = [tuple(one.inputs[0]) for one in passes if len(one.inputs) == 1 and one.inputs[0] and not one.blind[0]]
     if len(given) < len(passes) or not all(_is_plain(one, len(given[0])) for one in given):
         return None
     if sum(len(one[0]) for one in given) < _FEWEST:
