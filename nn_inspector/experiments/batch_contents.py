@@ -61,11 +61,18 @@ def select(batch: Any, chosen: torch.Tensor, size: int) -> Any:
     def choose(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
             return value[chosen.to(value.device)] if value.dim() and value.shape[0] == size else value
-        if isinstance(value, list) and len(value) == size and not any(isinstance(one, torch.Tensor) for one in value):
-            return [value[index] for index in chosen.tolist()]
+        if _is_one_each(value, size):
+            return type(value)(value[index] for index in chosen.tolist())
         return value
 
     return map_leaves(batch, choose, size)
+
+
+def _is_one_each(value: Any, size: int | None) -> bool:
+    """Whether it is a list of something for each item, or a tuple of texts, as torch's own collate function makes it."""
+    if type(value) is tuple:
+        return len(value) == size and all(isinstance(one, str) for one in value)
+    return isinstance(value, list) and len(value) == size and not any(isinstance(one, torch.Tensor) for one in value)
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
@@ -103,16 +110,15 @@ def map_leaves(value: Any, change: Callable[[Any], Any], items: int | None = Non
     Args:
         value: the structure.
         change: makes the new leaf of an old one.
-        items: a list of so many parts without a tensor among them is a leaf: one entry for each item.
+        items: a list of so many parts without a tensor among them, or a tuple of so many texts, is a leaf: one entry for each item.
     """
 
     def within(part: Any) -> Any:
         return map_leaves(part, change, items)
 
-    one_each = isinstance(value, list) and len(value) == items and not any(isinstance(p, torch.Tensor) for p in value)
     if isinstance(value, Mapping):
         changed: Any = _as_mapping(value, {key: within(part) for key, part in value.items()})
-    elif isinstance(value, PackedSequence) or one_each:
+    elif isinstance(value, PackedSequence) or _is_one_each(value, items):
         changed = change(value)
     elif isinstance(value, list | tuple):
         parts = [within(part) for part in value]

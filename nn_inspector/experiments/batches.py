@@ -193,6 +193,8 @@ def _without_rest(batches: list[Any], keep_rest: bool) -> list[Any]:
     except ExperimentError:
         return batches
     largest = max(sizes)
+    if not largest:
+        raise ExperimentError("The batches of train_loader hold no items: their first axis has length 0.")
     full = [batch for batch, size in zip(batches, sizes, strict=True) if size > 1 or largest == 1]
     rest = not keep_rest and len(full) > 1 and 1 < sizes[-1] < sizes[0]
     return full[:-1] if rest else full

@@ -261,6 +261,18 @@ def test_distinct_items_of_a_dict():
     assert distinct_items(batch, 5)["ids"].tolist() == [[1, 2], [3, 4]]
 
 
+@pytest.mark.parametrize("form", [list, tuple])
+def test_texts_are_chosen_with_their_items(form):
+    chosen, _ = distinct_items((form("abc"), torch.tensor([[1, 2], [1, 2], [3, 4]]), torch.arange(3)), 5)[:2]
+    assert chosen == form("ac")
+
+
+@pytest.mark.parametrize("draw", [lambda source: source.mixed(2), lambda source: source.as_loaded(2)])
+def test_batches_without_items_are_said_to_be_empty(draw):
+    with pytest.raises(ExperimentError, match="hold no items"):
+        draw(BatchSource([(torch.zeros(0, 2), torch.zeros(0))] * 3))
+
+
 FIVE = torch.tensor([[0.0], [1.0], [0.0], [2.0], [1.0]])
 
 

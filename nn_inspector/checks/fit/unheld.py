@@ -163,7 +163,7 @@ def _beside_the_answers(copied: TrainingCopy, batch: Any) -> dict[str, torch.Ten
     answers = [one for one in tensors_of(copied.predict(batch)) if one.requires_grad and one.numel() > 1]
     if not answers:
         return {}
-    of_answers = torch.autograd.grad([one.sum() for one in answers], list(few.values()), allow_unused=True)
+    of_answers = torch.autograd.grad([one.abs().sum() for one in answers], list(few.values()), allow_unused=True)
     loss = _loss(copied, batch)
     if not loss.requires_grad:
         return {}
