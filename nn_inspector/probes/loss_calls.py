@@ -119,6 +119,8 @@ class CallMode(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if torch.compiler.is_compiling():  # nothing of ours is in the graph
+            return func(*args, **kwargs)
         if func is torch.Tensor.backward and self._on_backward is not None:
             self.report(self._on_backward, args[0])
         result = func(*args, **kwargs)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
 
+from nn_inspector.probes.compiled import compiled_frames
 from nn_inspector.probes.forward import ForwardProbe
 from nn_inspector.probes.gradients import GradientProbe
 from nn_inspector.probes.loaders import LoaderProbe
@@ -64,6 +65,8 @@ class Silences:
         self._steps = steps
         self._others = others
         self._probes = probes
+        self._frames_at_first = compiled_frames()
+        self._versions_at_first = _versions(model)
 
     def said(self, *, gradients: bool) -> list[str]:
         """One sentence or two for each silence, with what to do.
@@ -72,11 +75,8 @@ class Silences:
             gradients: whether gradients are measured; else it is not known which modules are never used.
         """
         found = [self._others.problem()]
-        if found[0] is None and self._steps.recorder.step == 0 and self._forward.training_passes >= WITHOUT_STEPS:
-            found.append(
-                "The model ran, but no optimizer of its parameters made a step. Where your loop changes the weights itself, "
-                "let torch.optim.SGD do it: the result is the same, and its steps are seen."
-            )
+        if found[0] is None and self._steps.recorder.step == 0:
+            found.append(self._without_steps())
         if self._steps.recorder.step >= 1 and self._optimizers:
             found.append(self._replaced() or self._unstepped())
             found.append(self._without_values())
@@ -90,6 +90,22 @@ class Silences:
         if any(probe.lost for probe in self._probes):
             found.append("Other code removed hooks of nn_inspector: what they saw is missing now. Call watch() again.")
         return [text for text in found if text is not None]
+
+    def _without_steps(self) -> str | None:
+        if (
+            compiled_frames() > self._frames_at_first
+            and self._versions_at_first.items() - _versions(self._model).items()
+        ):
+            return (
+                "The weights change, but no step of an optimizer is seen: what torch.compile has compiled is not. Compile the model "
+                "alone, and call optimizer.step() outside of what is compiled."
+            )
+        if self._forward.training_passes < WITHOUT_STEPS:
+            return None
+        return (
+            "The model ran, but no optimizer of its parameters made a step. Where your loop changes the weights itself, let "
+            "torch.optim.SGD do it: the result is the same, and its steps are seen."
+        )
 
     def _unread(self) -> str | None:
         loaders = [probe for probe in self._probes if isinstance(probe, LoaderProbe) and probe.role == "train"]
@@ -224,6 +240,12 @@ def unstepped_parameters(model: nn.Module, optimizers: Sequence[Optimizer]) -> l
     """Names of trainable parameters that no watched optimizer steps."""
     stepped = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     return [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in stepped]
+
+
+def _versions(model: nn.Module) -> dict[str, int]:
+    """How often each parameter was written to."""
+    held = {name: p for name, p in model.named_parameters() if not isinstance(p, UninitializedParameter)}
+    return {name: p._version for name, p in held.items() if not p.is_inference()}
 
 
 def some(names: Sequence[str]) -> str:

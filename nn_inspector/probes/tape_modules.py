@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from nn_inspector.probes.compiled import compiled_frames
 from nn_inspector.probes.fast_path import KINDS
 from nn_inspector.probes.probe import Probe
 from nn_inspector.probes.recorder import Recorder
@@ -56,7 +56,7 @@ class ModuleCalls(Probe):
     def attach_parts(self) -> None:
         """The loop seems to call parts of the model itself."""
         self.has_parts = True
-        if _something_was_compiled():
+        if compiled_frames():
             self._tape.safely(_refuse_compiled)
             return
         for name, module in parts(self._model):
@@ -85,12 +85,6 @@ def parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, module in modules.items():
         if name and not isinstance(module, (*_CONTAINERS, *KINDS)) and not f"{name}.".startswith(aside):
             yield name, module
-
-
-def _something_was_compiled() -> bool:
-    """Whether torch.compile has been at work: a model whose forward pass is not seen may be part of a compiled graph."""
-    counters = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {})
-    return bool(counters.get("frames"))
 
 
 def _refuse_compiled() -> None:

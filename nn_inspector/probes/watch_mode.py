@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import torch
+
 from nn_inspector.probes.loss_calls import CallMode, LossCall
 from nn_inspector.probes.schedule import Schedule
 
@@ -45,7 +47,12 @@ class WatchMode(CallMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if self.failure is not None or self._schedule.working or os.getpid() != self._process:
+        if (
+            torch.compiler.is_compiling()
+            or self.failure is not None
+            or self._schedule.working
+            or os.getpid() != self._process
+        ):
             return func(*args, **kwargs)
         self.report(self._listener.before_call, func, args, kwargs)
         result = func(*args, **kwargs)

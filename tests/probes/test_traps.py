@@ -31,6 +31,7 @@ USUAL = frozenset(
     }
 )  # fmt: skip
 BY_PARAMETER = frozenset({"gradient_norm", "update_ratio", "weight_histogram", "gradient_histogram"})
+UNSEEN_STEPS = ("The weights change, but no step of an optimizer is seen: what torch.compile has compiled is not.",)
 
 
 @dataclass
@@ -46,6 +47,9 @@ class Trap:
 TRAPS = {
     "plain": Trap(case()),
     "compiled": Trap(case(), loops.compiled, BY_PARAMETER, ("The model's forward pass was not seen",)),
+    "a compiled step": Trap(case(optimizer=models.adam()), loops.with_a_compiled_step, frozenset(), UNSEEN_STEPS),
+    "a compiled train step": Trap(case(optimizer=models.adam()), loops.compiled_throughout, frozenset(), UNSEEN_STEPS),
+    "a compiled loss": Trap(case(optimizer=models.adam()), loops.with_a_compiled_loss, BY_PARAMETER),
     "gradient scaler": Trap(case(), loops.scaled),
     "gradient scaler, fused": Trap(case(optimizer=models.adam(fused=True)), loops.scaled, USUAL | {"optimizer_moment_norm"}),
     "gradient scaler, a step skipped": Trap(case(), loops.with_a_skipped_step),

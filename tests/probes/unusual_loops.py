@@ -34,6 +34,30 @@ def compiled(c):
     return manual(lambda c, x, y: usual_step(copy_of(c, model=model), x, y))(c)
 
 
+def with_a_compiled_step(c):
+    torch._dynamo.reset()
+    optimizer_step = torch.compile(c.optimizer.step, backend="eager")
+
+    def step(c, x, y):
+        c.optimizer.zero_grad()
+        loss = c.loss_fn(c.model(x), y)
+        loss.backward()
+        optimizer_step()
+        return loss
+
+    return manual(step)(c)
+
+
+def compiled_throughout(c):
+    torch._dynamo.reset()
+    return manual(torch.compile(usual_step, backend="eager"))(c)
+
+
+def with_a_compiled_loss(c):
+    torch._dynamo.reset()
+    return manual(usual_step)(copy_of(c, loss_fn=torch.compile(c.loss_fn, backend="eager")))
+
+
 def copy_of(c, **changes):
     return type(c)(**{**vars(c), **changes})
 
