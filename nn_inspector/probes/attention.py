@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from nn_inspector.probes.measurement import Measurement
 from nn_inspector.probes.module_outputs import ModuleCall, OutputReader
@@ -26,7 +27,7 @@ class AttentionProbe(OutputReader):
     The greatest value of a query is the logarithm of the number of keys that the masks leave to it; queries with one
     key are left out. The weights are computed once more from the module's inputs, without dropout. Attention that is
     computed by `F.scaled_dot_product_attention` in a module of the user's own is not seen: that would need a function
-    mode during the whole forward pass.
+    mode during the whole forward pass. Nor is that whose weights are made anew each time they are read.
     """
 
     name = "attention"
@@ -43,6 +44,8 @@ class AttentionProbe(OutputReader):
     def observe(self, call: ModuleCall) -> None:
         module = call.module
         if call.recomputed or call.name in self._entropies or not isinstance(module, nn.MultiheadAttention):
+            return
+        if is_made_anew(module):
             return
         given = {**dict(zip(_ARGUMENTS, call.args, strict=False)), **call.kwargs}
         if given["query"].is_nested:
@@ -61,6 +64,11 @@ class AttentionProbe(OutputReader):
         entropies, self._entropies, self._earlier = self._entropies | self._earlier, {}, {}
         for name, entropy in entropies.items():
             self.recorder.put(entropy, _reader(self.recorder.step, name), merged="sum")
+
+
+def is_made_anew(module: nn.MultiheadAttention) -> bool:
+    """Whether weights of it are parametrized: to read those may change them, as each reading of a spectral norm does."""
+    return is_parametrized(module) or is_parametrized(module.out_proj)
 
 
 def _reader(step: int, name: str) -> Any:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
 
+from nn_inspector.probes.attention import is_made_anew
 from nn_inspector.probes.compiled import compiled_frames
 from nn_inspector.probes.forward import ForwardProbe
 from nn_inspector.probes.gradients import GradientProbe
@@ -198,10 +199,15 @@ def kinds_not_seen(model: nn.Module, chosen: AbstractSet[str]) -> list[str]:
     """
     modules = dict(model.named_modules())
     own = [name for name, one in modules.items() if name and "attention" in type(one).__name__.lower()]
+    anew = [name for name, one in modules.items() if isinstance(one, nn.MultiheadAttention) and is_made_anew(one)]
     cells = [name for name, one in modules.items() if isinstance(one, nn.RNNCellBase)]
     found = []
     if "attention" in chosen and own and not any(isinstance(one, nn.MultiheadAttention) for one in modules.values()):
         found.append(f"Attention is measured in nn.MultiheadAttention alone. That of {some(own)} is not.")
+    if "attention" in chosen and anew:
+        found.append(
+            f"Attention of {some(anew)} is not measured: its weights are parametrized, and to read them once more may change them."
+        )
     if "hidden_states" in chosen and cells:
         found.append(f"Hidden states are measured in nn.RNN, nn.LSTM and nn.GRU alone. Those of {some(cells)} are not.")
     return found

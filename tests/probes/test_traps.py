@@ -72,6 +72,7 @@ TRAPS = {
     "LSTM": Trap(case(Recurrent), seen=USUAL | {"hidden_norm"}),
     "LSTM with a packed sequence": Trap(case(models.Packed), seen=USUAL | {"hidden_norm"}),
     "attention": Trap(case(Attending), seen=USUAL | {"attention_entropy"}),
+    "spectral norms": Trap(case(models.Normed), said=("Attention of mixed, apart is not measured",)),
     "dict output": Trap(case(DictOutput), loops.from_a_key),
     "dataclass output": Trap(case(models.DataclassOutput), loops.from_an_attribute),
     "views, nothing, integers, meta tensors and parameters as outputs": Trap(case(models.Views)),

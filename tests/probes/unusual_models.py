@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
 
@@ -29,6 +30,25 @@ class Packed(nn.Module):
         lengths = torch.arange(len(x)) % 4 + 1
         packed = pack_padded_sequence(x.reshape(len(x), 4, 2), lengths, batch_first=True, enforce_sorted=False)
         return self.head(self.rnn(packed)[1][0][-1])
+
+
+class Normed(nn.Module):
+    """Every kind of layer that is looked into, under a spectral norm: each reading of a weight changes the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = spectral_norm(nn.Conv1d(2, 8, 1))
+        self.rnn = spectral_norm(nn.GRU(8, 8, batch_first=True), "weight_hh_l0")
+        self.mixed = spectral_norm(nn.MultiheadAttention(8, 2, batch_first=True), "in_proj_weight")
+        self.apart = spectral_norm(nn.MultiheadAttention(8, 2, batch_first=True, kdim=2, vdim=2), "q_proj_weight")
+        spectral_norm(self.apart.out_proj)
+        self.head = spectral_norm(nn.Linear(8, CLASSES))
+
+    def forward(self, x):
+        x = x.reshape(len(x), 4, 2)
+        y, _ = self.rnn(self.conv(x.mT).mT)
+        y = y + self.mixed(y, y, y)[0]
+        return self.head(self.apart(y, x, x)[0].mean(1))
 
 
 @dataclass
