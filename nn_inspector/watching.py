@@ -92,7 +92,7 @@ def watch(
         show: in a notebook, show the dashboard below this cell.
 
     Returns:
-        The inspector. Watching the same model again replaces the earlier inspector.
+        The inspector. It lives as long as the model. Watching the same model again replaces the earlier inspector.
 
     Raises:
         ArgumentError: an argument is not what it should be; the message says what to do.
@@ -129,8 +129,9 @@ def watch(
         model, optimizer, loss_fn, train_loader=train_loader, val_loader=val_loader, step=step, loop=loop
     )
     choose_probes(probes), choose_layers(model, layers)  # what is wrong with them is said before anything is attached
-    if _current is not None and _current.training.model is model:
-        _current.detach()
+    for earlier in [*_made]:
+        if earlier.training.model is model:
+            earlier.detach()
     _current = Inspector(
         training,
         every=every,

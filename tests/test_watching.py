@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import pytest
 
 import nn_inspector as nni
@@ -48,6 +51,33 @@ def test_watching_a_model_again_takes_the_earlier_hooks_off():
         case.run(1)
     assert not earlier.is_attached
     assert (earlier.run.steps, later.run.steps) == (0, 6)
+
+
+def test_of_several_models_that_are_watched_again_each_has_its_latest_inspector_alone():
+    cases = [classifier(), classifier()]
+    earlier, later = ([watch(case) for case in cases] for _ in range(2))
+    for case in cases:
+        case.run(1)
+    assert [inspector.is_attached for inspector in earlier] == [False, False]
+    assert [inspector.run.steps for inspector in (*earlier, *later)] == [0, 0, 6, 6]
+    assert [len(case.optimizer._optimizer_step_pre_hooks) for case in cases] == [1, 1]
+    for inspector in later:
+        inspector.detach()
+
+
+def test_an_inspector_that_nobody_keeps_lives_as_long_as_its_model(tmp_path):
+    case, other = classifier(), classifier()
+    made = weakref.ref(watch(case, run=tmp_path / "first.sqlite"))
+    with watch(other):
+        gc.collect()
+        case.run(1)
+        made().detach()
+    assert nni.open_run(tmp_path / "first.sqlite").steps == 6
+    made = weakref.ref(watch(case))
+    with watch(other):
+        del case
+        gc.collect()
+    assert made() is None
 
 
 def test_listeners_hear_of_the_present_inspector_and_of_later_ones_until_they_leave():

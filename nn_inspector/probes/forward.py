@@ -19,6 +19,8 @@ class ForwardProbe(Probe):
     A pass is validation when gradients are off (`torch.no_grad`, `torch.inference_mode`) or when the batch came from
     the validation loader; else it is training.
 
+    What watches a model lives as long as the model: nobody has to keep the inspector.
+
     Args:
         recorder: learns the phase.
         model: the user's network.
@@ -36,7 +38,7 @@ class ForwardProbe(Probe):
         self._known_mode: dict[Phase, bool] = {}
 
     def attach(self) -> None:
-        self.keep(self._model.register_forward_pre_hook(self.hook(self._begin, sign=Sign.FORWARD)))
+        self.keep(self._model.register_forward_pre_hook(self.hook(self._begin, sign=Sign.FORWARD, keeps=True)))
 
     def _begin(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         recorder = self.recorder

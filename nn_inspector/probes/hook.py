@@ -1,7 +1,7 @@
 """The callable that is put into torch's hook registries.
 
 A plain bound method there would drag its probe into `copy.deepcopy(model)`, and a closure would break
-`torch.save(model)`. A `Hook` holds its method weakly, turns into an inert function of the standard library when it
+`torch.save(model)`. A `Hook` holds its method weakly (unless told otherwise), turns into an inert function of the standard library when it
 is copied or pickled (so the file opens where nn_inspector is not installed), keeps its exceptions to itself, leaves no
 trace in a compiled graph and does nothing in threads and passes that do not train.
 """
@@ -30,15 +30,19 @@ class Hook:
         probe, method: whose, and which.
         first: what it is called with, before torch's arguments.
         sign: what a call tells about its thread; see `TrainingThread`.
+        keeps: whether the probe, and all that it reaches, lives as long as what it is registered on.
     """
 
-    __slots__ = ("__weakref__", "_first", "_function", "_probe", "_sign")
+    __slots__ = ("__weakref__", "_first", "_function", "_kept", "_probe", "_sign")
 
     __torch_unserializable__ = True
     """torch.save() of a tensor with such a hook leaves it out without a warning."""
 
-    def __init__(self, probe: Probe, method: Callable[..., None], *first: object, sign: Sign | None = None) -> None:
+    def __init__(
+        self, probe: Probe, method: Callable[..., None], *first: object, sign: Sign | None = None, keeps: bool = False
+    ) -> None:
         self._probe = weakref.ref(probe)
+        self._kept = probe if keeps else None
         self._function: Callable[..., None] = method.__func__  # type: ignore[attr-defined]
         self._first = first
         self._sign = sign

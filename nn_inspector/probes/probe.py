@@ -60,9 +60,9 @@ class Probe:
         """
         self.failure = f"The {self.name} probe switched itself off: {describe_error(error)}"
 
-    def hook(self, method: Callable[..., None], *first: object, sign: Sign | None = None) -> Hook:
+    def hook(self, method: Callable[..., None], *first: object, sign: Sign | None = None, keeps: bool = False) -> Hook:
         """Wrap a method for one of torch's hook registries; it is called with `first` before torch's arguments."""
-        return Hook(self, method, *first, sign=sign)
+        return Hook(self, method, *first, sign=sign, keeps=keeps)
 
     def keep(self, handle: Removable) -> None:
         """Remember a handle, for `detach`."""

@@ -43,8 +43,8 @@ def test_each_listener_is_told_and_the_last_one_leaves_nothing():
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_watch_that_is_collected_while_torch_walks_through_its_hooks_does_no_harm(known):
-    watched = classifier()
-    forgotten = [nni.watch(watched.model, watched.optimizer if known else None, show=False)]
+    forgotten = [classifier()]
+    nni.watch(forgotten[0].model, forgotten[0].optimizer if known else None, show=False)
     nni.watch(classifier().model, show=False).detach()  # else the first one would be known as the present one
     case = classifier()
 
