@@ -224,7 +224,8 @@ class Inspector(Controls, OwnNumbers):
     @property
     def problems(self) -> list[str]:
         """What could not be measured, and why: silence would be worse."""
-        found = [*self._trouble, *self._attachment.failures, *self._attachment.silences]
+        failures = [*self._attachment.failures, *filter(None, [self._finder.failure])]
+        found = [*self._trouble, *failures, *self._attachment.silences]
         if self.run.steps >= 2 and "loss" in self._attachment.chosen and self.run.last("loss", "train") is None:
             found.append("No loss was seen. Pass loss_fn=... as a module, or log it with inspector.log(loss=...).")
         return found

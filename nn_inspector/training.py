@@ -103,7 +103,7 @@ class Training:
         """One more optimizer steps this model."""
         self.optimizers.append(optimizer)
         for index, group in enumerate(optimizer.param_groups):
-            self.initial_rates[group_name(len(self.optimizers) - 1, index)] = float(group.get("lr", 0.0))
+            self.initial_rates[group_name(len(self.optimizers) - 1, index)] = float(group.get("lr") or 0.0)
 
     def note_step(self) -> None:
         """An optimizer step is complete: the first one that changed a weight is remembered."""

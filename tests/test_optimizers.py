@@ -93,3 +93,49 @@ def test_an_optimizer_of_ones_own_is_left_aside_and_its_steps_are_seen():
                 own.step()
         finding = inspector.check("optimizer_step")
     assert finding.severity == "ok", finding.message
+
+
+class OfItsOwnRate(torch.optim.Optimizer):
+    """As Adafactor, which finds its rate itself."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.sub_(0.1 * p.grad)
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("group", [{"lr": None}, {}], ids=["None", "no rate"])
+def test_a_group_may_have_no_learning_rate(group, given):
+    case = classifier()
+    case.optimizer = OfItsOwnRate(case.model.parameters(), group)
+    with nni.watch(
+        case.model, case.optimizer if given else None, case.loss_fn, train_loader=case.train_loader, every=1
+    ) as inspector:
+        case.run(1)
+        assert inspector.problems == []
+        assert (inspector.run.steps, inspector.run.sources("learning_rate")) == (6, [])
+
+
+def test_an_optimizer_of_its_own_rate_is_diagnosed():
+    case = classifier()
+    case.optimizer = OfItsOwnRate(case.model.parameters(), {"lr": None})
+    with nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader) as inspector:
+        case.run(4)
+        findings = inspector.diagnose(budget=60.0).findings
+    assert not [finding.message for finding in findings if "failed itself" in finding.message]
+    assert not [finding.message for finding in findings if finding.severity == "error"]
+
+
+def test_why_no_optimizer_could_be_found_is_said(monkeypatch):
+    case = classifier()
+
+    def fail(optimizer):
+        raise ValueError("of ours")
+
+    with nni.watch(case.model, loss_fn=case.loss_fn) as inspector:
+        monkeypatch.setattr(inspector, "add_optimizer", fail)
+        case.run(1)
+        assert inspector.problems == ["The optimizer finder probe switched itself off: ValueError: of ours"]

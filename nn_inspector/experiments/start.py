@@ -58,7 +58,7 @@ def set_rates(training: Training, optimizers: list[Optimizer], start: Start) -> 
     """
     for index, optimizer in enumerate(optimizers):
         for number, group in enumerate(optimizer.param_groups):
-            if "lr" not in group:
+            if group.get("lr") is None:
                 continue
             name = group_name(index, number)
             known = (*_own_rates(group), training.initial_rates.get(name, 0.0), start.rates.get(name, 0.0))

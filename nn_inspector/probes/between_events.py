@@ -58,8 +58,9 @@ class BetweenEvents:
 
 
 def learning_rates(optimizer: Optimizer) -> list[float]:
-    """The learning rate of each group; NaN where it has none."""
-    return [float(group.get("lr", float("nan"))) for group in optimizer.param_groups]
+    """The learning rate of each group; NaN where it has none, as where the optimizer finds its own."""
+    rates = [group.get("lr") for group in optimizer.param_groups]
+    return [math.nan if rate is None else float(rate) for rate in rates]
 
 
 def has_gradient(optimizer: Optimizer) -> bool:

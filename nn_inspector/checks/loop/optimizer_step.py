@@ -301,7 +301,7 @@ def _rates(subject: Subject) -> dict[str, float]:
     names = {id(parameter): name for name, parameter in subject.training.model.named_parameters()}
     groups: Sequence[dict[str, object]] = [g for one in subject.training.optimizers for g in one.param_groups]
     return {
-        names[id(parameter)]: float(group.get("lr", 0.0))  # type: ignore[arg-type]
+        names[id(parameter)]: float(group.get("lr") or 0.0)  # type: ignore[arg-type]
         for group in groups
         for parameter in group["params"]  # type: ignore[attr-defined]
         if id(parameter) in names

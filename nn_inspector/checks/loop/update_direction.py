@@ -174,7 +174,7 @@ def turned_around(subject: Subject) -> tuple[str, str] | None:
     groups = [group for optimizer in subject.training.optimizers for group in optimizer.param_groups]
     if groups and all(group.get("maximize") for group in groups):
         found.append(("the optimizer has maximize=True", reading.place("optimizer") or "optimizer"))
-    if any(float(group.get("lr", 0.0)) < 0 for group in groups):
+    if any(float(group.get("lr") or 0.0) < 0 for group in groups):
         found.append(("a learning rate is below 0", reading.place("optimizer") or "optimizer"))
     if _is_negated(subject.run, reading):
         found.append(("backward() is called on the negative of the loss", reading.place("backward") or "loss"))
@@ -290,7 +290,8 @@ def _try_downwards(subject: Subject) -> Trial | None:
             for optimizer in copied.optimizers:
                 for group in optimizer.param_groups:
                     group["maximize"] = False
-                    group["lr"] = abs(group["lr"])
+                    if group.get("lr") is not None:
+                        group["lr"] = abs(group["lr"])
             treated = train(copied, batches, steps=len(seen), deadline=time.monotonic() + subject.seconds / 2)
     except ExperimentError:
         return None

@@ -152,7 +152,8 @@ def times(factor: float) -> Change:
     def change(copied: TrainingCopy) -> None:
         for optimizer in copied.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group["lr"] * factor
+                if group.get("lr") is not None:
+                    group["lr"] = group["lr"] * factor
 
     return change
 

@@ -61,7 +61,7 @@ def rate_of(group: Mapping[str, Any]) -> float:
         >>> rate_of({"lr": 0.0, "initial_lr": 0.1}), rate_of({})
         (0.1, 0.0)
     """
-    return max((float(group[name]) for name in ("lr", "initial_lr", "max_lr") if name in group), default=0.0)
+    return max(float(group.get(name) or 0.0) for name in ("lr", "initial_lr", "max_lr"))
 
 
 def race_to_one_rate(subject: Subject) -> Race | None:
@@ -71,7 +71,7 @@ def race_to_one_rate(subject: Subject) -> Race | None:
 
 def _raise_low_rates(optimizers: Sequence[Optimizer]) -> None:
     for optimizer in optimizers:
-        highest = max((float(group.get("lr", 0.0)) for group in optimizer.param_groups), default=0.0)
+        highest = max((float(group.get("lr") or 0.0) for group in optimizer.param_groups), default=0.0)
         for group in optimizer.param_groups:
-            if 0 < float(group.get("lr", 0.0)) * APART < highest:
+            if 0 < float(group.get("lr") or 0.0) * APART < highest:
                 group["lr"] = highest
