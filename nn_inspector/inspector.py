@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import warnings
@@ -415,4 +416,5 @@ class Inspector(Controls, OwnNumbers):
 
 def _report(troubles: list[str], trouble: str) -> None:
     troubles.append(trouble)
-    warnings.warn(trouble, InspectorWarning, stacklevel=2)
+    with contextlib.suppress(InspectorWarning):  # whoever makes errors of warnings still has it in `problems`
+        warnings.warn(trouble, InspectorWarning, stacklevel=2)

@@ -301,6 +301,10 @@ class Recorder:
         Together with other processes, only what is this one's own or has been exchanged: no process can do that alone.
         """
         self._last_flush = time.monotonic()
+        with np.errstate(all="ignore"):  # whatever the user's settings are
+            self._flush(wait=wait)
+
+    def _flush(self, *, wait: bool) -> None:
         if self._merger is not None:
             self._hand_on(self._take_own() + self._merger.collect(wait=wait))
             return
@@ -356,7 +360,8 @@ class Recorder:
         """Measure nothing inside the `with` block: what runs there is not the user's training."""
         before, self.suspended = self.suspended, True
         try:
-            yield
+            with np.errstate(all="ignore"):
+                yield
         finally:
             self.suspended = before
 

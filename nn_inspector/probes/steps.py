@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+import numpy as np
 from torch.optim import Optimizer
 
 from nn_inspector.probes.between_events import learning_rates
@@ -74,16 +75,20 @@ class StepProbe(Probe):
         recorder.skipped = None
         if recorder.tracing:
             recorder.trace("step", optimizer=index, rates=learning_rates(optimizer))
-        was_due = recorder.due
+        with np.errstate(all="ignore"):  # whatever the user's settings are
+            self._end_step(index)
+            self._on_step()
+
+    def _end_step(self, index: int) -> None:
+        was_due = self.recorder.due
         with plain_torch():
-            recorder.end_step(index)
-        if recorder.due:
+            self.recorder.end_step(index)
+        if self.recorder.due:
             self._expect()
         elif was_due:
             for reader in self._all:
                 self._guard(reader, reader.rest)
             self._choose()
-        self._on_step()
 
     def _choose(self) -> None:
         """Who is asked at steps that are not measured in full."""

@@ -1,13 +1,16 @@
 """Numbers at the ends of their range, and those that are none."""
 
+import contextlib
 import math
+import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import nn_inspector as nni
-from tests.trainings import FEATURES, blobs
+from tests.trainings import FEATURES, blobs, mlp
 
 
 @pytest.mark.parametrize("where", [7, 1_000_001])
@@ -62,3 +65,31 @@ def test_finite_outputs_whose_sum_is_beyond_the_range_are_finite():
     assert inspector.run.last("activation_nonfinite", "0") == 0
     assert inspector.run.last("activation_mean", "0") == pytest.approx(1e35)
     assert inspector.run.nonfinite is None
+
+
+@contextlib.contextmanager
+def errors_of_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+@pytest.mark.parametrize("strict", [lambda: np.errstate(all="raise"), errors_of_warnings], ids=["numbers", "warnings"])
+def test_whoever_is_strict_with_numbers_or_warnings_loses_no_probe(strict):
+    model = mlp().double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e160)
+    x, y = blobs(16).tensors
+
+    def fail():
+        raise KeyError("of a view")
+
+    with strict(), nni.watch(model, optimizer, every=1, probes="full") as inspector:
+        inspector.subscribe(fail)
+        for _ in range(6):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x.double()), y).backward()
+            optimizer.step()
+        problems, findings = inspector.problems, inspector.diagnose(budget=30.0).findings
+    assert inspector.run.steps == 6
+    assert problems == ["A live view was switched off: KeyError: 'of a view'"]
+    assert not [finding.message for finding in findings if "failed itself" in finding.message]
