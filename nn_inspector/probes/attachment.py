@@ -151,7 +151,16 @@ class Attachment:
         self._steps = StepProbe(recorder, readers, self._end_step)
         self.probes: tuple[Probe, ...] = (self._forward, *readers, self._steps, others, *observed)
         self._silences = Silences(
-            model, self._optimizers, names, self._forward, self._outputs, gradients, self._steps, others, self.probes
+            model,
+            loss_fn,
+            self._optimizers,
+            names,
+            self._forward,
+            self._outputs,
+            gradients,
+            self._steps,
+            others,
+            self.probes,
         )
         recorder.join(Ranks.of(model, _CAPACITY + _CAPACITY_A_MODULE * len(self._modules)))
         allow_scripting()

@@ -37,6 +37,7 @@ class OtherSteps(Probe):
         self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
         self._others = self._since = 0
         self._alike = False
+        self._held_as: str | None = None
 
     def attach(self) -> None:
         self.keep(AnyStep(self.hook(self._count), but=self._optimizers))
@@ -51,6 +52,11 @@ class OtherSteps(Probe):
             return None
         if self.recorder.step and not self._alike:
             return None
+        if self._held_as is not None:
+            return (
+                "The optimizer that is watched makes no steps, the one within it does: call watch() again with "
+                f"optimizer.{self._held_as}."
+            )
         return (
             "The optimizer that is watched makes no steps, another one does: run the cell with watch() again after the "
             "one that makes model and optimizer."
@@ -66,6 +72,8 @@ class OtherSteps(Probe):
         if self._others == ENOUGH:
             own = [_shapes(watched) for watched in self._optimizers]
             self._alike = _shapes(optimizer) in own
+            held = [name for one in self._optimizers for name, value in vars(one).items() if value is optimizer]
+            self._held_as = held[0] if held else None
 
 
 def _shapes(optimizer: Optimizer) -> list[torch.Size]:

@@ -40,7 +40,7 @@ class Silences:
     """Compares what was seen with what there is; asked for when someone looks, so it costs the training nothing.
 
     Args:
-        model, optimizers, names: what is watched.
+        model, loss_fn, optimizers, names: what is watched.
         forward, outputs, gradients, steps, others: the probes that know what was seen.
         probes: all that have hooks.
     """
@@ -48,6 +48,7 @@ class Silences:
     def __init__(
         self,
         model: nn.Module,
+        loss_fn: object,
         optimizers: Sequence[Optimizer],
         names: ParameterNames,
         forward: ForwardProbe,
@@ -58,6 +59,7 @@ class Silences:
         probes: Sequence[Probe],
     ) -> None:
         self._model = model
+        self._loss_fn = loss_fn
         self._optimizers = optimizers
         self._names = names
         self._forward = forward
@@ -82,6 +84,7 @@ class Silences:
             found.append(self._replaced() or self._unstepped())
             found.append(self._without_values())
             found.append(self._sharded())
+            found.append(self._of_the_loss())
         if self._steps.recorder.step >= UNSEEN_AFTER:
             found.append(self._unseen())
         if gradients and self._forward.passes and self._outputs.measured_steps >= MEASURED:
@@ -144,6 +147,19 @@ class Silences:
         if not empty:
             return None
         return f"Not measured, because they have no values: {some(empty)} (on the meta device, or of a layer that never ran)."
+
+    def _of_the_loss(self) -> str | None:
+        if not isinstance(self._loss_fn, nn.Module):
+            return None
+        stepped = {id(p) for optimizer in self._optimizers for group in optimizer.param_groups for p in group["params"]}
+        stepped -= {id(p) for p in self._model.parameters()}
+        own = [name for name, p in self._loss_fn.named_parameters() if id(p) in stepped]
+        if not own:
+            return None
+        return (
+            f"The loss has parameters of its own, which the optimizer steps ({some(own)}). Their gradients and updates are not measured: "
+            "only those of the model are."
+        )
 
     def _sharded(self) -> str | None:
         if not any(hasattr(parameter, "to_local") for parameter in self._model.parameters()):

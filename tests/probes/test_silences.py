@@ -280,6 +280,69 @@ def test_the_cell_with_the_model_was_run_again(before):
         assert inspector.problems == []
 
 
+class Sharpness(torch.optim.Optimizer):
+    """As SAM: its two halves are called, not its step()."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {"rho": 0.05})
+        self.base_optimizer = torch.optim.SGD(self.param_groups, lr=0.1)
+
+    @torch.no_grad()
+    def first_step(self):
+        for p in self.param_groups[0]["params"]:
+            self.state[p]["moved"] = 0.05 * p.grad
+            p.add_(self.state[p]["moved"])
+
+    @torch.no_grad()
+    def second_step(self):
+        for p in self.param_groups[0]["params"]:
+            p.sub_(self.state[p]["moved"])
+        self.base_optimizer.step()
+
+
+def test_an_optimizer_whose_inner_one_steps_is_said_by_its_name():
+    case, (x, y) = classifier(), blobs(16).tensors
+    optimizer = Sharpness(case.model.parameters())
+
+    def train():
+        for _ in range(4):
+            for half in (optimizer.first_step, optimizer.second_step):
+                optimizer.zero_grad()
+                case.loss_fn(case.model(x), y).backward()
+                half()
+
+    with nni.watch(case.model, optimizer, case.loss_fn) as inspector:
+        train()
+        assert inspector.problems == [
+            "The optimizer that is watched makes no steps, the one within it does: call watch() again with optimizer.base_optimizer."
+        ]
+    with nni.watch(case.model, optimizer.base_optimizer, case.loss_fn) as inspector:
+        train()
+        assert inspector.problems == []
+        assert inspector.run.steps == 4
+
+
+class Centres(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.centres = nn.Parameter(torch.eye(CLASSES))
+
+    def forward(self, output, target):
+        return nn.functional.cross_entropy(-torch.cdist(output, self.centres), target)
+
+
+@pytest.mark.parametrize("stepped", [True, False])
+def test_parameters_of_the_loss_are_said_not_to_be_measured(stepped):
+    case = classifier()
+    case.loss_fn = Centres()
+    if stepped:
+        case.optimizer.add_param_group({"params": case.loss_fn.parameters()})
+    with nni.watch(case.model, case.optimizer, case.loss_fn) as inspector:
+        case.run(1)
+        said = "The loss has parameters of its own, which the optimizer steps (centres)."
+        assert [problem.startswith(said) for problem in inspector.problems] == [True] * stepped
+
+
 def test_another_network_that_is_trained_afterwards_is_none_of_our_business():
     case = classifier()
     other = nn.Linear(FEATURES, CLASSES)
