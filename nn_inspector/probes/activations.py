@@ -10,9 +10,10 @@ import torch
 from nn_inspector.probes.activation_ends import saturation_limits
 from nn_inspector.probes.distributions import put_distributions
 from nn_inspector.probes.measurement import Measurement
+from nn_inspector.probes.merging import Read
 from nn_inspector.probes.module_outputs import ModuleCall, OutputReader
 from nn_inspector.probes.outputs import all_tensors
-from nn_inspector.probes.recorder import Read, Recorder
+from nn_inspector.probes.recorder import Recorder
 from nn_inspector.probes.samples import Place, Samples, Taken, samples_for
 
 _WHAT = ("mean", "spread", "zeros", "nonfinite", "histogram")

@@ -187,7 +187,8 @@ class Attachment:
         """What the probes that switched themselves off said, and why processes are not taken together."""
         failures = [probe.failure for probe in self.probes if probe.failure is not None]
         ranks = self._recorder.ranks
-        return [*failures, *([ranks.failure] if ranks is not None and ranks.failure is not None else [])]
+        of_ranks = (ranks.left_out, ranks.failure) if ranks is not None else ()
+        return [*failures, *(text for text in of_ranks if text is not None)]
 
     @property
     def silences(self) -> list[str]:

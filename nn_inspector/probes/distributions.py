@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from nn_inspector.probes.measurement import Measured, MeasurementTable, Tag
-from nn_inspector.probes.merging import Merged
-from nn_inspector.probes.recorder import Read, Recorder
+from nn_inspector.probes.merging import Merged, Read
+from nn_inspector.probes.recorder import Recorder
 from nn_inspector.probes.samples import Taken
 from nn_inspector.stats import BINS, FIELDS, PATTERNS, SUM_FIELDS, add_zeros, pack_sums
 

@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from nn_inspector.probes.measurement import Measurement
+from nn_inspector.probes.merging import Read
 from nn_inspector.probes.module_outputs import ModuleCall, OutputReader
-from nn_inspector.probes.recorder import Read, Recorder, with_count
+from nn_inspector.probes.recorder import Recorder, with_count
 
 POSITIONS = 16
 """Places along the sequence, evenly chosen from first to last; those of a shorter sequence repeat."""

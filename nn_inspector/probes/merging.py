@@ -43,27 +43,42 @@ class Part:
 
 @dataclass(slots=True)
 class _Bundle:
-    """The parts of one measured step, and the exchange that they wait for, once it has begun."""
+    """The parts that are sent together, and the exchange that they wait for, once it has begun.
+
+    Attributes:
+        step: when they are sent.
+        wanted: see `Merger.send`.
+        places: where those that are exchanged begin in it.
+    """
 
     step: int
     parts: list[Part]
-    wanted_interval: float
+    wanted: tuple[float, float]
     exchange: Exchange | None = None
+    places: dict[int, int] = field(default_factory=dict)
 
     def begin(self, ranks: Ranks) -> None:
-        mine = [part for part in self.parts if part.merged != "same"]
+        size, merged = 0, [place for place, part in enumerate(self.parts) if part.merged != "same"]
+        for place in sorted(
+            merged, key=lambda place: self.parts[place].merged != "mean"
+        ):  # losses first, if not all fit
+            if size + len(self.parts[place].numbers) <= ranks.capacity:
+                self.places[place] = size
+                size += len(self.parts[place].numbers)
+        if len(self.places) < len(merged):
+            ranks.leave_out(sum(len(self.parts[place].numbers) for place in merged))
+        mine = [self.parts[place] for place in self.places]
         labels = [self.step, *((part.label, len(part.numbers)) for part in mine)]
         layout = zlib.crc32(repr(labels).encode()) & 0xFFFFFF
         numbers = np.concatenate([part.numbers for part in mine]) if mine else np.zeros(0)
-        self.exchange = ranks.exchange(numbers, layout, self.wanted_interval)
+        self.exchange = ranks.exchange(numbers, layout, self.wanted)
 
     def read(self, total: np.ndarray | None, processes: int) -> Iterable[Measured]:
-        start = 0
-        for part in self.parts:
+        for place, part in enumerate(self.parts):
             numbers = part.numbers
-            if part.merged != "same" and total is not None:
-                numbers = total[start : start + len(part.numbers)]
-                start += len(part.numbers)
+            if place in self.places and total is not None:
+                start = self.places[place]
+                numbers = total[start : start + len(numbers)]
                 if part.merged == "mean":
                     numbers = numbers / processes
             yield from part.read(numbers)
@@ -71,17 +86,19 @@ class _Bundle:
 
 @dataclass(slots=True)
 class Merger:
-    """Bundles what a measured step brought, one exchange for each, and keeps their order.
+    """Bundles what is sent at a step, one exchange for each, and keeps their order.
 
     What is measured before the processes have met is kept until then, and exchanged like all that follows.
 
     Attributes:
         ranks: the other processes.
         interval: every so many steps all processes measure; they have agreed on it.
+        pause: after so many steps all send what they have, measured or not; as well.
     """
 
     ranks: Ranks
     interval: int = 1
+    pause: int = 1
     _bundles: deque[_Bundle] = field(default_factory=deque)
 
     @property
@@ -98,13 +115,18 @@ class Merger:
             for bundle in self._bundles:
                 bundle.begin(self.ranks)
 
-    def send(self, step: int, parts: list[Part], wanted_interval: float) -> list[Measured]:
-        """Begin the exchange of one measured step; all processes must do so for the same steps.
+    def send(self, step: int, parts: list[Part], wanted: tuple[float, float]) -> list[Measured]:
+        """Begin the exchange of what has gathered; all processes must do so at the same steps.
+
+        Args:
+            step: optimizer steps complete.
+            parts: what has gathered.
+            wanted: the `interval` and the `pause` that this process would have.
 
         Returns:
             What earlier exchanges have brought: all of them are complete after this, so that the processes agree.
         """
-        bundle = _Bundle(step, parts, wanted_interval)
+        bundle = _Bundle(step, parts, wanted)
         if self.ranks.merging:
             bundle.begin(self.ranks)
         brought = self.collect(wait=True)
@@ -136,6 +158,7 @@ class Merger:
             return None
         if result is None:
             return None
-        total, interval = result
-        self.interval = max(math.ceil(interval), 1) if math.isfinite(interval) else self.interval
+        total, agreed = result
+        if np.isfinite(agreed).all():
+            self.interval, self.pause = (max(math.ceil(steps), 1) for steps in agreed)
         return total

@@ -2,7 +2,8 @@
 
 The processes meet in a group of their own (gloo, on the host), so that nothing of ours stands between the collectives
 of the training. They agree through torch's key-value store whether all of them watch. There is one packed, asynchronous
-all-reduce for each measured step, the first ones included, which wait for the meeting. If one does not watch, dies or falls behind,
+all-reduce for each measured step, the first ones included, which wait for the meeting, and a few a second for what is measured
+at every step. If one does not watch, dies or falls behind,
 each of the others measures its own share.
 """
 
@@ -26,7 +27,7 @@ PATIENCE = 10.0
 _START_AFTER = 3
 """Steps between the decision to merge and its beginning: training in step, no process can be further ahead."""
 
-_HEADER = 4  # processes, fingerprint of the layout, its square, and one number of the caller's
+_HEADER = 5  # processes, fingerprint of the layout, its square, and two numbers of the caller's
 
 _watches = itertools.count()
 
@@ -54,18 +55,18 @@ class Exchange:
         """Whether `result` would not wait."""
         return bool(self.work.is_completed())
 
-    def result(self) -> tuple[np.ndarray, float] | None:
-        """The sum over all processes and the mean of the caller's number; None if the processes measured different things.
+    def result(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The sum over all processes and the mean of the caller's two numbers; None if the processes measured different things.
 
         Raises:
             RuntimeError: a process is gone, or has not answered in time.
         """
         self.work.wait(timedelta(seconds=PATIENCE))
         numbers = self.buffer.numpy()
-        processes, layout, square, extra = numbers[:_HEADER]
+        processes, layout, square = numbers[:3]
         if processes * square != layout**2:  # Cauchy and Schwarz: equal only if all fingerprints are
             return None
-        return numbers[_HEADER : _HEADER + self.size], float(extra / processes)
+        return numbers[_HEADER : _HEADER + self.size], numbers[3:_HEADER] / processes
 
 
 class Ranks:
@@ -77,14 +78,17 @@ class Ranks:
     Attributes:
         count: how many processes there are. rank: which this is.
         merging: whether numbers are merged now.
+        capacity: at most so many numbers are merged in one step.
         failure: why they are not, or not any more, for a person; None while all is well.
+        left_out: what is not merged because it is too much, for a person; None while there is nothing.
     """
 
     def __init__(self, capacity: int) -> None:
         self.count, self.rank = dist.get_world_size(), dist.get_rank()
         self.merging = False
         self.failure: str | None = None
-        self._capacity = capacity
+        self.left_out: str | None = None
+        self.capacity = capacity
         self._group: Any = None
         self._start: int | None = None
         self._key = f"nn_inspector/{next(_watches)}"
@@ -123,18 +127,23 @@ class Ranks:
                 "Call watch() in each of them."
             )
 
-    def exchange(self, numbers: np.ndarray, layout: int, extra: float) -> Exchange | None:
+    def leave_out(self, size: int) -> None:
+        """One step has brought so many numbers, which are too many."""
+        self.left_out = (
+            f"One step brings {size:,} numbers, and the processes exchange {self.capacity:,}: some of what is measured is of "
+            "this process's share of the data. Measure less, with layers=... or probes=..."
+        )
+
+    def exchange(self, numbers: np.ndarray, layout: int, extra: tuple[float, float]) -> Exchange | None:
         """Begin to add up numbers over all processes; all of them must make this call, in the same order.
 
         Args:
-            numbers: float64 [n].
+            numbers: float64 [n], no more than `capacity`.
             layout: a fingerprint of what they are, below 2**24.
-            extra: one number to be averaged.
+            extra: two numbers to be averaged.
         """
-        buffer = torch.zeros(_HEADER + self._capacity, dtype=torch.float64)
-        if len(numbers) > self._capacity:
-            numbers, layout = numbers[:0], -1
-        buffer[:_HEADER] = torch.tensor([1.0, layout, float(layout) ** 2, extra], dtype=torch.float64)
+        buffer = torch.zeros(_HEADER + self.capacity, dtype=torch.float64)
+        buffer[:_HEADER] = torch.tensor([1.0, layout, float(layout) ** 2, *extra], dtype=torch.float64)
         buffer[_HEADER : _HEADER + len(numbers)] = torch.from_numpy(numbers)
         try:
             return Exchange(buffer, len(numbers), dist.all_reduce(buffer, group=self._group, async_op=True))

@@ -6,8 +6,7 @@ import contextlib
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
@@ -15,7 +14,8 @@ import numpy as np
 import torch
 
 from nn_inspector.probes.measurement import Fact, Measured, Measurement, MeasurementTable, Tag, TraceEntry
-from nn_inspector.probes.merging import AVERAGED, Merged, Merger, Part
+from nn_inspector.probes.merging import AVERAGED, Merged, Merger, Part, Read
+from nn_inspector.probes.queued import Pack, Queued
 from nn_inspector.probes.ranks import Ranks
 from nn_inspector.probes.rounds import Rounds
 from nn_inspector.probes.schedule import DENSE_STEPS, Schedule
@@ -23,8 +23,6 @@ from nn_inspector.probes.training_thread import TrainingThread
 from nn_inspector.probes.transfer import Transfer
 
 Phase = Literal["train", "validation"]
-Read = Callable[[np.ndarray], Iterable[Measured]]
-Pack = Callable[[np.ndarray], np.ndarray]
 
 TRACED_STEPS = 20
 """So many first steps have their calls noted one by one."""
@@ -35,6 +33,12 @@ _TRACED_CALLS_OF_VALIDATION = 40
 
 _FLUSH_AFTER = 0.2
 """Seconds after which queued numbers are copied to the host even if no step was measured in full."""
+
+_SEND_AFTER = 0.25
+"""Seconds after which several processes exchange what they have even if no step was measured in full."""
+
+_MOST_TO_SEND = 1000
+"""Steps of which no more than what is measured at each waits to be exchanged."""
 
 _QUEUE_LIMIT = 256
 
@@ -47,18 +51,6 @@ _ONE = np.ones(1)
 def with_count(numbers: np.ndarray) -> np.ndarray:
     """A way to pack numbers whose mean over processes is wanted: behind them stands how many were added up."""
     return np.concatenate([numbers, _ONE])
-
-
-@dataclass(frozen=True, slots=True)
-class _Queued:
-    """Numbers on a device, and what is to become of them."""
-
-    values: torch.Tensor
-    read: Read
-    merged: Merged
-    pack: Pack | None
-    label: str
-    skipped: torch.Tensor | None
 
 
 class Recorder:
@@ -95,13 +87,13 @@ class Recorder:
         self.ranks: Ranks | None = None
         self.on_loss: Callable[[int, float], None] | None = None
         self._merger: Merger | None = None
-        self._next_due = 0
+        self._next_due = self._next_send = 0
         self._rounds = Rounds()
         self._sink = sink
         self._trace = trace
-        self._queue: list[_Queued] = []
+        self._queue: list[Queued] = []
         self._ready: list[Measurement] = []
-        self._transfers: deque[tuple[Transfer, list[tuple[int, _Queued]]]] = deque()
+        self._transfers: deque[tuple[Transfer, list[tuple[int, Queued]]]] = deque()
         self._skipped_in_a_row = 0
         self._loss_is_finite = True
         self._look_closer = False
@@ -187,7 +179,7 @@ class Recorder:
         if values.requires_grad:
             values = values.detach()
         self._queue.append(
-            _Queued(values if values.dim() == 1 else values.reshape(-1), read, merged, pack, label, skipped)
+            Queued(values if values.dim() == 1 else values.reshape(-1), read, merged, pack, label, skipped)
         )
 
     def put_scalars(self, quantity: str, sources: Sequence[str], values: Sequence[torch.Tensor], **tags: Tag) -> None:
@@ -262,9 +254,12 @@ class Recorder:
         self._look_closer = False
 
     def _end_step_together(self, merger: Merger, due: bool) -> None:
-        """All processes measure the same steps: a fixed cadence, or what they want on average."""
-        if due:
-            self._send(merger)
+        """All processes measure and send at the same steps: a fixed cadence, or what they want on average."""
+        if due or self.step >= self._next_send:
+            self._send(merger, due)
+            self._next_send = self.step + min(merger.pause, _MOST_TO_SEND)
+        else:
+            self._hand_on(merger.collect(wait=False))
         wanted = self.schedule.end_step(self.step, due)
         merger.end_step(self.step)
         if merger.alone:
@@ -276,13 +271,16 @@ class Recorder:
             self._next_due = self.step + merger.interval if due else self._next_due
             self.due = self.step < DENSE_STEPS or self.step >= self._next_due
 
-    def _send(self, merger: Merger) -> None:
+    def _send(self, merger: Merger, due: bool) -> None:
         self._hand_on(self._take_own())
         ready, self._ready = self._ready, []
         parts = [_averaged(one) for one in ready]
-        self._start_transfers()
+        if due or all(queued.values.is_cpu for queued in self._queue):
+            self._start_transfers()
         parts += self._arrived(wait=True)
-        self._hand_on(merger.send(self.step, parts, self.schedule.wanted_interval))
+        self._start_transfers()  # of a step that is not measured: nothing waits for them before the next time
+        wanted = (self.schedule.wanted_interval, self.schedule.steps_in(_SEND_AFTER))
+        self._hand_on(merger.send(self.step, parts, wanted))
 
     def _take_own(self) -> list[Measured]:
         """Numbers on the host that are not taken together with those of other processes."""
@@ -331,15 +329,15 @@ class Recorder:
         queue, self._queue = self._queue, []
         for device in dict.fromkeys([queued.values.device for queued in queue]):
             here = [queued for queued in queue if queued.values.device == device]
-            packed = torch.cat([part for queued in here for part in _to_send(queued)])
-            self._transfers.append((Transfer(packed), [(_size(queued.values), queued) for queued in here]))
+            packed = torch.cat([part for queued in here for part in queued.to_send()])
+            self._transfers.append((Transfer(packed), [(queued.size, queued) for queued in here]))
 
     def _arrived(self, *, wait: bool) -> Iterator[Part]:
         while self._transfers and (wait or self._transfers[0][0].ready):
             transfer, parts = self._transfers.popleft()
             numbers, start, flags = transfer.numbers(), 0, set[bool]()
             for size, queued in parts:
-                arrived = _received(numbers[start : start + size], queued.values.dtype)
+                arrived = queued.received(numbers[start : start + size])
                 start += size
                 packed = arrived if queued.pack is None else queued.pack(arrived).reshape(-1)
                 read = queued.read
@@ -364,29 +362,6 @@ class Recorder:
                 yield
         finally:
             self.suspended = before
-
-
-def _to_send(queued: _Queued) -> list[torch.Tensor]:
-    """Its numbers as float32, and behind them whether the step was skipped. Of float64 the bits are sent."""
-    values = queued.values
-    if values.dtype is torch.float64:
-        values = values.contiguous().view(torch.float32)
-    elif values.dtype is not torch.float32:
-        values = values.to(torch.float32)
-    sent = [values]
-    if queued.skipped is not None:
-        sent.append(queued.skipped.detach().reshape(-1)[:1].to(values.device, torch.float32))
-    return sent
-
-
-def _size(values: torch.Tensor) -> int:
-    """How many numbers of float32 are sent for these."""
-    return values.numel() * (2 if values.dtype is torch.float64 else 1)
-
-
-def _received(numbers: np.ndarray, dtype: torch.dtype) -> np.ndarray:
-    """What was sent, as float64."""
-    return numbers.view(np.float64).copy() if dtype is torch.float64 else numbers.astype(np.float64)
 
 
 def _nothing(numbers: np.ndarray) -> list[Measured]:

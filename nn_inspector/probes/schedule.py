@@ -127,6 +127,10 @@ class Schedule:
         left = max(usual - self._others / max(self._counted, 1), _LEAST * usual)
         return max(1.0, self._usual_cost / left) if left else 1.0
 
+    def steps_in(self, seconds: float) -> float:
+        """How many steps are made in that time, going by the latest; 1 while that is not known, and at least."""
+        return max(1.0, seconds / self._usual_step) if self._usual_step else 1.0
+
     def _elapsed(self, now: float) -> float:
         if self._last_end is None:
             return 0.0

@@ -13,8 +13,9 @@ from torch import nn
 
 from nn_inspector.probes.activation_ends import is_activation, saturation_limits
 from nn_inspector.probes.measurement import Measurement
+from nn_inspector.probes.merging import Read
 from nn_inspector.probes.module_outputs import ModuleCall, OutputReader
-from nn_inspector.probes.recorder import Read, Recorder, with_count
+from nn_inspector.probes.recorder import Recorder, with_count
 from nn_inspector.stats import is_dense
 
 WINDOW = 10

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from nn_inspector.probes.measurement import Measured, MeasurementTable
+from nn_inspector.probes.merging import Read
 from nn_inspector.probes.parameters import Named, ParameterNames
 from nn_inspector.probes.probe import StepReader
-from nn_inspector.probes.recorder import Read, Recorder
+from nn_inspector.probes.recorder import Recorder
 from nn_inspector.stats import is_plain, norms
 
 _WHAT = ("weight_norm", "update_norm", "update_ratio")

@@ -94,6 +94,26 @@ def test_all_measure_the_same_steps_whatever_each_has_to_spend():
     assert all(other[step] == losses[0][step] for other in losses for step in together)
 
 
+def test_losses_are_known_soon_where_hardly_a_step_is_measured():
+    found = processes(workers.sparsely)
+    for rank in range(WORLD):
+        steps, losses, accuracy = found[rank]
+        assert len(steps) > 50, "600 steps were made"
+        common = min(len(steps), len(found[0][0]))
+        assert np.array_equal(losses[:common], found[0][1][:common]), "they are those of all processes"
+        assert accuracy == rank, "a number of one's own waits for nobody"
+
+
+def test_where_not_all_fits_into_an_exchange_the_losses_do_and_it_is_said():
+    expected = workers.alone()
+    found = processes(workers.more_than_is_exchanged)
+    for rank in range(WORLD):
+        measured, problems, _ = found[rank]
+        assert [problem.startswith("One step brings ") for problem in problems] == [True], problems
+        assert_alike({("loss", "train"): measured["loss", "train"]}, {("loss", "train"): expected["loss", "train"]})
+        assert len(measured["activation_mean", "0"][0]) == workers.STEPS
+
+
 def test_a_process_that_does_not_watch_is_said():
     measured, problems, _ = processes(workers.only_rank_0_watches)[0]
     assert len(problems) == 1

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import nn_inspector as nni
+from nn_inspector.probes import attachment
 from tests.trainings import CLASSES, FEATURES, blobs, mlp
 
 STEPS = 30
@@ -138,6 +139,26 @@ def only_rank_0_watches(rank: int, world: int) -> Any:
 
 def as_often_as_the_budget_allows(rank: int, world: int) -> Any:
     return together(rank, world, "auto")
+
+
+def sparsely(rank: int, world: int) -> Any:
+    """Only the first step is measured in full; what is known of the losses while the training runs."""
+    model = DistributedDataParallel(mlp())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nni.watch(model, optimizer, every=1_000_000, show=False) as inspector:
+        for _ in range(20):
+            train(model, batches(rank, world), optimizer)
+        inspector.log(accuracy=float(rank))
+        loss = inspector.run.series("loss", "train")
+        accuracy = inspector.run.last("accuracy", "train")
+    dist.barrier()
+    return loss.steps.tolist(), loss.values, accuracy
+
+
+def more_than_is_exchanged(rank: int, world: int) -> Any:
+    """The losses of a measured step fit into an exchange, its histograms do not."""
+    attachment._CAPACITY, attachment._CAPACITY_A_MODULE = 300, 0
+    return together(rank, world)
 
 
 def one_dies(rank: int, world: int, dying: int, after: int) -> Any:
