@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -83,12 +84,56 @@ def watch(case: Case, **options: Any) -> nni.Inspector:
     return nni.watch(case.model, case.optimizer, case.loss_fn, train_loader=case.train_loader, **options)
 
 
-def state_of(case: Case) -> dict[str, torch.Tensor]:
-    """Everything a training leaves behind: weights, optimizer state, random state."""
-    tensors = {f"weight {name}": value.clone() for name, value in case.model.state_dict().items() if not value.is_meta}
-    for index, state in enumerate(case.optimizer.state.values()):
-        tensors |= {f"state {index} {k}": v.clone() for k, v in state.items() if isinstance(v, torch.Tensor)}
+def state_of(*owned: object) -> dict[str, torch.Tensor]:
+    """Everything that a training and what belongs to it consist of, and the random state."""
+    tensors: dict[str, torch.Tensor] = {}
+    for number, one in enumerate(owned):
+        _note(f"{number}" if number else "", one, tensors, {})
     return tensors | random_state()
+
+
+def _note(name: str, held: Any, into: dict[str, torch.Tensor], seen: dict[int, Any]) -> None:
+    is_known = id(held) in seen and not isinstance(held, bool | int | float)
+    if is_known or isinstance(held, str | bytes | type | types.ModuleType | nni.Inspector):
+        return
+    seen[id(held)] = held
+    numbers = _numbers(held)
+    if numbers is not None:
+        into[name] = numbers
+    for part, value in _parts(held).items():
+        _note(f"{name} {part}".strip(), value, into, seen)
+
+
+def _numbers(held: Any) -> torch.Tensor | None:
+    """What an object holds itself."""
+    if isinstance(held, torch.Tensor):
+        return None if held.is_meta or held.layout is not torch.strided else held.detach().clone()
+    if isinstance(held, bool | int | float):
+        return torch.tensor(held)
+    if isinstance(held, np.ndarray):
+        return torch.from_numpy(held.copy())
+    if isinstance(held, torch.Generator):
+        return held.get_state()
+    if isinstance(held, random.Random):
+        return torch.tensor(held.getstate()[1])
+    return (
+        torch.tensor(list(repr(held.bit_generator.state).encode())) if isinstance(held, np.random.Generator) else None
+    )
+
+
+def _parts(held: Any) -> dict[Any, Any]:
+    """What hangs on an object, by name."""
+    if isinstance(held, torch.Tensor):
+        return {"gradient": held.grad, "needs a gradient": held.requires_grad} if held.is_leaf else {}
+    if isinstance(held, nn.Module):
+        return {**held._parameters, **held._buffers, **held._modules, "mode": held.training}
+    if isinstance(held, torch.optim.Optimizer):
+        return {"groups": held.param_groups, "state": list(held.state.values())}
+    if isinstance(held, DataLoader):
+        return {part: getattr(held, part) for part in ("dataset", "sampler", "batch_sampler", "generator")}
+    if isinstance(held, list | tuple):
+        return {"length": len(held), **dict(enumerate(held))}
+    return held if isinstance(held, dict) else getattr(held, "__dict__", {})
 
 
 def random_state() -> dict[str, torch.Tensor]:

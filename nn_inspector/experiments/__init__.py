@@ -9,7 +9,7 @@ from nn_inspector.experiments.indices import item_sampler
 from nn_inspector.experiments.isolation import TrainingCopy, isolated
 from nn_inspector.experiments.lowest_loss import lowest_loss
 from nn_inspector.experiments.mini_training import evaluate, set_option, train, without_regularization
-from nn_inspector.experiments.preserved_state import preserved_state
+from nn_inspector.experiments.preserved_state import generators_of, preserved_state
 from nn_inspector.experiments.random_state import preserved_random_state
 from nn_inspector.experiments.start import Start, initial_state
 from nn_inspector.experiments.stateful import require_no_memory
@@ -30,6 +30,7 @@ __all__ = [
     "compare",
     "distinct_items",
     "evaluate",
+    "generators_of",
     "initial_state",
     "isolated",
     "item_sampler",

@@ -112,6 +112,17 @@ class BatchSource:
         indices = all_indices(loader)
         return loader, indices[:: max(1, len(indices) // count)][:count]
 
+    def chosen(self, indices: Sequence[Any]) -> Any:
+        """The items of these numbers as one batch.
+
+        Raises:
+            ExperimentError: the data are no `DataLoader`, or cannot be read.
+        """
+        loader = self._loader
+        if not isinstance(loader, DataLoader):
+            raise ExperimentError("Items can be chosen only where there is a DataLoader.")
+        return self._draw(lambda: iter([_collate(loader, indices)]), 1, keep_rest=True)[0]
+
     def for_training(self, count: int) -> tuple[list[Any], Any]:
         """Up to `count` mixed batches to train on, and one more to judge by (the same one if there is only one)."""
         check_count("count", count)

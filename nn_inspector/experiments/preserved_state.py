@@ -20,6 +20,8 @@ from nn_inspector.stats import is_dense
 _LONGEST = 100_000
 _MOST_BYTES = 1 << 16
 
+_GENERATORS = (torch.Generator, np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
+
 Restore = Callable[[], None]
 
 
@@ -38,6 +40,11 @@ def preserved_state(*roots: object) -> Iterator[None]:
             if restore is not None:
                 restores.callback(restore)
         yield
+
+
+def generators_of(*roots: object) -> list[object]:
+    """The random generators that can be reached from `roots`."""
+    return [found for found in reachable(*roots) if isinstance(found, _GENERATORS)]
 
 
 @dataclass(slots=True)

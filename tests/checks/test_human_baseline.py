@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import nn_inspector as nni
 from tests.trainings import Case, assert_equal, blobs, classifier, state_of
@@ -87,3 +88,26 @@ def test_numbers_have_no_accuracy(watched):
     )
     assert finding.severity == "skipped"
     assert "predicts numbers" in finding.message
+
+
+class Augmented(Dataset):
+    """Items that are made with generators of the data set and of the process."""
+
+    def __init__(self):
+        self.x, self.y = blobs().tensors
+        self.calls, self.noise = 0, np.random.default_rng(0)
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, index):
+        self.calls += 1
+        return self.x[index] + 0.01 * torch.randn(8) + 0.01 * self.noise.normal(), self.y[index]
+
+
+def test_items_are_asked_for_without_a_trace(watched):
+    case = classifier(data=Augmented())
+    inspector = watched(case, trained)
+    before = state_of(case)
+    assert inspector.check("human_baseline", labels=LABELS[:40]).severity == "ok"
+    assert_equal(state_of(case), before)

@@ -149,8 +149,7 @@ def _collated(loader: Iterable[Any], places: Sequence[int]) -> Any:
             got=repr(max(places)),
             advice="There are no more items.",
         )
-    assert isinstance(loader, DataLoader), "it has a data set"
-    return loader.collate_fn([data[place] for place in places])
+    return BatchSource(loader).chosen(places)
 
 
 def _asked(subject: Subject, batches: Sequence[Any]) -> Answers:

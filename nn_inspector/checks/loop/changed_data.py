@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from nn_inspector.beginning import MOST_LISTED, Marks, marks_of, stored_data
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import BatchSource, preserved_random_state, tensors_of
+from nn_inspector.experiments import BatchSource, generators_of, preserved_random_state, preserved_state, tensors_of
 from nn_inspector.training import Training
 
 _MOST_BYTES = 1 << 26
@@ -93,17 +93,22 @@ def read_twice(training: Training, changed: Sequence[Changed]) -> Writer | None:
     writers: dict[Writer, Callable[[int], Any]] = {"the data set": data.__getitem__}
     if loader.batch_size is not None and collate is not default_collate:
         writers["the collate function"] = lambda index: collate([data[index]])
+    generators = generators_of(data, collate)
+
+    def is_writer(read: Callable[[int], Any]) -> bool:
+        return any(_changes(read, index, held, generators) for index in _places(data))
+
     kept = [_copy(one) for one in held]
-    try:
-        for change in changed:
-            if change.place in found:
-                _stir(found[change.place], change.before, _of_one_kind(change.place, found))
-        return next((who for who, read in writers.items() if any(_changes(read, n, held) for n in _places(data))), None)
-    except Exception:  # noqa: BLE001 - a data set of the user's may refuse numbers of ours
-        return None
-    finally:
-        for one, copy in zip(held, kept, strict=True):
-            _put_back(one, copy)
+    with preserved_random_state(), preserved_state(data, collate):
+        try:
+            for change in changed:
+                if change.place in found:
+                    _stir(found[change.place], change.before, _of_one_kind(change.place, found))
+            return next((who for who, read in writers.items() if is_writer(read)), None)
+        except Exception:  # noqa: BLE001 - a data set of the user's may refuse numbers of ours
+            return None
+        finally:
+            _put_back(held, kept)
 
 
 def _of_one_kind(place: str, found: Mapping[str, Any]) -> Sequence[Any]:
@@ -133,16 +138,31 @@ def _places(data: Sized) -> Sequence[int]:
     return range(0, len(data), max(1, len(data) // MOST_LISTED) * -(-min(len(data), MOST_LISTED) // _ITEMS))[:_ITEMS]
 
 
-def _changes(read: Callable[[int], Any], index: int, held: Sequence[torch.Tensor | np.ndarray]) -> bool:
+def _changes(
+    read: Callable[[int], Any],
+    index: int,
+    held: Sequence[torch.Tensor | np.ndarray],
+    generators: Sequence[object],
+) -> bool:
     """Whether reading an item changes the stored data time and again, and with them what is read the next time.
 
-    What is drawn anew at each reading (crops, holes) is drawn alike in the two readings that are compared.
+    What is drawn anew at each reading (crops, holes) is drawn alike in the two readings that are compared, and otherwise
+    in the one between them.
+
+    Args:
+        read: gives an item by its number.
+        index: its number.
+        held: the stored data.
+        generators: what reading draws from, beside the generators of the process.
     """
     start = [_copy(one) for one in held]
-    once = _read(read, index, seed=2 * index + 1)
-    for one, copy in zip(held, start, strict=True):
-        _put_back(one, copy)
-    _read(read, index, seed=2 * index)
+    with preserved_state(*generators):
+        once = _read(read, index, seed=2 * index + 1)
+        _put_back(held, start)
+    with preserved_state(*generators):
+        _read(read, index, seed=2 * index)
+        _put_back(held, start)
+        _read(read, index, seed=2 * index)
     before = [_copy(one) for one in held]
     again = _read(read, index, seed=2 * index + 1)
     if _same(before, start) or _same(held, before):
@@ -178,10 +198,11 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 @torch.no_grad()
-def _put_back(held: torch.Tensor | np.ndarray, copy: Any) -> None:
-    if _equal(held, copy):
-        return
-    if isinstance(held, torch.Tensor):
-        held.copy_(copy)
-    else:
-        held[...] = copy
+def _put_back(held: Sequence[torch.Tensor | np.ndarray], copies: Sequence[Any]) -> None:
+    for one, copy in zip(held, copies, strict=True):
+        if _equal(one, copy):
+            continue
+        if isinstance(one, torch.Tensor):
+            one.copy_(copy)
+        else:
+            one[...] = copy
