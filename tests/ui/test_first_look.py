@@ -131,6 +131,20 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, in_both_themes):
     comparison.evaluate("element => element.scrollIntoView()")
     in_both_themes("05-compared", ".nni-comparison")
 
+    # Or the one stands in grey behind the other: its loss and validation loss beside the steps of this one.
+    notebook.run(notebook.append("broken = nni.runs()[1]\ninspector.dashboard(compare=broken)"))
+    board = notebook.dashboard
+    board.evaluate("element => element.scrollIntoView()")
+    behind = re.search(
+        r"in grey: run (\S+)", board.locator(".widget-html-content").first.inner_text(timeout=PATIENCE)
+    ).group(1)
+    loss = board.locator(".nni-chart").first
+    expect(loss).to_contain_text(f"{behind}: train, smoothed")
+    grey = """chart => [...chart.querySelectorAll('path.line')].filter(path => path.checkVisibility({ visibilityProperty: true })
+        && getComputedStyle(path).stroke === 'rgb(153, 153, 153)' && path.getTotalLength() > 10).length === 3"""
+    notebook.page.wait_for_function(grey, arg=loss.element_handle(), timeout=PATIENCE)
+    in_both_themes("05-behind", ".nni-dashboard")
+
 
 def test_the_side_panel_shows_the_same_checklist_and_stops_the_training(first_look, in_both_themes):
     notebook = first_look
