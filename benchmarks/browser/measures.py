@@ -132,7 +132,7 @@ def opening() -> list[Figure]:
 
 
 def reloading() -> list[Figure]:
-    """How long the side panel takes to be back, with its history, when the page is loaded anew while a cell runs."""
+    """How long the notebook and the side panel, with its history, take to be back when the page is loaded anew while a cell runs."""
     with opened([scenes.TRAINING, scenes.WATCH, scenes.FOREVER]) as measured:
         notebook = measured.notebook
         notebook.run_through(1)
@@ -140,8 +140,11 @@ def reloading() -> list[Figure]:
         notebook.save()
         notebook.start(2)
         curve.wait_for()
-        seconds = [_reloaded(measured) for _ in range(3)]
-    return [Figure("side panel after a reload while a cell runs, s, at most", max(seconds), "< 5", max(seconds) < 5)]
+        notebooks, panels = zip(*(_reloaded(measured) for _ in range(3)), strict=True)
+    return [
+        Figure("from a reload while a cell runs to the notebook, s, at most", max(notebooks), "", good=True),
+        Figure("from a reload while a cell runs to the side panel, s, at most", max(panels), "< 5", max(panels) < 5),
+    ]
 
 
 def travel(steps: int) -> list[Figure]:
@@ -185,12 +188,13 @@ def beside(peer: str, seconds: float, count: int) -> list[Figure]:
     return [Figure(f"{peer}: {name}", value, "", good=True) for name, value in found.items()]
 
 
-def _reloaded(measured: Measured) -> float:
-    """Loads the page anew; seconds from the notebook's first picture until the side panel shows the loss."""
-    measured.notebook.reload()
+def _reloaded(measured: Measured) -> tuple[float, float]:
+    """Loads the page anew; seconds until JupyterLab shows the notebook, and until the side panel shows the loss."""
     start = time.monotonic()
+    measured.notebook.reload()
+    notebook = time.monotonic() - start
     measured.page.locator("#nn-inspector-panel .jp-nni-Loss").wait_for()
-    return time.monotonic() - start
+    return notebook, time.monotonic() - start
 
 
 def _unseen(measured: Measured, cell: int) -> tuple[float, float, float]:
