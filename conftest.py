@@ -42,6 +42,12 @@ def _empty_stack_of_torch() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _unexpected_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning of ours that no test expects is an error."""
+    monkeypatch.setattr("nn_inspector.inspector.FORGIVEN", ())
+
+
+@pytest.fixture(autouse=True)
 def _doctest_inspector(request: pytest.FixtureRequest) -> Iterator[None]:
     """An `inspector` of a small training, for examples that need one."""
     if not isinstance(request.node, pytest.DoctestItem):

@@ -75,7 +75,8 @@ def errors_of_warnings():
 
 
 @pytest.mark.parametrize("strict", [lambda: np.errstate(all="raise"), errors_of_warnings], ids=["numbers", "warnings"])
-def test_whoever_is_strict_with_numbers_or_warnings_loses_no_probe(strict):
+def test_whoever_is_strict_with_numbers_or_warnings_loses_no_probe(strict, monkeypatch):
+    monkeypatch.undo()
     model = mlp().double()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e160)
     x, y = blobs(16).tensors
