@@ -20,7 +20,7 @@ RARE = 1 / 5
 LOST = 0.3
 """Share of the items of rare classes up to which a network has not found them."""
 
-FOUND = 0.55
+FOUND = 0.4
 """Share of them that a copy has to find for the network to be at fault."""
 
 GAIN = 0.15
