@@ -23,8 +23,8 @@ class Relation:
     """Between the answers and the right ones.
 
     Attributes:
-        strength: of classes, the share of what chance gets wrong that is right, of the items or of each class; of numbers, the correlation of their ranks, mean
-            over the columns.
+        strength: of classes, the share of what chance gets wrong that is right, of the items or of each class; of numbers, the correlation of their ranks as a
+            share of the largest that there can be with what is right (for a rare yes it is far below 1), mean over the columns.
         errors: how many standard errors that is above chance.
     """
 
@@ -72,10 +72,21 @@ def of_answers(said: Answers) -> Relation:
     given, right = (_ranks(part.reshape(items, -1)) for part in (said.given, said.right))
     if given.shape != right.shape:
         return NONE
+    each, possible = _correlation(given, right), _correlation(_evenly(items, right), right.sort(dim=0).values)
+    strength = torch.where(possible > 0, each / possible.clamp(min=1e-12), 0.0)
+    return Relation(float(strength.mean()), float(each.mean()) * math.sqrt(items))
+
+
+def _correlation(given: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Of ranks, by column; 0 where either is the same throughout."""
     sizes = given.norm(dim=0) * right.norm(dim=0)
-    each = torch.where(sizes > 0, (given * right).sum(0) / sizes.clamp(min=1e-12), 0.0)
-    strength = float(each.mean())
-    return Relation(strength, strength * math.sqrt(items))
+    return torch.where(sizes > 0, (given * right).sum(0) / sizes.clamp(min=1e-12), 0.0)
+
+
+def _evenly(items: int, like: torch.Tensor) -> torch.Tensor:
+    """Ranks of answers that are all different."""
+    ranks = torch.arange(items, dtype=like.dtype) - (items - 1) / 2
+    return ranks[:, None].expand_as(like)
 
 
 def _of_classes(hits: torch.Tensor, right: torch.Tensor) -> Relation:

@@ -138,3 +138,12 @@ def test_answers_in_another_scale_than_the_labels_are_not_the_same_for_all():
     finding = next(made).check("constant_predictions")
     assert not finding.raised, finding.message
     made.close()
+
+
+def test_a_rare_yes_that_is_told_well_is_a_strong_relation():
+    right = torch.zeros(1000, 1)
+    right[:30] = 1.0
+    said = torch.linspace(1, 0, 1000)[:, None]
+    assert of_answers(Answers("numbers", said, right)).holds(0.99)
+    assert of_answers(Answers("numbers", said.roll(-60, 0), right)).strength == pytest.approx(0.88, abs=0.02)
+    assert not of_answers(Answers("numbers", said.roll(-500, 0), right)).holds(0.1)
