@@ -5,6 +5,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 import nn_inspector as nni
+from nn_inspector.probes import TRACED_STEPS
 from tests.probes.trained_alike import COMBINATIONS, case, hook_dictionaries
 from tests.trainings import assert_equal, blobs, state_of
 
@@ -29,6 +30,24 @@ def test_watching_changes_nothing(name, probes):
     assert inspector.run.last("loss", "train") is not None
     assert torch.overrides._get_current_function_mode_stack() == []
     assert torch.get_default_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize("options", [{"every": 3, "probes": "full"}, {}], ids=["every third step", "auto"])
+@pytest.mark.parametrize("name", COMBINATIONS)
+def test_nothing_changes_either_when_the_first_steps_are_over(name, options):
+    make, loop = COMBINATIONS[name]
+    watched, watched_losses = make(), []
+    with nni.watch(
+        watched.model, watched.optimizer, watched.loss_fn, train_loader=watched.train_loader, **options
+    ) as inspector:
+        while inspector.run.steps < TRACED_STEPS + 8:
+            watched_losses.append(loop(watched))
+    after = state_of(watched)
+
+    bare = make()
+    assert [loop(bare) for _ in watched_losses] == watched_losses
+    assert_equal(after, state_of(bare))
+    assert inspector.problems == []
 
 
 @pytest.mark.parametrize("name", ["mlp sgd", "adam", "batch norm and dropout", "lstm", "augmentation", "two workers"])
