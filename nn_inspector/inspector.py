@@ -233,6 +233,11 @@ class Inspector(Controls, OwnNumbers):
         found = [*self._trouble, *failures, *self._attachment.silences]
         if self.run.steps >= 2 and "loss" in self._attachment.chosen and self.run.last("loss", "train") is None:
             found.append("No loss was seen. Pass loss_fn=... as a module, or log it with inspector.log(loss=...).")
+        anew = self.run.begun_anew
+        if anew:
+            found.append(
+                f"Since a layer has another width, these begin anew, without what came before: {', '.join(anew)}."
+            )
         return found
 
     # views

@@ -35,9 +35,13 @@ class SeriesStore:
 
     Args:
         dimensions: so many first dimensions of each value are those of a table: each place of it is a series of its own.
+
+    Attributes:
+        anew: whether it has begun anew.
     """
 
     def __init__(self, dimensions: int = 0) -> None:
+        self.anew = False
         self._dimensions = dimensions
         self._begin(())
 
@@ -53,6 +57,7 @@ class SeriesStore:
         """Add a value measured at `step`."""
         shape = getattr(value, "shape", ())
         if shape != self._shape:
+            self.anew |= self._head.count > 0
             self._begin(shape)
         if self._head.count < HEAD // self._share:
             self._head.append(step, value)
@@ -206,6 +211,11 @@ class MemoryTable:
         """(quantity, source) in the order of their first values."""
         with self._lock:
             return list(self._places)
+
+    def begun_anew(self) -> list[str]:
+        """Which series lack what came before their values had another length, as "quantity of source"."""
+        with self._lock:
+            return [f"{quantity} of {source}" for (quantity, source), place in self._places.items() if place.store.anew]
 
     def series(self, quantity: str, source: str) -> Series:
         """One of them; empty if there is none."""

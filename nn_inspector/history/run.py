@@ -155,6 +155,11 @@ class Run:
 
     # series
 
+    @property
+    def begun_anew(self) -> list[str]:
+        """Which series lack what came before their values had another length, as "quantity of source"."""
+        return self._memory.begun_anew()
+
     def record(self, measurements: Iterable[Measured]) -> None:
         """Add measurements and tables of them, each at or after the step of the one before it in its series."""
         measurements = list(measurements)

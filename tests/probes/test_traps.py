@@ -83,7 +83,7 @@ TRAPS = {
     "average model": Trap(case(), loops.averaging),
     "load_state_dict(assign=True)": Trap(case(), loops.assigning, said=("The optimizer steps parameters that are not in the model",)),
     "head replaced": Trap(case(), loops.replacing_the_head),
-    "wider layers": Trap(case(), loops.replacing_layers_by_wider_ones),
+    "wider layers": Trap(case(), loops.replacing_layers_by_wider_ones, said=("Since a layer has another width, these begin anew, without",)),
     "exceptions in the middle": Trap(case(), loops.failing_in_the_middle),
     "the forward pass breaks": Trap(case(), loops.failing_in_a_module),
     "in a thread": Trap(case(), loops.in_a_thread),
