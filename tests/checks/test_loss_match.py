@@ -18,7 +18,7 @@ def nothing_learned(case):
     ("case", "words", "advice"),
     [
         (case(net(3), KINDS, nn.NLLLoss()), "never above 0, but gets the plain scores", "CrossEntropyLoss"),
-        (case(net(1), 50 * YES, nn.BCEWithLogitsLoss()), "are no probability", "MSELoss"),
+        (case(net(1), 50 * NUMBERS, nn.BCEWithLogitsLoss()), "are no probability", "MSELoss"),
         (case(net(1), 2 * YES - 1, nn.BCEWithLogitsLoss()), "falls without limit", "-1 and 1 to 0 and 1"),
         (case(net(1), NUMBERS, nn.PoissonNLLLoss()), "is for counts", "MSELoss"),
         (case(net(3, nn.Softmax(dim=0)), KINDS, lambda p, t: F.nll_loss(torch.log(p + 1e-7), t)), "the items of the batch", "dim=1"),
@@ -30,6 +30,12 @@ def test_what_cannot_be_right_is_an_error(watched, case, words, advice):
     assert words in finding.message
     assert advice in finding.remedy.text
     assert finding.remedy.code
+
+
+def test_a_mask_of_two_numbers_has_the_right_loss_and_the_wrong_labels(watched):
+    inspector = watched(case(net(1), 255 * YES, nn.BCEWithLogitsLoss()), nothing_learned)
+    assert inspector.check("loss_match").severity not in ("warning", "error")
+    assert inspector.check("label_range").severity == "error"
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,8 @@ def targets_are_no_probabilities(subject: Subject, seen: Judged) -> Complaint | 
         return None
     two = targets.whole and targets.distinct == 2
     signs = two and targets.low == -1 and targets.high == 1
-    if two and targets.high - targets.low == 1 and not _binary_by_hand(seen):
-        return None  # two classes that are counted from elsewhere, such as 1 and 2: `label_range` is about them
+    if two and (targets.high - targets.low == 1 or targets.low == 0) and not _binary_by_hand(seen):
+        return None  # two classes that are counted from elsewhere, such as 1 and 2, or a mask of 0 and 255: `label_range` is about them
     return Complaint(
         "error",
         f"{seen.name} compares probabilities, but the targets lie between {targets.low:.4g} and {targets.high:.4g}: {share:.0%} of "
