@@ -46,6 +46,20 @@ def test_a_rate_that_works_passes(watched, case):
     assert finding.severity == "ok", finding.message
 
 
+@pytest.mark.parametrize(("lr", "severity"), [(1.0, "warning"), (0.01, "ok")])
+def test_where_nothing_is_learned_at_any_rate_a_few_items_tell_whether_it_is_too_high(watched, lr, severity):
+    torch.manual_seed(0)
+    data = TensorDataset(torch.randn(300, 8), torch.randint(2, (300,)))
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2))
+    case = Case(model, torch.optim.Adam(model.parameters(), lr), nn.CrossEntropyLoss(), DataLoader(data, 50))
+    finding = watched(*trained(case, epochs=5)).check("learning_rate")
+    assert finding.severity == severity, finding.message
+    if severity == "warning":
+        assert "on 16 items alone" in finding.message
+        assert finding.remedy.tried.helped
+        assert "0.1" in finding.remedy.text or "0.01" in finding.remedy.text
+
+
 class Deep(nn.Module):
     def __init__(self):
         super().__init__()

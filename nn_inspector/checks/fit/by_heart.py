@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -93,7 +93,14 @@ class Fit:
 
 
 def learn_by_heart(
-    subject: Subject, start: Start, batch: Any, steps: int, *, seconds: float, adam_rate: float | None = None
+    subject: Subject,
+    start: Start,
+    batch: Any,
+    steps: int,
+    *,
+    seconds: float,
+    adam_rate: float | None = None,
+    change: Callable[[TrainingCopy], None] | None = None,
 ) -> Fit:
     """Train a fresh copy on one batch until it is learned.
 
@@ -104,8 +111,11 @@ def learn_by_heart(
         steps: at most so many.
         seconds: at most so long.
         adam_rate: rate of an Adam that takes the place of the user's optimizers; None for those.
+        change: what is different in the copy.
     """
     with _plain_copy(subject, start, adam_rate) as copied:
+        if change is not None:
+            change(copied)
         fit = _untrained(copied, batch)
         deadline = time.monotonic() + seconds
         return replace(fit, losses=train(copied, [batch], steps=steps, deadline=deadline, until=fit.threshold))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from nn_inspector.checks.base import Subject
 from nn_inspector.checks.loop.loss_scale import UNUSUAL, LossScale
 from nn_inspector.checks.race import Race, race
-from nn_inspector.checks.train.learning_rate import times
+from nn_inspector.checks.train.rate_for_a_few import times
 from nn_inspector.errors import ExperimentError
 from nn_inspector.experiments import initial_state, isolated
 from nn_inspector.probes import CallMode, LossCall

@@ -10,14 +10,14 @@ from nn_inspector.checks.base import Check, CheckInfo, Subject, finding
 from nn_inspector.checks.race import answers_well, left_now
 from nn_inspector.checks.symptoms import ALL_SYMPTOMS
 from nn_inspector.checks.train.curve import LossCurve
-from nn_inspector.checks.train.laps import Change, Lap, Laps, laps_of, trial
+from nn_inspector.checks.train.laps import Lap, Laps, laps_of, trial
 from nn_inspector.checks.train.levels import loss_levels
 from nn_inspector.checks.train.passes import passes_cut_short
-from nn_inspector.checks.train.standing import Standing, lap_is_proof, require_plain, standing
+from nn_inspector.checks.train.rate_for_a_few import FewItems, at_a_lower_rate, times
+from nn_inspector.checks.train.standing import NOTHING, Standing, lap_is_proof, require_plain, standing
 from nn_inspector.checks.train.unmoved import hardly_moved
 from nn_inspector.errors import ExperimentError
-from nn_inspector.experiments import TrainingCopy
-from nn_inspector.history import Chart, Curve, Evidence, Finding, Remedy, Severity, curve
+from nn_inspector.history import Chart, Curve, Evidence, Finding, Remedy, Severity, Trial, curve
 
 INFO = CheckInfo(
     name="learning_rate",
@@ -34,7 +34,8 @@ INFO = CheckInfo(
         "trained from your first weights on the same batches, with the rate times 0.1, 10, 0.01, 100 and so on. It is "
         "raised if one of them comes far further, on items it has not seen, in as many steps as yours or fewer. It is an "
         "error if yours learned next to nothing and the other most of it. Where the loss has come most of the way and many answers are "
-        "wrong, lower rates are tried: one has to leave a tenth of the wrong answers. Where copies cannot be trained, as in reinforcement learning, it is a "
+        "wrong, lower rates are tried: one has to leave a tenth of the wrong answers. Where nothing was learned at any rate, it is a warning "
+        "if a few items cannot be learned by heart at yours, and can at a tenth or a hundredth of it. Where copies cannot be trained, as in reinforcement learning, it is a "
         "warning if the rate is 1e-5 or less and weights that were just drawn have moved by less than 2 %."
     ),
     remedy="Take the rate that came furthest, or go in factors of ten from 0.1 (SGD) or 0.001 (Adam) until the loss falls.",
@@ -43,7 +44,7 @@ INFO = CheckInfo(
         "Karpathy, A Recipe for Training Neural Networks (2019): tune the learning rate",
         "CS231n, Neural Networks Part 3: the loss at rates too high and too low",
     ),
-    explains=(*ALL_SYMPTOMS, "training_length", "capacity"),
+    explains=(*ALL_SYMPTOMS, "training_length", "capacity", "label_alignment"),
 )
 
 FINE = 0.6
@@ -57,6 +58,9 @@ MOST_SCALED = 1.0
 
 LOWER = (0.1, 0.01)
 """The same where the loss has come most of the way: a rate that is too low there is no worse than a short training."""
+
+_LAPS_OF_NOTHING = 0.5
+"""Where nothing was learned, other rates have this share of the time; a few items have the rest."""
 
 _WRONG = 0.15
 """With more than this share of its answers still to learn, a training whose loss has come most of the way may do far better."""
@@ -78,6 +82,7 @@ def look(subject: Subject, *, every: bool = False) -> Finding:
         return finding(
             INFO, "ok", f"It does not look so: with {_said(subject)} most answers of your network are right by now."
         )
+    deadline = time.monotonic() + subject.seconds
     try:
         track = laps_of(subject)
         require_plain(subject, track)
@@ -87,13 +92,14 @@ def look(subject: Subject, *, every: bool = False) -> Finding:
             raise
         return _unmoved(subject, still)
     place = standing(subject, track)
-    laps = _laps(subject, track, place, every=every)
+    rest = deadline - time.monotonic()
+    laps = _laps(subject, track, place, rest * (_LAPS_OF_NOTHING if place.best <= NOTHING else 1.0), every=every)
     ends = {factor: lap.end for factor, lap in laps.items() if lap.complete}
     best = min(ends, key=lambda factor: ends[factor])
     evidence = _evidence(subject, track, ends)
     if not _proves(track, place, laps[best]):
-        message = f"No: no rate that was tried came far further than {_said(subject)} in {track.steps} steps."
-        return finding(INFO, "ok", message, evidence=evidence)
+        few = at_a_lower_rate(subject, deadline - time.monotonic()) if place.best <= NOTHING else None
+        return _none_further(subject, track, few, evidence)
     if best > 1 and passes_cut_short(subject):
         message = (
             "A higher rate would come further in as few steps, but there are so few because each pass is left early."
@@ -126,9 +132,9 @@ def _lower(subject: Subject) -> Finding | None:
     return _raised(subject, track, place, best, laps[best], _evidence(subject, track, ends))
 
 
-def _laps(subject: Subject, track: Laps, place: Standing, *, every: bool) -> dict[float, Lap]:
+def _laps(subject: Subject, track: Laps, place: Standing, seconds: float, *, every: bool) -> dict[float, Lap]:
     """Laps by the factor of their rate, ever further from 1 until one proves something and those further out are worse."""
-    deadline = time.monotonic() + subject.seconds
+    deadline = time.monotonic() + seconds
     laps, most = {1.0: track.own}, max(1.0, _most(subject))
     for factor in (one for one in FACTORS if one <= most):
         rest = deadline - time.monotonic()
@@ -144,18 +150,6 @@ def _laps(subject: Subject, track: Laps, place: Standing, *, every: bool) -> dic
 
 def _proves(track: Laps, place: Standing, lap: Lap) -> bool:
     return lap is not track.own and lap_is_proof(lap) and place.missed(track.progress(lap.end), lap.right)
-
-
-def times(factor: float) -> Change:
-    """Multiplies all learning rates of a copy."""
-
-    def change(copied: TrainingCopy) -> None:
-        for optimizer in copied.optimizers:
-            for group in optimizer.param_groups:
-                if group.get("lr") is not None:
-                    group["lr"] = group["lr"] * factor
-
-    return change
 
 
 def rates(subject: Subject) -> list[float]:
@@ -236,6 +230,25 @@ def _raised(subject: Subject, track: Laps, place: Standing, factor: float, lap: 
         where="optimizer",
         basis="experiment",
     )
+
+
+def _none_further(subject: Subject, track: Laps, few: FewItems | None, evidence: Evidence) -> Finding:
+    if few is None:
+        message = f"No: no rate that was tried came far further than {_said(subject)} in {track.steps} steps."
+        return finding(INFO, "ok", message, evidence=evidence)
+    known = sorted(set(rates(subject)))
+    better = f"{known[0] * few.factor:.3g}" if len(known) == 1 else f"your rates times {few.factor:g}"
+    own = f"is {few.own.end:.3g} after {few.own.steps} steps" if math.isfinite(few.own.end) else "explodes"
+    message = (
+        f"Yes: {_said(subject)} is too high. With it the loss on {few.items} items alone {own}. With {better} they are learned by heart in "
+        f"{few.lower.steps}."
+    )
+    remedy = Remedy(
+        f"Take a learning rate of {better}, and give it time: on all items no rate came far in as few steps.",
+        f'for group in optimizer.param_groups:\n    group["lr"] *= {few.factor:g}',
+        Trial(few.own.losses, few.lower.losses, helped=True),
+    )
+    return finding(INFO, "warning", message, evidence=evidence, remedy=remedy, where="optimizer", basis="experiment")
 
 
 def _unmoved(subject: Subject, still: float) -> Finding:
