@@ -44,7 +44,7 @@ def _empty_stack_of_torch() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _unexpected_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A warning of ours that no test expects is an error."""
-    monkeypatch.setattr("nn_inspector.inspector.FORGIVEN", ())
+    monkeypatch.setattr("nn_inspector.troubles.FORGIVEN", ())
 
 
 @pytest.fixture(autouse=True)

@@ -25,9 +25,10 @@ from nn_inspector.errors import (
     TrainingStopped,
 )
 from nn_inspector.history import Chart, Curve, Finding, Remedy, Run, Series, Trial, open_run, runs
-from nn_inspector.inspector import Inspector, InspectorWarning
+from nn_inspector.inspector import Inspector
 from nn_inspector.overhead import Overhead
 from nn_inspector.support import debug_info
+from nn_inspector.troubles import InspectorWarning
 from nn_inspector.views import open_view
 from nn_inspector.watching import watch
 

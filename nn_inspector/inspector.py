@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -37,15 +34,8 @@ from nn_inspector.probes import (
 from nn_inspector.steering import Steering
 from nn_inspector.subscribers import Subscribers
 from nn_inspector.training import Training
+from nn_inspector.troubles import Troubles
 from nn_inspector.views import open_view
-
-
-class InspectorWarning(UserWarning):
-    """Something was not measured that should have been, or a view failed. The training is not affected."""
-
-
-FORGIVEN: tuple[type[Warning], ...] = (InspectorWarning,)
-"""Whoever makes errors of warnings has what was warned of in `problems`, and the training goes on. Our own tests forgive nothing."""
 
 
 class Inspector(Controls, OwnNumbers):
@@ -79,9 +69,8 @@ class Inspector(Controls, OwnNumbers):
         self._recorder = Recorder(self._schedule, self.run.record, self.run.trace.append)
         Controls.__init__(self, Steering(training.optimizers))
         OwnNumbers.__init__(self, self.run, self._recorder)
-        self._trouble: list[str] = []
-        self._report = functools.partial(_report, self._trouble)
-        self._subscribers = Subscribers(self._report)
+        self._troubles = Troubles()
+        self._subscribers = Subscribers(self._troubles.report)
         self._silenced: dict[str, str] = {}
         self._pace = Pace()
         self._attached = True
@@ -230,7 +219,7 @@ class Inspector(Controls, OwnNumbers):
     def problems(self) -> list[str]:
         """What could not be measured, and why: silence would be worse."""
         failures = [*self._attachment.failures, *filter(None, [self._finder.failure])]
-        found = [*self._trouble, *failures, *self._attachment.silences]
+        found = [*self._troubles, *failures, *self._attachment.silences]
         if self.run.steps >= 2 and "loss" in self._attachment.chosen and self.run.last("loss", "train") is None:
             found.append("No loss was seen. Pass loss_fn=... as a module, or log it with inspector.log(loss=...).")
         anew = self.run.begun_anew
@@ -412,18 +401,12 @@ class Inspector(Controls, OwnNumbers):
 
     def _write_to(self, path: Path) -> None:
         try:
-            self.run.write_to(path, self._report)
+            self.run.write_to(path, self._troubles.report)
         except OSError as error:
-            self._report(f"The run cannot be written to {path} ({error}). It is kept in memory only.")
+            self._troubles.report(f"The run cannot be written to {path} ({error}). It is kept in memory only.")
 
     def _for_a_look(self) -> Any:
         self.settle()
         self.run.parameters = self.training.describe()
         self.training.clipping = clipping_of(self.run.trace)
         return self._recorder.suspend()
-
-
-def _report(troubles: list[str], trouble: str) -> None:
-    troubles.append(trouble)
-    with contextlib.suppress(*FORGIVEN):
-        warnings.warn(trouble, InspectorWarning, stacklevel=2)
