@@ -25,7 +25,7 @@ unit notebooks ui: export PYTHONDONTWRITEBYTECODE :=
 lab: $(VENV)/.lab
 	jupyter lab $(AS_ROOT) $(HEADLESS) $(NOTEBOOK)
 
-# What uses one core alone goes side by side; the stories of a browser have both.
+# What uses one core alone goes side by side. Two stories of a browser at a time use both.
 test: lint unit
 	$(MAKE) --jobs=2 --output-sync=target notebooks packaging
 	$(MAKE) ui
@@ -42,7 +42,7 @@ notebooks: $(VENV)/.test
 
 ui: $(VENV)/.test
 	tests/ui/install_chromium.sh
-	pytest -m "ui and not slow" tests/ui
+	pytest -n 2 -m "ui and not slow" tests/ui
 
 packaging: $(VENV)/.test
 	pytest -m packaging tests

@@ -17,7 +17,7 @@ from nn_inspector.history import Finding
 from nn_inspector.inspector import Inspector
 from nn_inspector.snippets import check_cell
 from nn_inspector.views import open_view
-from nn_inspector.watching import current_inspector, watch
+from nn_inspector.watching import current_inspector, detach_all, watch
 
 _NAMES = ("nn_watch", "nn_wizard", "nn_check", "nn_insert")
 
@@ -104,9 +104,7 @@ def unload(shell: Any) -> None:
     for name in _NAMES:
         shell.magics_manager.magics["line"].pop(name, None)
     shell.magics_manager.registry.pop(InspectorMagics.__name__, None)
-    inspector = current_inspector()
-    if inspector is not None:
-        inspector.detach()
+    detach_all()
     live.disconnect()
 
 

@@ -150,9 +150,10 @@ def watch(
     return _current
 
 
-def _detach_all() -> None:
-    for inspector in list(_made):
+def detach_all() -> None:
+    """Take off all that was ever attached."""
+    for inspector in [*_made]:
         inspector.detach()
 
 
-atexit.register(_detach_all)  # later than that of the run's file, so it comes before it
+atexit.register(detach_all)  # later than that of the run's file, so it comes before it

@@ -148,5 +148,15 @@ def random_state() -> dict[str, torch.Tensor]:
 
 def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
     assert a.keys() == b.keys()
-    different = [name for name in a if not torch.equal(a[name], b[name])]
+    different = [name for name in a if not _same(a[name], b[name])]
     assert not different, f"not bit-identical: {different}"
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if one.is_floating_point():  # NaN is the same as NaN
+        return (
+            one.dtype == other.dtype
+            and torch.equal(one.isnan(), other.isnan())
+            and torch.equal(one.nan_to_num(), other.nan_to_num())
+        )
+    return torch.equal(one, other)

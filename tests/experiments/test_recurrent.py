@@ -1,3 +1,5 @@
+import queue
+
 import pytest
 import torch
 from torch import nn
@@ -25,8 +27,8 @@ def test_other_networks_keep_it():
         assert torch.backends.cudnn.enabled
 
 
-def test_a_copy_at_rest_computes_without_it(monkeypatch):
-    seen = []
+def test_a_copy_at_rest_computes_without_it():
+    seen = queue.Queue()  # which is no part of the training: an experiment does not put back what is in it
 
     class Recurrent(nn.Module):
         def __init__(self):
@@ -34,7 +36,7 @@ def test_a_copy_at_rest_computes_without_it(monkeypatch):
             self.layer = nn.GRU(FEATURES, CLASSES, batch_first=True)
 
         def forward(self, x):
-            seen.append(torch.backends.cudnn.enabled)
+            seen.put(torch.backends.cudnn.enabled)
             return self.layer(x[:, None])[0][:, 0]
 
     model = Recurrent()
@@ -46,4 +48,5 @@ def test_a_copy_at_rest_computes_without_it(monkeypatch):
             copied.loss(batch)
             copied.model.eval()
             copied.loss(batch)
-    assert seen == [True, False]
+    assert [seen.get_nowait() for _ in range(2)] == [True, False]
+    assert seen.empty()
