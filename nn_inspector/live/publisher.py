@@ -11,7 +11,7 @@ from nn_inspector.inspector import Inspector
 INTERVAL = 0.5
 """Seconds between two updates at the least."""
 
-SHARE = 0.4
+SHARE = 0.3
 """Panels may use this much of the overhead budget; the probes adapt to what is left."""
 
 RARE = 10.0

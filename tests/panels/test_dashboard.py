@@ -43,7 +43,7 @@ def test_the_dashboard_follows_the_training_and_its_controls():
 
 
 def test_panels_that_are_updated_rarely_say_so(monkeypatch):
-    """Each update takes 0.3 s on this clock, so that two fifths of 3 % pay for one in 25 s."""
+    """Each update takes 0.3 s on this clock, so that three tenths of 3 % pay for one in 33 s."""
     now = [0.0]
     monkeypatch.setattr("nn_inspector.live.publisher.time.monotonic", lambda: now[0])
     case = classifier()
@@ -55,7 +55,7 @@ def test_panels_that_are_updated_rarely_say_so(monkeypatch):
         now[0] += 10.0
         case.run(1)
         dashboard.refresh()
-        assert "panels follow every 25 s, to cost 3% at the most" in dashboard._header.value
+        assert "panels follow every 33 s, to cost 3% at the most" in dashboard._header.value
         dashboard.close()
 
 
