@@ -140,10 +140,11 @@ def test_a_person_finds_three_mistakes_by_clicking(first_look, in_both_themes):
     ).group(1)
     loss = board.locator(".nni-chart").first
     expect(loss).to_contain_text(f"{behind}: train, smoothed")
-    grey = """chart => [...chart.querySelectorAll('path.line')].filter(path => path.checkVisibility({ visibilityProperty: true })
-        && getComputedStyle(path).stroke === 'rgb(153, 153, 153)' && getComputedStyle(path).strokeDasharray !== '10px, 10px'
-        && path.getTotalLength() > 10).length === 3"""  # the line of chance is dashed
-    notebook.page.wait_for_function(grey, arg=loss.element_handle(), timeout=PATIENCE)
+    # The line of chance is dashed. The chart is asked for anew each time: the view may be made again while it is waited for.
+    grey = """() => [...[...document.querySelectorAll('.nni-dashboard')].at(-1).querySelector('.nni-chart').querySelectorAll('path.line')]
+        .filter(path => path.checkVisibility({ visibilityProperty: true }) && getComputedStyle(path).stroke === 'rgb(153, 153, 153)'
+            && getComputedStyle(path).strokeDasharray !== '10px, 10px' && path.getTotalLength() > 10).length === 3"""
+    notebook.page.wait_for_function(grey, timeout=PATIENCE)
     in_both_themes("05-behind", ".nni-dashboard")
 
 
