@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -178,8 +179,9 @@ def isolated(training: Training, *, start: Start = _NOW, seed: int = 0) -> Itera
             belongings.set_gradients_aside()
             yield copied
         finally:
+            interrupted = isinstance(sys.exc_info()[1], KeyboardInterrupt)
             changed, lost = belongings.restore()
-            if lost:
+            if lost and not interrupted:
                 raise ExperimentError(
                     f"An experiment changed your own {', '.join(lost[:3])}, and it could not be put back: it is too large to "
                     "be copied. Load your last checkpoint. Pass a step that works on its argument `model` alone."

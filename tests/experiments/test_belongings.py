@@ -176,6 +176,18 @@ def test_what_is_too_large_to_be_put_back_is_named(monkeypatch):
     assert torch.equal(large.bias, bias)
 
 
+def test_an_interrupt_stays_one_whatever_could_not_be_put_back(monkeypatch):
+    monkeypatch.setattr("nn_inspector.experiments.belongings._MOST_BYTES", 10_000)
+    large = nn.Linear(200, 200)
+
+    def step(model, batch):
+        nn.init.zeros_(large.weight)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), isolated(training(step=step)) as copied:
+        copied.loss(BATCH)
+
+
 def test_a_hook_that_names_the_watched_network_is_called_on_the_copy():
     case = classifier()
     model = case.model
