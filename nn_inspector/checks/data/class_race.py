@@ -102,7 +102,7 @@ class RareRace:
 
     @property
     def helped(self) -> bool:
-        """Whether only the copy with the remedy finds most of them, and is better than the network and the other copy."""
+        """Whether only the copy with the remedy finds enough of them, and is better than the network and the other copy."""
         best = max(self.asked.score(self.asked.now), self.asked.score(self.plain[-1]))
         return self.found >= FOUND and self.found_without <= LOST and self.score >= best + self.asked.gain
 

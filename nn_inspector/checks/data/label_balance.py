@@ -36,7 +36,7 @@ INFO = CheckInfo(
         "word or pixel has a class, the copy's loss weighs all classes alike, and its F1 score has to be higher as well. Where each "
         "item has several tags that are rare, the copy's loss weighs each yes, and it is a warning only if your loop says yes from "
         "one half on. It is a "
-        "warning if that copy finds most of them, and an error if your network does no better than always the same answer."
+        "warning if that copy finds four in ten of them, and an error if your network does no better than always the same answer."
     ),
     remedy=(
         "Give rare classes a larger weight in the loss, or draw them more often (WeightedRandomSampler). Judge by the share "
